@@ -1,0 +1,180 @@
+"""The audit trail: what is recorded, and the guard that refuses a commit nobody explained."""
+
+import datetime as dt
+import enum
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+
+from flask_sqlalchemy.session import Session as AppSession
+from sqlalchemy import event, inspect
+from sqlalchemy.orm import Mapper, ORMExecuteState, Session, UOWTransaction
+
+from payadmin.kernel import masks
+from payadmin.models.audit import AuditEvent
+from payadmin.models.base import Audited
+
+
+class Event(enum.StrEnum):
+    """Everything that can stand in the trail: `room.thing.happened`, alphabetical, never reused."""
+
+    ACCESS_CODE_REISSUED = "access.recovery_codes.issued"
+    ACCESS_FACTOR_ENROLLED = "access.factor.enrolled"
+    ACCESS_FACTOR_RESET = "access.factor.reset"
+    ACCESS_PASSWORD_CHANGED = "access.password.changed"  # noqa: S105 - an event's name
+    ACCESS_PASSWORD_RESET = "access.password.reset"  # noqa: S105 - an event's name
+    ACCESS_SESSION_ENDED = "access.session.ended"
+    ACCESS_SIGN_IN_FAILED = "access.sign_in.failed"
+    ACCESS_SIGNED_IN = "access.sign_in.succeeded"
+    ACCESS_SIGNED_OUT = "access.sign_out.done"
+    ACCESS_STAFF_CHANGED = "access.staff.changed"
+    ACCESS_STAFF_CREATED = "access.staff.created"
+    ACCESS_STAFF_LOCKED = "access.staff.locked"
+    ACCESS_STAFF_UNLOCKED = "access.staff.unlocked"
+    ACCESS_STEP_UP_SPENT = "access.step_up.spent"
+    EXPORT_FINISHED = "reporting.export.finished"
+    EXPORT_STARTED = "reporting.export.started"
+    IMPORT_FINISHED = "payments.import.finished"
+    INVOICE_ISSUED = "payments.invoice.issued"
+    INVOICES_DOWNLOADED = "payments.invoice.downloaded"
+    NOTE_ADDED = "payments.note.added"
+    NOTIFICATION_FAILED = "payments.notification.failed"
+    NOTIFICATION_REQUESTED = "payments.notification.requested"
+    NOTIFICATION_SENT = "payments.notification.sent"
+    PAYMENT_INTRODUCED = "payments.payment.introduced"
+    RECORD_CREATED = "records.record.created"
+    RECORD_DELETED = "records.record.deleted"
+    RECORD_UPDATED = "records.record.updated"
+    REFUND_FAILED = "payments.refund.failed"
+    REFUND_REQUESTED = "payments.refund.requested"
+    REFUND_SENT = "payments.refund.sent"
+    REFUND_SUCCEEDED = "payments.refund.succeeded"
+    REFUND_UNKNOWN = "payments.refund.unknown"
+    RUN_CREATED = "records.run.created"
+    RUN_STARTED = "records.run.started"
+    VOID_FAILED = "payments.void.failed"
+    VOID_REQUESTED = "payments.void.requested"
+    VOID_SENT = "payments.void.sent"
+    VOID_SUCCEEDED = "payments.void.succeeded"
+    VOID_UNKNOWN = "payments.void.unknown"
+
+
+class Unexplained(RuntimeError):
+    """A commit changed audited rows without a word in the trail. This is a bug in the code that commits."""
+
+
+RowKey = tuple[str, str]
+
+_CHANGED = "payadmin.changed"
+_EXPLAINED = "payadmin.explained"
+
+
+def row_key(row: object) -> RowKey:
+    """The table and the id of a mapped row, as the trail stores them."""
+    state = inspect(row)
+    identity = state.identity or state.mapper.primary_key_from_instance(row)
+    return cast("str", state.mapper.local_table.name), "-".join(str(part) for part in identity)
+
+
+def note_changed(session: Session, table: str, row_id: object) -> None:
+    """Tell the guard that a statement changed a row (`Work.change` does)."""
+    session.info.setdefault(_CHANGED, set()).add((table, str(row_id)))
+
+
+def note_explained(session: Session, key: RowKey) -> None:
+    """Tell the guard that the trail explains a row's change."""
+    session.info.setdefault(_EXPLAINED, set()).add(key)
+
+
+def plain(value: object) -> object:
+    """`value` as the trail's JSON holds it."""
+    if isinstance(value, enum.Enum):
+        return value.name
+    if isinstance(value, dt.datetime | dt.date):
+        return value.isoformat()
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, Iterable):
+        return [plain(item) for item in value]
+    return str(value)
+
+
+def facts(model: type, values: Mapping[str, object]) -> dict[str, object]:
+    """`values` of `model`'s columns, with secrets left out and personal data masked (AU3)."""
+    mapper = cast("Mapper[Any]", inspect(model))
+    found: dict[str, object] = {}
+    for key, value in values.items():
+        info = mapper.columns[key].info if key in mapper.columns else {}
+        if info.get("secret"):
+            found[key] = "changed"
+        else:
+            found[key] = masks.mask(info["mask"], value) if info.get("mask") and isinstance(value, str) else plain(value)
+    return found
+
+
+def differences(row: object) -> tuple[dict[str, object], dict[str, object]]:
+    """The pending changes of a row: (before, after), changed columns only."""
+    state = inspect(row)
+    before: dict[str, object] = {}
+    after: dict[str, object] = {}
+    for attribute in state.mapper.column_attrs:
+        history = state.attrs[attribute.key].history
+        if history.has_changes() and attribute.key not in {"version", "updated_at"}:
+            before[attribute.key] = history.deleted[0] if history.deleted else None
+            after[attribute.key] = history.added[0] if history.added else None
+    return facts(type(row), before), facts(type(row), after)
+
+
+def _before_flush(session: Session, _context: UOWTransaction, _instances: object) -> None:
+    for row in [*session.dirty, *session.deleted]:
+        if isinstance(row, AuditEvent) and (row in session.deleted or session.is_modified(row)):
+            msg = "the audit trail is append-only"
+            raise Unexplained(msg)
+        if isinstance(row, Audited) and (row in session.deleted or session.is_modified(row)):
+            note_changed(session, *row_key(row))
+
+
+def _after_flush(session: Session, _context: UOWTransaction) -> None:
+    for row in session.new:
+        if isinstance(row, Audited):
+            note_changed(session, *row_key(row))
+
+
+def _before_commit(session: Session) -> None:
+    if session.new or session.dirty or session.deleted:
+        session.flush()
+    unexplained = session.info.get(_CHANGED, set()) - session.info.get(_EXPLAINED, set())
+    if unexplained:
+        rows = ", ".join(f"{table} {row_id}" for table, row_id in sorted(unexplained)[:5])
+        msg = f"committed without an audit event: {rows}. Record one with work.record(Event.…, row)."
+        raise Unexplained(msg)
+
+
+def _forget(session: Session, *_: object) -> None:
+    session.info.pop(_CHANGED, None)
+    session.info.pop(_EXPLAINED, None)
+
+
+def _refuse_bulk(context: ORMExecuteState) -> None:
+    if not (context.is_update or context.is_delete or context.is_insert):
+        return
+    if context.execution_options.get("explained") or context.bind_mapper is None:
+        return
+    if issubclass(context.bind_mapper.class_, Audited | AuditEvent):
+        msg = f"a bulk statement on {context.bind_mapper.class_.__name__}: use Work.change, which the trail can follow"
+        raise Unexplained(msg)
+
+
+def guard(session_class: type[Session] = AppSession) -> None:
+    """Install the guard on every session of `session_class`; installing it again changes nothing."""
+    for name, listener in (
+        ("before_flush", _before_flush),
+        ("after_flush", _after_flush),
+        ("before_commit", _before_commit),
+        ("after_commit", _forget),
+        ("after_soft_rollback", _forget),
+        ("do_orm_execute", _refuse_bulk),
+    ):
+        if not event.contains(session_class, name, listener):
+            event.listen(session_class, name, listener)

@@ -1,0 +1,132 @@
+"""Settings: one frozen dataclass, read once from the environment, all mistakes reported together."""
+
+import base64
+import binascii
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+
+class SettingsError(ValueError):
+    """One or more settings are missing or make no sense; the text lists every one of them."""
+
+
+def _text(raw: str) -> str:
+    return raw
+
+
+def _whole(raw: str) -> int:
+    if not (raw.isascii() and raw.isdigit()):
+        msg = "must be a whole number"
+        raise ValueError(msg)
+    return int(raw)
+
+
+def _yes_no(raw: str) -> bool:
+    known = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+    if raw.lower() not in known:
+        msg = "must be yes or no"
+        raise ValueError(msg)
+    return known[raw.lower()]
+
+
+def _words(raw: str) -> tuple[str, ...]:
+    return tuple(raw.replace(",", " ").split())
+
+
+def _keys(raw: str) -> tuple[bytes, ...]:
+    try:
+        keys = tuple(base64.urlsafe_b64decode(word) for word in _words(raw))
+    except binascii.Error:
+        keys = ()
+    if not keys or any(len(key) != 32 for key in keys):  # noqa: PLR2004 - AES-256
+        msg = "must be one or more 32-byte keys in URL-safe base64; make one with `payadmin key`"
+        raise ValueError(msg)
+    return keys
+
+
+def _zone(raw: str) -> str:
+    try:
+        ZoneInfo(raw)
+    except (ZoneInfoNotFoundError, ValueError):
+        msg = "must be an IANA time zone such as Europe/Rome"
+        raise ValueError(msg) from None
+    return raw
+
+
+def _path(raw: str) -> Path:
+    return Path(raw).expanduser().absolute()
+
+
+def _setting(parse: Callable[[str], Any], help_: str, default: Any = MISSING, *, secret: bool = False) -> Any:
+    return field(default=default, repr=not secret, metadata={"parse": parse, "help": help_})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything payadmin can be told. The variable of a field is its name in capitals."""
+
+    database_url: str = _setting(_text, "Where the data lives: `sqlite:////path/file.db` or `postgresql+psycopg://…`.")
+    secret_key: str = _setting(_text, "Signs sessions, links and cursors. At least 32 characters.", secret=True)
+    totp_keys: tuple[bytes, ...] = _setting(
+        _keys, "Keys that encrypt second factors at rest; the first encrypts, all decrypt.", secret=True
+    )
+    redis_url: str = _setting(
+        _text, "Redis or Valkey: the doorbell of the workers. Without it the scheduler drains the work itself.", ""
+    )
+    simulator_url: str = _setting(_text, "Where the payment provider's simulator answers.", "http://127.0.0.1:8700")
+    provider_timeout_seconds: int = _setting(_whole, "How long a provider call may take.", 15)
+    smtp_url: str = _setting(
+        _text, "`smtp://user:password@host:port` or `smtps://…`. Empty: mails are kept on the Mailbox page.", ""
+    )
+    mail_from: str = _setting(_text, "The sender of mails.", "payadmin@localhost")
+    business_tz: str = _setting(_zone, "The time zone of days, months and schedules.", "Europe/London")
+    company_name: str = _setting(_text, "Printed on invoices and mails.", "payadmin")
+    home: Path = _setting(_path, "Folder for invoices and other files payadmin keeps.", Path("var").absolute())
+    trusted_hosts: tuple[str, ...] = _setting(_words, "Host names payadmin answers to. Empty: any (development).", ())
+    proxy_hops: int = _setting(_whole, "How many trusted proxies stand in front (ProxyFix).", 0)
+    secure_cookies: bool = _setting(_yes_no, "Cookies over https only, with the `__Host-` prefix and HSTS.", True)  # noqa: FBT003
+    frame_ancestors: tuple[str, ...] = _setting(_words, "Origins that may embed pages. Empty: none.", ())
+    session_idle_minutes: int = _setting(_whole, "A session ends after this long without an act.", 15)
+    session_absolute_hours: int = _setting(_whole, "A session ends after this long, whatever happens.", 12)
+    worker_threads: int = _setting(_whole, "Provider calls one worker makes at the same time.", 8)
+    demo: bool = _setting(_yes_no, "Set by `payadmin demo`: the login page names the demo accounts.", False)  # noqa: FBT003
+
+    def __post_init__(self) -> None:
+        mistakes = []
+        if len(self.secret_key) < 32:  # noqa: PLR2004
+            mistakes.append("SECRET_KEY must have at least 32 characters")
+        if not self.database_url.startswith(("sqlite:///", "postgresql+psycopg://")):
+            mistakes.append("DATABASE_URL must start with sqlite:/// or postgresql+psycopg://")
+        if mistakes:
+            raise SettingsError("\n".join(mistakes))
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The business time zone."""
+        return ZoneInfo(self.business_tz)
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> "Settings":
+        """Read every field from `environ`.
+
+        Raises:
+            SettingsError: lists every missing or malformed variable at once.
+        """
+        values: dict[str, Any] = {}
+        mistakes: list[str] = []
+        for item in fields(cls):
+            raw = environ.get(item.name.upper())
+            if raw is None:
+                if item.default is MISSING:
+                    mistakes.append(f"{item.name.upper()} is required. {item.metadata['help']}")
+                continue
+            try:
+                values[item.name] = item.metadata["parse"](raw)
+            except ValueError as error:
+                mistakes.append(f"{item.name.upper()} {error}")
+        if mistakes:
+            raise SettingsError("\n".join(mistakes))
+        return cls(**values)

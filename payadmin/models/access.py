@@ -1,0 +1,244 @@
+"""Access: staff, their second factors and sessions, and what keeps a stranger from guessing their way in."""
+
+import datetime as dt
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
+
+from payadmin.db import Base, Json, enum_column, text_column, utcnow
+from payadmin.kernel.errors import Conflict
+from payadmin.kernel.states import Machine
+from payadmin.models.base import Audited, Row
+from payadmin.permissions import MENU, Permission, Role, permissions_of
+
+_SECRET = {"secret": True, "list": False}
+
+
+class StaffStatus(StrEnum):
+    """Where a staff account stands; only INVITED and ACTIVE accounts can sign in."""
+
+    INVITED = "Invited"
+    ACTIVE = "Active"
+    LOCKED = "Locked"
+    DISABLED = "Disabled"
+
+
+STAFF_MACHINE = Machine(
+    initial=StaffStatus.INVITED,
+    moves={
+        StaffStatus.INVITED: frozenset({StaffStatus.ACTIVE, StaffStatus.DISABLED}),
+        StaffStatus.ACTIVE: frozenset({StaffStatus.LOCKED, StaffStatus.DISABLED}),
+        StaffStatus.LOCKED: frozenset({StaffStatus.ACTIVE, StaffStatus.DISABLED}),
+    },
+)
+
+
+class SessionEnd(StrEnum):
+    """Why a session is over."""
+
+    SIGNED_OUT = "Signed out"
+    REVOKED = "Ended by the owner"
+    ENDED_BY_MANAGER = "Ended by a manager"
+    ACCOUNT_CHANGED = "Account changed"
+
+
+class StaffUser(Row, Audited, Base):
+    """A person who works here. Customers are `Customer`; the two never share a table."""
+
+    __tablename__ = "staff_user"
+
+    username: Mapped[str] = text_column(64, unique=True, info={"label": "User name", "search": True})
+    full_name: Mapped[str] = text_column(120, info={"label": "Name", "search": True, "mask": "name"})
+    email: Mapped[str] = text_column(254, unique=True, info={"label": "E-mail", "mask": "email"})
+    mobile: Mapped[str | None] = text_column(32, info={"label": "Mobile", "mask": "phone"})
+    organization_id: Mapped[int | None] = mapped_column(
+        ForeignKey("organization.id"), index=True, info={"label": "Organization"}
+    )
+    parent_id: Mapped[int | None] = mapped_column(
+        ForeignKey("staff_user.id"), index=True, info={"label": "Created by", "readonly": True}
+    )
+    status: Mapped[StaffStatus] = enum_column(
+        StaffStatus, default=STAFF_MACHINE.initial, index=True, info={"label": "Status", "readonly": True}
+    )
+    # Empty means every menu entry of the roles; otherwise only the ticked ones (never more than the roles give).
+    menu_access: Mapped[list[str]] = mapped_column(Json, default=list, info={"label": "Menu access", "list": False})
+    password_hash: Mapped[str | None] = text_column(255, info=_SECRET)
+    must_change_password: Mapped[bool] = mapped_column(default=True, info={"label": "Must change password"})
+    password_expires_at: Mapped[dt.datetime | None] = mapped_column(info={"readonly": True, "list": False})
+    # Every session carries the epoch it was opened in: raising it ends them all at once, on every web process.
+    session_epoch: Mapped[int] = mapped_column(default=1, info=_SECRET)
+    last_login_at: Mapped[dt.datetime | None] = mapped_column(info={"label": "Last sign-in", "readonly": True})
+
+    role_rows: Mapped[list["StaffRole"]] = relationship(
+        back_populates="staff", lazy="selectin", cascade="all, delete-orphan", order_by="StaffRole.id"
+    )
+    factor: Mapped["SecondFactor | None"] = relationship(back_populates="staff", lazy="select")
+
+    __table_args__ = (
+        CheckConstraint("username = lower(username)", name="username_lower"),
+        CheckConstraint("session_epoch >= 1", name="session_epoch"),
+    )
+
+    @validates("status")
+    def _keep_to_the_machine(self, _key: str, value: StaffStatus) -> StaffStatus:
+        if self.status is not None and self.status is not value and not STAFF_MACHINE.allows(self.status, value):
+            msg = f"An account that is {self.status.lower()} cannot become {value.lower()}."
+            raise Conflict(msg)
+        return value
+
+    @property
+    def roles(self) -> frozenset[Role]:
+        """The roles this person holds."""
+        return frozenset(row.role for row in self.role_rows)
+
+    @property
+    def permissions(self) -> frozenset[Permission]:
+        """What the roles allow, less what Menu Access leaves unticked."""
+        allowed = permissions_of(self.roles)
+        if not self.menu_access:
+            return allowed
+        items = [item for section in MENU for item in section.items]
+        ticked = {item.permission for item in items if item.key in self.menu_access} | {Permission.HOME_PAGE_READ}
+        return allowed - ({item.permission for item in items} - ticked)
+
+    @property
+    def may_sign_in(self) -> bool:
+        """Whether the account's status lets its owner in."""
+        return self.status in {StaffStatus.INVITED, StaffStatus.ACTIVE}
+
+    def __str__(self) -> str:
+        return self.username
+
+
+class StaffRole(Row, Audited, Base):
+    """One role of one person."""
+
+    __tablename__ = "staff_user_role"
+
+    staff_id: Mapped[int] = mapped_column(ForeignKey("staff_user.id"))
+    role: Mapped[Role] = enum_column(Role)
+
+    staff: Mapped[StaffUser] = relationship(back_populates="role_rows")
+
+    __table_args__ = (UniqueConstraint("staff_id", "role"),)
+
+    def __str__(self) -> str:
+        return str(self.role)
+
+
+class SecondFactor(Row, Base):
+    """The authenticator of one person, sealed to that person.
+
+    It has a table of its own so that no page, export or form of `StaffUser` can ever carry it. `sealed` is the working
+    secret; `sealed_pending` is one that was shown but not yet confirmed by a code.
+    """
+
+    __tablename__ = "second_factor"
+
+    staff_id: Mapped[int] = mapped_column(ForeignKey("staff_user.id"), unique=True)
+    sealed: Mapped[str | None] = text_column(255, info=_SECRET)
+    sealed_pending: Mapped[str | None] = text_column(255, info=_SECRET)
+    confirmed_at: Mapped[dt.datetime | None]
+    # The 30-second step of the last accepted code, at sign-in or at step-up: a code at or before it is refused.
+    last_step: Mapped[int] = mapped_column(default=0, info=_SECRET)
+
+    staff: Mapped[StaffUser] = relationship(back_populates="factor")
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether the owner has proved to hold it."""
+        return self.sealed is not None
+
+
+class RecoveryCode(Row, Base):
+    """One of ten single-use substitutes for the authenticator; only its hash is kept (80 random bits need no salt)."""
+
+    __tablename__ = "recovery_code"
+
+    staff_id: Mapped[int] = mapped_column(ForeignKey("staff_user.id"), index=True)
+    code_hash: Mapped[str] = text_column(64, unique=True, info=_SECRET)
+    used_at: Mapped[dt.datetime | None]
+
+
+class PasswordMemory(Row, Base):
+    """A password someone has had, so that the last four cannot come back."""
+
+    __tablename__ = "password_history"
+
+    staff_id: Mapped[int] = mapped_column(ForeignKey("staff_user.id"), index=True)
+    password_hash: Mapped[str] = text_column(255, info=_SECRET)
+
+
+class UserSession(Row, Base):
+    """One signed-in browser. The cookie holds a random token; the table holds only its hash."""
+
+    __tablename__ = "user_session"
+
+    staff_id: Mapped[int] = mapped_column(ForeignKey("staff_user.id"))
+    token_hash: Mapped[str] = text_column(64, unique=True, info=_SECRET)
+    epoch: Mapped[int] = mapped_column(info=_SECRET)
+    ip: Mapped[str] = text_column(45, default="", info={"label": "Address"})
+    agent: Mapped[str] = text_column(200, default="", info={"label": "Browser"})
+    live: Mapped[bool] = mapped_column(default=True, info={"label": "Live mode"})
+    last_seen_at: Mapped[dt.datetime] = mapped_column(default=utcnow, info={"label": "Last seen"})
+    ended_at: Mapped[dt.datetime | None] = mapped_column(info={"label": "Ended"})
+    ended_because: Mapped[SessionEnd | None] = enum_column(SessionEnd, info={"label": "Ended because"})
+
+    staff: Mapped[StaffUser] = relationship()
+
+    __table_args__ = (Index("ix_user_session_open", "staff_id", postgresql_where=text("ended_at IS NULL")),)
+
+    @property
+    def browser(self) -> str:
+        """A few words for the list of sessions: what the browser says of itself, never trusted for anything."""
+        names = (("Edg/", "Edge"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari"))
+        systems = (("Android", "Android"), ("iPhone", "iPhone"), ("Windows", "Windows"), ("Mac OS", "macOS"), ("Linux", "Linux"))
+        name = next((word for mark, word in names if mark in self.agent), "Unknown browser")
+        system = next((word for mark, word in systems if mark in self.agent), None)
+        return f"{name} on {system}" if system else name
+
+    def is_open(self, now: dt.datetime, *, idle: dt.timedelta, absolute: dt.timedelta) -> bool:
+        """Whether the session may still be used: not ended, not idle, not too old, and of the account's present epoch."""
+        return (
+            self.ended_at is None
+            and self.epoch == self.staff.session_epoch
+            and self.staff.may_sign_in
+            and now - self.last_seen_at <= idle
+            and now - self.created_at <= absolute
+        )
+
+
+class LoginGuard(Row, Base):
+    """How many tries a user name, or a user name on a known browser, has used up."""
+
+    __tablename__ = "login_guard"
+
+    key: Mapped[str] = text_column(64, unique=True, info=_SECRET)
+    fails: Mapped[int] = mapped_column(default=0)
+    until: Mapped[dt.datetime] = mapped_column(index=True)
+
+    __table_args__ = (CheckConstraint("fails BETWEEN 0 AND 10", name="fails"),)
+
+
+class SpentOffer(Row, Base):
+    """A step-up offer that was used, so that it never is again."""
+
+    __tablename__ = "spent_offer"
+
+    nonce: Mapped[str] = text_column(64, unique=True, info=_SECRET)
+    staff_id: Mapped[int] = mapped_column(ForeignKey("staff_user.id"), index=True)
+    act: Mapped[str] = text_column(100)
+
+
+def facts(staff: StaffUser) -> dict[str, Any]:
+    """What the audit trail keeps of an account: no secret, nothing that signs anyone in."""
+    return {
+        "username": staff.username,
+        "full_name": staff.full_name,
+        "status": staff.status.name,
+        "roles": sorted(role.name for role in staff.roles),
+        "menu_access": list(staff.menu_access),
+        "organization_id": staff.organization_id,
+    }

@@ -1,0 +1,92 @@
+"""Parties: organizations (merchants, partners, the system itself) and customers (payers)."""
+
+from enum import StrEnum
+
+from sqlalchemy import ForeignKey, Index, String
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from payadmin.db import Base, Json, enum_column
+from payadmin.models.base import Audited, Row
+
+
+class OrganizationKind(StrEnum):
+    SYSTEM = "System"
+    MERCHANT = "Merchant"
+    INDIVIDUAL = "Individual"
+    ISSUER = "Issuer"
+    PARTNER = "Partner"
+    CASHIER = "Cashier"
+    PROVIDER = "Provider"
+    EXCHANGE_OFFICE = "Exchange office"
+    MASSPAY = "MassPay"
+
+
+class OrganizationStatus(StrEnum):
+    ACTIVE = "Active"
+    CLOSED = "Closed"
+
+
+class CustomerKind(StrEnum):
+    INDIVIDUAL = "Individual"
+    MERCHANT = "Merchant"
+
+
+class CustomerStatus(StrEnum):
+    ACTIVE = "Active"
+    BLOCKED = "Blocked"
+
+
+class Organization(Row, Audited, Base):
+    """An organization. Every staff user belongs to one; merchants are paid by payments."""
+
+    __tablename__ = "organization"
+    __table_args__ = (Index("ix_organization_created_at_id", "created_at", "id"),)
+
+    name: Mapped[str] = mapped_column(String(200), unique=True, info={"label": "Name", "search": True})
+    kind: Mapped[OrganizationKind] = enum_column(OrganizationKind, index=True, info={"label": "Kind"})
+    status: Mapped[OrganizationStatus] = enum_column(
+        OrganizationStatus, default=OrganizationStatus.ACTIVE, info={"label": "Status"}
+    )
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Customer(Row, Audited, Base):
+    """The payer of payments. `external_id` is the Customer ID that merchants know."""
+
+    __tablename__ = "customer"
+    __table_args__ = (Index("ix_customer_created_at_id", "created_at", "id"),)
+
+    external_id: Mapped[str] = mapped_column(
+        String(64), unique=True, info={"label": "Customer ID", "search": True, "readonly": True}
+    )
+    kind: Mapped[CustomerKind] = enum_column(CustomerKind, default=CustomerKind.INDIVIDUAL, info={"label": "Kind"})
+    organization_id: Mapped[int | None] = mapped_column(
+        ForeignKey("organization.id"), index=True, info={"label": "Organization"}
+    )
+    name: Mapped[str] = mapped_column(String(200), index=True, info={"label": "Name", "search": True, "mask": "name"})
+    username: Mapped[str | None] = mapped_column(String(64), unique=True, info={"label": "User name", "list": False})
+    email: Mapped[str | None] = mapped_column(
+        String(254), index=True, info={"label": "E-mail", "search": True, "mask": "email"}
+    )
+    phone: Mapped[str | None] = mapped_column(
+        String(32), index=True, info={"label": "Phone", "search": True, "mask": "phone"}
+    )
+    notification_channels: Mapped[list[str]] = mapped_column(
+        Json, default=lambda: ["email"], info={"label": "Notification channels", "list": False, "readonly": True}
+    )
+    locale: Mapped[str] = mapped_column(String(16), default="en", info={"label": "Language", "list": False})
+    status: Mapped[CustomerStatus] = enum_column(
+        CustomerStatus, default=CustomerStatus.ACTIVE, info={"label": "Status", "readonly": True}
+    )
+
+    organization: Mapped[Organization | None] = relationship(lazy="raise_on_sql")
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def can_be_mailed(self) -> bool:
+        """Whether an e-mail can reach this customer."""
+        return bool(self.email) and "email" in self.notification_channels

@@ -1,0 +1,376 @@
+"""Who may do what: permissions, roles, grants and the menu, as tables that an auditor can read from top to bottom.
+
+Source: the roles and sections of the four source documents (domain specification 3.2 and 3.3). Rooms whose pages do not
+exist yet have their menu items here already, so that Menu Access never changes meaning; an item without a page is not
+shown.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Permission(StrEnum):
+    """`room:thing:verb`, alphabetical."""
+
+    ACCESS_SESSION_END = "access:session:end"
+    ACCESS_STAFF_MANAGE = "access:staff:manage"
+    ACCESS_STAFF_READ = "access:staff:read"
+    ACCOUNT_SELF_EDIT = "account:self:edit"
+    APPROVALS_REQUEST_READ = "approvals:request:read"
+    APPROVALS_REFUND_APPROVE = "approvals:refund:approve"
+    AUDIT_EVENT_READ = "audit:event:read"
+    BATCHES_BATCH_READ = "batches:batch:read"
+    BATCHES_BATCH_PROCESS = "batches:batch:process"
+    CASH_DAY_DECIDE = "cash:day:decide"
+    CASH_DAY_OPERATE = "cash:day:operate"
+    CASH_DAY_READ = "cash:day:read"
+    CASH_DESK_READ = "cash:desk:read"
+    CASH_OPERATION_CONFIRM = "cash:operation:confirm"
+    CASH_OPERATION_INITIATE = "cash:operation:initiate"
+    CASH_OPERATION_READ = "cash:operation:read"
+    CASH_REDEEM_DECIDE = "cash:redeem:decide"
+    CASH_REDEEM_PAY = "cash:redeem:pay"
+    CHECKOUT_RULE_READ = "checkout:rule:read"
+    CHECKOUT_RULE_WRITE = "checkout:rule:write"
+    COMPLIANCE_CASE_DECIDE = "compliance:case:decide"
+    CONTRACTS_CONTRACT_PROPOSE = "contracts:contract:propose"
+    CONTRACTS_CONTRACT_WRITE = "contracts:contract:write"
+    CONTRACTS_REQUEST_DECIDE = "contracts:request:decide"
+    CONTRACTS_REQUEST_READ = "contracts:request:read"
+    EXPORTS_EXPORT_READ = "exports:export:read"
+    FRAUD_APPLICATION_DECIDE = "fraud:application:decide"
+    FRAUD_BLOCK_WRITE = "fraud:block:write"
+    FRAUD_SUMMARY_READ = "fraud:summary:read"
+    FX_RATE_READ = "fx:rate:read"
+    FX_RATE_WRITE = "fx:rate:write"
+    HOME_CONSUMPTION_READ = "home:consumption:read"
+    HOME_PAGE_READ = "home:page:read"
+    LEDGER_ENTRY_READ = "ledger:entry:read"
+    PARTIES_CUSTOMER_EXPORT = "parties:customer:export"
+    PARTIES_CUSTOMER_READ = "parties:customer:read"
+    PARTIES_CUSTOMER_WRITE = "parties:customer:write"
+    PARTIES_ORGANIZATION_EXPORT = "parties:organization:export"
+    PARTIES_ORGANIZATION_READ = "parties:organization:read"
+    PARTIES_ORGANIZATION_WRITE = "parties:organization:write"
+    PAYMENTS_MAILBOX_READ = "payments:mailbox:read"
+    PAYMENTS_NOTE_WRITE = "payments:note:write"
+    PAYMENTS_PAYMENT_EXPORT = "payments:payment:export"
+    PAYMENTS_PAYMENT_IMPORT = "payments:payment:import"
+    PAYMENTS_PAYMENT_INVOICE = "payments:payment:invoice"
+    PAYMENTS_PAYMENT_NOTIFY = "payments:payment:notify"
+    PAYMENTS_PAYMENT_READ = "payments:payment:read"
+    PAYMENTS_PAYMENT_REFUND = "payments:payment:refund"
+    PAYMENTS_PAYMENT_VOID = "payments:payment:void"
+    REPORTING_ANALYTICS_READ = "reporting:analytics:read"
+    REPORTING_BILLING_READ = "reporting:billing:read"
+    REPORTING_OPERATIONAL_READ = "reporting:operational:read"
+    SUBSCRIPTIONS_SUBSCRIPTION_EXPORT = "subscriptions:subscription:export"
+    SUBSCRIPTIONS_SUBSCRIPTION_READ = "subscriptions:subscription:read"
+    SUBSCRIPTIONS_SUBSCRIPTION_WRITE = "subscriptions:subscription:write"
+    SUPPORT_TEAM_MANAGE = "support:team:manage"
+    SUPPORT_TICKET_WRITE = "support:ticket:write"
+    SYSTEM_JOB_RUN = "system:job:run"
+    SYSTEM_MONITORING_READ = "system:monitoring:read"
+    SYSTEM_TEXT_WRITE = "system:text:write"
+    WALLETS_PRODUCT_READ = "wallets:product:read"
+    WALLETS_UNIT_READ = "wallets:unit:read"
+    WALLETS_UNIT_WRITE = "wallets:unit:write"
+    WALLETS_WALLET_READ = "wallets:wallet:read"
+
+
+class Role(StrEnum):
+    """The actors of the sources; the value is what screens show."""
+
+    ADMIN = "Administrator"
+    CFO = "CFO"
+    FINANCIAL_SPECIALIST = "Financial specialist"
+    ACCOUNTANT = "Accountant"
+    CASHIER = "Cashier"
+    COMPLIANCE = "Compliance specialist"
+    ANTI_FRAUD = "Anti-fraud specialist"
+    SUPPORT_MANAGER = "Customer support manager"
+    SUPPORT_AGENT = "SCC"
+    ISSUER = "Issuer"
+    PARTNER = "Partner"
+    PAYMENTS_OPERATOR = "Payments operator"
+
+
+P = Permission
+
+_EVERYONE = frozenset({P.HOME_PAGE_READ, P.ACCOUNT_SELF_EDIT})
+
+_PAYMENTS_READ = frozenset({P.PAYMENTS_PAYMENT_READ, P.PAYMENTS_PAYMENT_INVOICE})
+_RECURRING_READ = frozenset(
+    {P.SUBSCRIPTIONS_SUBSCRIPTION_READ, P.BATCHES_BATCH_READ, P.REPORTING_BILLING_READ, P.REPORTING_ANALYTICS_READ}
+)
+_EXPORTS = frozenset(
+    {
+        P.PAYMENTS_PAYMENT_EXPORT,
+        P.PARTIES_CUSTOMER_EXPORT,
+        P.PARTIES_ORGANIZATION_EXPORT,
+        P.SUBSCRIPTIONS_SUBSCRIPTION_EXPORT,
+        P.EXPORTS_EXPORT_READ,
+    }
+)
+
+GRANTS: dict[Role, frozenset[Permission]] = {
+    Role.ADMIN: _EVERYONE
+    | _PAYMENTS_READ
+    | _RECURRING_READ
+    | _EXPORTS
+    | {
+        P.ACCESS_SESSION_END,
+        P.ACCESS_STAFF_MANAGE,
+        P.ACCESS_STAFF_READ,
+        P.APPROVALS_REFUND_APPROVE,
+        P.APPROVALS_REQUEST_READ,
+        P.AUDIT_EVENT_READ,
+        P.CHECKOUT_RULE_READ,
+        P.CHECKOUT_RULE_WRITE,
+        P.LEDGER_ENTRY_READ,
+        P.PARTIES_CUSTOMER_READ,
+        P.PARTIES_ORGANIZATION_READ,
+        P.PARTIES_ORGANIZATION_WRITE,
+        P.PAYMENTS_MAILBOX_READ,
+        P.REPORTING_OPERATIONAL_READ,
+        P.SYSTEM_MONITORING_READ,
+        P.SYSTEM_TEXT_WRITE,
+        P.WALLETS_PRODUCT_READ,
+        P.WALLETS_UNIT_READ,
+        P.WALLETS_UNIT_WRITE,
+        P.WALLETS_WALLET_READ,
+    },
+    Role.CFO: _EVERYONE
+    | _PAYMENTS_READ
+    | _RECURRING_READ
+    | _EXPORTS
+    | {
+        P.ACCESS_STAFF_MANAGE,
+        P.ACCESS_STAFF_READ,
+        P.APPROVALS_REFUND_APPROVE,
+        P.APPROVALS_REQUEST_READ,
+        P.AUDIT_EVENT_READ,
+        P.CASH_DAY_READ,
+        P.CASH_DESK_READ,
+        P.CASH_OPERATION_CONFIRM,
+        P.CASH_OPERATION_READ,
+        P.CONTRACTS_CONTRACT_WRITE,
+        P.CONTRACTS_REQUEST_DECIDE,
+        P.CONTRACTS_REQUEST_READ,
+        P.FX_RATE_READ,
+        P.FX_RATE_WRITE,
+        P.LEDGER_ENTRY_READ,
+        P.PARTIES_CUSTOMER_READ,
+        P.PARTIES_ORGANIZATION_READ,
+        P.REPORTING_OPERATIONAL_READ,
+    },
+    Role.FINANCIAL_SPECIALIST: _EVERYONE
+    | {
+        P.CONTRACTS_CONTRACT_PROPOSE,
+        P.CONTRACTS_REQUEST_READ,
+        P.FX_RATE_READ,
+        P.FX_RATE_WRITE,
+        P.REPORTING_OPERATIONAL_READ,
+    },
+    Role.ACCOUNTANT: _EVERYONE
+    | {
+        P.CASH_DAY_DECIDE,
+        P.CASH_DAY_READ,
+        P.CASH_DESK_READ,
+        P.CASH_OPERATION_INITIATE,
+        P.CASH_OPERATION_READ,
+        P.CASH_REDEEM_DECIDE,
+        P.LEDGER_ENTRY_READ,
+        P.REPORTING_OPERATIONAL_READ,
+    },
+    Role.CASHIER: _EVERYONE | {P.CASH_DAY_OPERATE, P.CASH_DAY_READ, P.CASH_OPERATION_READ, P.CASH_REDEEM_PAY},
+    Role.COMPLIANCE: _EVERYONE
+    | {
+        P.ACCESS_STAFF_MANAGE,
+        P.ACCESS_STAFF_READ,
+        P.COMPLIANCE_CASE_DECIDE,
+        P.PARTIES_CUSTOMER_READ,
+        P.PARTIES_ORGANIZATION_READ,
+    },
+    Role.ANTI_FRAUD: _EVERYONE
+    | {
+        P.AUDIT_EVENT_READ,
+        P.FRAUD_APPLICATION_DECIDE,
+        P.FRAUD_BLOCK_WRITE,
+        P.FRAUD_SUMMARY_READ,
+        P.PAYMENTS_PAYMENT_READ,
+        P.PARTIES_CUSTOMER_READ,
+    },
+    Role.SUPPORT_MANAGER: _EVERYONE
+    | {
+        P.ACCESS_STAFF_MANAGE,
+        P.ACCESS_STAFF_READ,
+        P.PAYMENTS_PAYMENT_READ,
+        P.PARTIES_CUSTOMER_READ,
+        P.SUPPORT_TEAM_MANAGE,
+        P.SUPPORT_TICKET_WRITE,
+    },
+    Role.SUPPORT_AGENT: _EVERYONE | {P.PAYMENTS_PAYMENT_READ, P.PARTIES_CUSTOMER_READ, P.SUPPORT_TICKET_WRITE},
+    Role.ISSUER: _EVERYONE | {P.HOME_CONSUMPTION_READ},
+    Role.PARTNER: _EVERYONE | {P.HOME_CONSUMPTION_READ},
+    Role.PAYMENTS_OPERATOR: _EVERYONE
+    | _PAYMENTS_READ
+    | _RECURRING_READ
+    | _EXPORTS
+    | {
+        P.APPROVALS_REQUEST_READ,
+        P.BATCHES_BATCH_PROCESS,
+        P.PARTIES_CUSTOMER_READ,
+        P.PARTIES_CUSTOMER_WRITE,
+        P.PARTIES_ORGANIZATION_READ,
+        P.PAYMENTS_MAILBOX_READ,
+        P.PAYMENTS_NOTE_WRITE,
+        P.PAYMENTS_PAYMENT_IMPORT,
+        P.PAYMENTS_PAYMENT_NOTIFY,
+        P.PAYMENTS_PAYMENT_REFUND,
+        P.PAYMENTS_PAYMENT_VOID,
+        P.SUBSCRIPTIONS_SUBSCRIPTION_WRITE,
+    },
+}
+
+# Who may create, change, lock and reset whom. Nobody raises their own rights: that is checked beside this table.
+GRANTABLE: dict[Role, frozenset[Role]] = {
+    Role.ADMIN: frozenset(Role),
+    Role.CFO: frozenset(Role),
+    Role.COMPLIANCE: frozenset({Role.SUPPORT_MANAGER, Role.ANTI_FRAUD}),
+    Role.SUPPORT_MANAGER: frozenset({Role.SUPPORT_AGENT}),
+}
+
+
+def granted(roles: Iterable[Role], permission: Permission) -> bool:
+    """Whether any of `roles` has `permission`."""
+    return any(permission in GRANTS[role] for role in roles)
+
+
+def permissions_of(roles: Iterable[Role]) -> frozenset[Permission]:
+    """Everything that `roles` together may do."""
+    return frozenset().union(*(GRANTS[role] for role in roles))
+
+
+def grantable_by(roles: Iterable[Role]) -> frozenset[Role]:
+    """The roles that a holder of `roles` may give to others."""
+    return frozenset().union(*(GRANTABLE.get(role, frozenset()) for role in roles))
+
+
+@dataclass(frozen=True)
+class Item:
+    """One entry of the menu; its key is what Menu Access ticks and what a page names as its `menu`."""
+
+    key: str
+    label: str
+    icon: str
+    permission: Permission
+
+
+@dataclass(frozen=True)
+class Section:
+    """A group of the menu; an empty label puts its items on top, without a heading."""
+
+    label: str
+    items: tuple[Item, ...]
+
+
+MENU: tuple[Section, ...] = (
+    Section("", (Item("home", "Home", "home", P.HOME_PAGE_READ),)),
+    Section(
+        "Payments",
+        (
+            Item("transactions", "Transactions", "credit-card", P.PAYMENTS_PAYMENT_READ),
+            Item("void", "Void", "ban", P.PAYMENTS_PAYMENT_VOID),
+            Item("refund", "Refund", "receipt-refund", P.PAYMENTS_PAYMENT_REFUND),
+            Item("customers", "Customers", "users", P.PARTIES_CUSTOMER_READ),
+            Item("mailbox", "Mailbox", "mail", P.PAYMENTS_MAILBOX_READ),
+        ),
+    ),
+    Section(
+        "Recurring",
+        (
+            Item("subscriptions", "Subscriptions", "repeat", P.SUBSCRIPTIONS_SUBSCRIPTION_READ),
+            Item("manage-recurring", "Manage recurring", "calendar-repeat", P.SUBSCRIPTIONS_SUBSCRIPTION_WRITE),
+            Item("cancel-scheduled", "Cancel scheduled", "calendar-x", P.SUBSCRIPTIONS_SUBSCRIPTION_WRITE),
+            Item("registration", "Registration", "file-plus", P.BATCHES_BATCH_READ),
+            Item("needs-attention", "Needs attention", "alert-triangle", P.SUBSCRIPTIONS_SUBSCRIPTION_READ),
+        ),
+    ),
+    Section(
+        "Batches",
+        (
+            Item("batch-transaction", "Batch transaction", "file-upload", P.BATCHES_BATCH_PROCESS),
+            Item("batch-report", "Batch report", "report", P.BATCHES_BATCH_READ),
+            Item("all-report", "All report", "report-search", P.BATCHES_BATCH_READ),
+        ),
+    ),
+    Section("Checkout", (Item("adaptive-checkout", "Adaptive checkout", "route", P.CHECKOUT_RULE_READ),)),
+    Section(
+        "Analytics",
+        (
+            Item("analytics", "Payments", "chart-line", P.REPORTING_ANALYTICS_READ),
+            Item("billing-dashboard", "Billing dashboard", "chart-bar", P.REPORTING_BILLING_READ),
+            Item("operational-report", "Operational report", "report", P.REPORTING_OPERATIONAL_READ),
+        ),
+    ),
+    Section(
+        "Wallets",
+        (
+            Item("coins", "Coins", "wallet", P.WALLETS_WALLET_READ),
+            Item("units", "Issuers (units)", "coin", P.WALLETS_UNIT_READ),
+            Item("products", "Products", "package", P.WALLETS_PRODUCT_READ),
+            Item("organizations", "Organizations", "building", P.PARTIES_ORGANIZATION_READ),
+        ),
+    ),
+    Section(
+        "Treasury",
+        (
+            Item("cash-register-day", "Cash register day", "building-store", P.CASH_DAY_READ),
+            Item("cash-desks", "Cash desks", "building-store", P.CASH_DESK_READ),
+            Item("system-operations", "System operations", "arrows-exchange", P.CASH_OPERATION_READ),
+            Item("redeem-requests", "Redeem requests", "cash", P.CASH_REDEEM_DECIDE),
+            Item("ledger", "Ledger", "book", P.LEDGER_ENTRY_READ),
+        ),
+    ),
+    Section(
+        "Tariffs",
+        (
+            Item("contracts", "Contracts", "contract", P.CONTRACTS_REQUEST_READ),
+            Item("cashback", "Cashback profiles", "gift", P.CONTRACTS_REQUEST_READ),
+            Item("exchange-rates", "Exchange rates", "scale", P.FX_RATE_READ),
+            Item("requests", "Requests", "inbox", P.CONTRACTS_REQUEST_READ),
+        ),
+    ),
+    Section(
+        "Risk",
+        (
+            Item("applications", "Applications", "shield", P.FRAUD_APPLICATION_DECIDE),
+            Item("blocks", "Blocks", "ban", P.FRAUD_BLOCK_WRITE),
+            Item("transactions-summary", "Transactions summary", "list", P.FRAUD_SUMMARY_READ),
+        ),
+    ),
+    Section("Compliance", (Item("identification", "Users' identification", "id", P.COMPLIANCE_CASE_DECIDE),)),
+    Section(
+        "Support",
+        (
+            Item("clients", "Clients", "users", P.SUPPORT_TICKET_WRITE),
+            Item("tickets", "Tickets", "ticket", P.SUPPORT_TICKET_WRITE),
+            Item("scc", "SCC", "users-group", P.SUPPORT_TEAM_MANAGE),
+        ),
+    ),
+    Section(
+        "Admin",
+        (
+            Item("staff", "User management", "user", P.ACCESS_STAFF_READ),
+            Item("user-actions", "User actions", "history", P.AUDIT_EVENT_READ),
+            Item("texts", "i18n", "language", P.SYSTEM_TEXT_WRITE),
+            Item("monitoring", "Monitoring", "activity", P.SYSTEM_MONITORING_READ),
+            Item("approvals", "Approvals inbox", "shield-check", P.APPROVALS_REQUEST_READ),
+            Item("exports", "Exports", "download", P.EXPORTS_EXPORT_READ),
+        ),
+    ),
+)
+
+MENU_KEYS: frozenset[str] = frozenset(item.key for section in MENU for item in section.items)

@@ -1,0 +1,235 @@
+"""The one door for writing: an actor, a permission, a transaction, the trail, and what may happen after the commit."""
+
+import datetime as dt
+import functools
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from sqlalchemy import ColumnElement, inspect, select, update
+from sqlalchemy.orm import Session
+
+from payadmin import audit, outbox
+from payadmin.audit import Event
+from payadmin.db import db, utcnow
+from payadmin.kernel.errors import Forbidden, NotFound, Refusal
+from payadmin.kernel.masks import mask_pan_in_text
+from payadmin.models.audit import AuditEvent
+from payadmin.permissions import Permission, Role
+
+P = ParamSpec("P")
+T = TypeVar("T")
+M = TypeVar("M")
+
+_WORK = "payadmin.work"
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Who acts: a staff user in a browser, or a job or command in the system's name."""
+
+    staff_id: int | None
+    name: str
+    roles: frozenset[Role] = frozenset()
+    permissions: frozenset[Permission] = frozenset()
+    ip: str | None = None
+    request_id: str | None = None
+    organization_id: int | None = None
+
+    def may(self, permission: Permission) -> bool:
+        """Whether this actor has `permission`."""
+        return permission in self.permissions
+
+
+SYSTEM = Actor(staff_id=None, name="system", permissions=frozenset(Permission))
+
+
+@dataclass
+class Work:
+    """One transaction of one actor."""
+
+    actor: Actor
+    session: Session
+    now: dt.datetime
+    name: str
+    promised: bool = field(default=False)
+
+    def get(self, model: type[M], row_id: object, *, lock: bool = False) -> M:
+        """The row with `row_id`, fresh from the database.
+
+        Args:
+            lock: hold the row until the end of the transaction (SQLite: the whole database already is).
+
+        Raises:
+            NotFound: no such row.
+        """
+        row = self.session.get(model, row_id, populate_existing=True, with_for_update=True if lock else None)
+        if row is None:
+            raise NotFound("There is no such record.")
+        return row
+
+    def add(self, row: M) -> M:
+        """Add a new row and give it its id."""
+        self.session.add(row)
+        self.session.flush()
+        return row
+
+    def change(
+        self, model: type[Any], row_id: int, *, when: Iterable[ColumnElement[bool]] = (), **values: Any
+    ) -> bool:
+        """Change a row by one conditional UPDATE: the only way money and states change.
+
+        A new `status` is accepted only from the states that the model's machine allows, whatever `when` says.
+
+        Args:
+            model: the mapped class; its `machine` (if any) is the table of allowed moves.
+            when: conditions that must hold in the row at this very moment.
+            values: the new values, plain or SQL expressions such as `Payment.refunded_minor + 100`.
+
+        Returns:
+            Whether the row was changed; False means the world has moved on and nothing was touched.
+        """
+        conditions = [model.id == row_id, *when]
+        machine = getattr(model, "machine", None)
+        if machine is not None and "status" in values:
+            conditions.append(model.status.in_(machine.sources(values["status"])))
+        statement = update(model).where(*conditions).values(version=model.version + 1, updated_at=self.now, **values)
+        result = self.session.execute(statement.execution_options(synchronize_session=False, explained=True))
+        won = bool(result.rowcount == 1)  # type: ignore[attr-defined]
+        if won:
+            audit.note_changed(self.session, model.__tablename__, row_id)
+            loaded = self.session.identity_map.get(inspect(model).identity_key_from_primary_key((row_id,)))
+            if loaded is not None:
+                self.session.expire(loaded)
+        return won
+
+    def record(
+        self,
+        event: Event,
+        subject: object | None = None,
+        *,
+        before: dict[str, object] | None = None,
+        after: dict[str, object] | None = None,
+        reason: str | None = None,
+        outcome: str = "done",
+        **keys: object,
+    ) -> AuditEvent:
+        """Write what happened into the trail, in this transaction.
+
+        Args:
+            event: what happened.
+            subject: the row it happened to; the guard then accepts its change.
+            before: changed values as they were (column → value), masked here.
+            after: the same columns as they are now.
+            reason: why, in the actor's words.
+            outcome: "done", "refused" or "failed".
+            keys: identifiers by which staff will look for this act (invoice_number=…, transaction_id=…).
+        """
+        table, row_id = None, None
+        if subject is not None:
+            self.session.flush()
+            table, row_id = audit.row_key(subject)
+            audit.note_explained(self.session, (table, row_id))
+        masked = (lambda values: audit.facts(type(subject), values)) if subject is not None else audit.plain
+        entry = _entry(self.actor, str(event), outcome=outcome, reason=reason)
+        entry.entity, entry.entity_id = table, row_id
+        entry.before = None if before is None else masked(before)  # type: ignore[assignment]
+        entry.after = None if after is None else masked(after)  # type: ignore[assignment]
+        entry.keys = {key: audit.plain(value) for key, value in keys.items() if value is not None} or None
+        self.session.add(entry)
+        return entry
+
+    def promise(self, job: str, *, after: dt.timedelta | None = None, **args: Any) -> None:
+        """Have `job` run with `args` after this transaction commits, at least once, whatever is killed."""
+        outbox.promise(self.session, job, args, after=after)
+        self.promised = True
+
+    def one(self, statement: Any) -> Any:
+        """The first row of `statement`'s first column, or None."""
+        return self.session.scalars(statement.limit(1)).first()
+
+    def exists(self, *conditions: ColumnElement[bool]) -> bool:
+        """Whether any row satisfies `conditions`."""
+        return bool(self.session.scalar(select(select(1).where(*conditions).exists())))
+
+
+USE_CASES: dict[str, Callable[..., Any]] = {}
+
+
+def use_case(permission: Permission) -> Callable[[Callable[Concatenate[Work, P], T]], Callable[Concatenate[Actor, P], T]]:
+    """Make a function the door to one act.
+
+    The decorated function takes a `Work` first; callers pass an `Actor` instead. The permission is checked, the
+    transaction opened (with SQLite's write lock from the start), committed or rolled back as a whole; refusals are
+    written to the trail in a transaction of their own, because the act's was rolled back.
+
+    Raises:
+        Forbidden: the actor lacks `permission`.
+        Refusal: whatever the act refuses; nothing has changed then.
+    """
+
+    def decorate(function: Callable[Concatenate[Work, P], T]) -> Callable[Concatenate[Actor, P], T]:
+        room = function.__module__.removeprefix("payadmin.actions.").partition(".")[0]
+        name = f"{room}.{function.__name__}"
+
+        @functools.wraps(function)
+        def run(actor: Actor, /, *args: P.args, **kwargs: P.kwargs) -> T:
+            session = db.session()
+            if _WORK in session.info:
+                msg = f"{name} was called inside {session.info[_WORK]}: use cases do not nest"
+                raise RuntimeError(msg)
+            try:
+                work = _begin(session, actor, name)
+                if not actor.may(permission):
+                    raise Forbidden("Your role does not allow this.")
+                result = function(work, *args, **kwargs)
+                session.commit()
+            except Refusal as refusal:
+                session.rollback()
+                session.info.pop(_WORK, None)
+                _record_refusal(session, actor, name, args, refusal)
+                raise
+            except BaseException:
+                session.rollback()
+                raise
+            finally:
+                session.info.pop(_WORK, None)
+            if work.promised:
+                outbox.ring()
+            return result
+
+        run.permission = permission  # type: ignore[attr-defined]
+        USE_CASES[name] = run
+        return run  # type: ignore[return-value]
+
+    return decorate
+
+
+def _begin(session: Session, actor: Actor, name: str) -> Work:
+    # A read transaction that is already open would see old rows, and on SQLite could not become a writer.
+    session.rollback()
+    session.connection(execution_options={"immediate": True})
+    session.info[_WORK] = name
+    return Work(actor=actor, session=session, now=utcnow(), name=name)
+
+
+def _entry(actor: Actor, event: str, *, outcome: str, reason: str | None) -> AuditEvent:
+    return AuditEvent(
+        actor_id=actor.staff_id,
+        actor_name=actor.name,
+        roles=", ".join(sorted(role.value for role in actor.roles)),
+        ip=actor.ip,
+        request_id=actor.request_id,
+        event=event,
+        outcome=outcome,
+        reason=None if reason is None else mask_pan_in_text(reason),
+    )
+
+
+def _record_refusal(session: Session, actor: Actor, name: str, args: tuple[object, ...], refusal: Refusal) -> None:
+    session.connection(execution_options={"immediate": True})
+    entry = _entry(actor, name, outcome="refused", reason=refusal.sentence)
+    entry.entity_id = str(args[0])[:64] if args and isinstance(args[0], int | str) else None
+    entry.keys = {"refusal": refusal.code}
+    session.add(entry)
+    session.commit()
