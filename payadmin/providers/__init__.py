@@ -1,0 +1,17 @@
+"""The outside world that moves money: one adapter per provider, all asked in the same words."""
+
+from functools import cache
+
+from payadmin.kernel.errors import Conflict
+from payadmin.providers.answers import Answer, Capabilities, Outcome, Provider
+from payadmin.providers.simulator import SimulatorProvider
+
+__all__ = ["Answer", "Capabilities", "Outcome", "Provider", "provider_for"]
+
+
+@cache
+def provider_for(code: str, *, simulator_url: str, timeout_seconds: float) -> Provider:
+    """Return the adapter of a provider; the same settings give the same adapter, so connections are kept alive."""
+    if code == SimulatorProvider.code:
+        return SimulatorProvider(simulator_url, timeout_seconds=timeout_seconds)
+    raise Conflict("payadmin has no connection to this payment provider.", provider=code)

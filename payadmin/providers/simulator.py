@@ -1,0 +1,188 @@
+"""Adapter of the simulator: turns whatever comes back over HTTP, or does not, into one of five outcomes."""
+
+import json
+import os
+import threading
+import time
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, ClassVar
+
+import httpx
+
+from payadmin.providers.answers import Answer, Capabilities, Outcome
+
+MAX_ANSWER_BYTES = 1024 * 1024
+MAX_MESSAGE_CHARS = 200
+
+# Refusals that say for certain that this request moved nothing and never will.
+DEFINITE = frozenset(
+    {
+        "amount_too_large",
+        "not_refundable",
+        "not_voidable",
+        "parameter_invalid",
+        "parameter_unknown",
+        "refund_failed",
+        "resource_missing",
+    }
+)
+
+
+class Unreadable(Exception):
+    """The provider's answer cannot be relied on."""
+
+
+class SimulatorProvider:
+    """Safe to share between threads; a process forked from this one opens its own connections."""
+
+    code: ClassVar[str] = "simulator"
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        void=True,
+        refund=True,
+        partial_refund=True,
+        key_window=timedelta(hours=20),  # it forgets keys after 24 hours; the rest is margin for clocks
+        settle=timedelta(seconds=10),
+    )
+
+    def __init__(self, url: str, *, timeout_seconds: float) -> None:
+        self._url = url.rstrip("/")
+        self._timeout_seconds = timeout_seconds
+        self._lock = threading.Lock()
+        self._client: httpx.Client | None = None
+        self._client_pid = 0
+
+    def charge(
+        self, *, key: str, reference: str, amount_minor: int, unit: str, token: str, metadata: Mapping[str, str]
+    ) -> Answer:
+        body = {
+            "amount": amount_minor,
+            "currency": unit,
+            "token": token,
+            "reference": reference,
+            "metadata": dict(metadata),
+        }
+        asked = {"object": "charge", "reference": reference, "amount": amount_minor, "currency": unit}
+        return self._send("/v1/charges", body, key=key, asked=asked)
+
+    def refund(self, *, key: str, reference: str, charge_id: str, amount_minor: int) -> Answer:
+        body = {"charge": charge_id, "amount": amount_minor, "reference": reference}
+        return self._send("/v1/refunds", body, key=key, asked={"object": "refund", **body})
+
+    def void(self, *, key: str, reference: str, charge_id: str) -> Answer:
+        body = {"charge": charge_id, "reference": reference}
+        return self._send("/v1/voids", body, key=key, asked={"object": "void", **body})
+
+    def find_charge(self, reference: str) -> Answer | None:
+        return self._find("/v1/charges", {"object": "charge", "reference": reference})
+
+    def find_refund(self, reference: str) -> Answer | None:
+        return self._find("/v1/refunds", {"object": "refund", "reference": reference})
+
+    def find_void(self, reference: str, charge_id: str) -> Answer | None:
+        return self._find("/v1/voids", {"object": "void", "reference": reference, "charge": charge_id})
+
+    def close(self) -> None:
+        """Close the connections of this process; the next request opens new ones."""
+        with self._lock:
+            if self._client is not None and self._client_pid == os.getpid():
+                self._client.close()
+            self._client = None
+
+    def _send(self, path: str, body: dict[str, Any], *, key: str, asked: dict[str, Any]) -> Answer:
+        try:
+            status, answer = self._ask("POST", path, json=body, headers={"Idempotency-Key": key})
+            match status:
+                case 200 | 202:
+                    return read(answer, asked, status)
+                case 400 | 402:
+                    code, message = reason(answer)
+                    definite = status == httpx.codes.PAYMENT_REQUIRED or code in DEFINITE
+                    return Answer(Outcome.DECLINED if definite else Outcome.UNKNOWN, code=code, message=message)
+                case 429:
+                    return Answer(Outcome.NOT_SENT, code="rate_limit", message="The provider asks us to slow down.")
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+            return Answer(Outcome.NOT_SENT, code=name(error), message="The provider cannot be reached.")
+        except (httpx.HTTPError, Unreadable) as error:
+            return Answer(Outcome.UNKNOWN, code=name(error), message="No usable answer came back.")
+        return Answer(Outcome.UNKNOWN, code=f"http_{status}", message="No usable answer came back.")
+
+    def _find(self, path: str, asked: dict[str, Any]) -> Answer | None:
+        try:
+            status, answer = self._ask("GET", path, params={"reference": asked["reference"]})
+            if status != httpx.codes.OK:
+                return Answer(Outcome.UNKNOWN, code=f"http_{status}", message="The provider did not answer.")
+            items = answer.get("data")
+            if not isinstance(items, list):
+                raise Unreadable  # noqa: TRY301
+            found = [read(item, asked, httpx.codes.OK) for item in items]
+        except (httpx.HTTPError, Unreadable) as error:
+            return Answer(Outcome.UNKNOWN, code=name(error), message="The provider did not answer.")
+        return min(found, key=lambda one: one.outcome is not Outcome.SUCCEEDED, default=None)
+
+    def _ask(self, method: str, path: str, **request: Any) -> tuple[int, dict[str, Any]]:
+        """Return status and JSON object; a body that trickles in may not outlast the time-out either."""
+        deadline = time.monotonic() + self._timeout_seconds
+        content = bytearray()
+        with self._connections().stream(method, self._url + path, **request) as response:
+            for chunk in response.iter_raw():
+                content += chunk
+                if len(content) > MAX_ANSWER_BYTES or time.monotonic() > deadline:
+                    raise Unreadable
+        try:
+            answer = json.loads(content)
+        except (ValueError, RecursionError):
+            answer = None
+        if not isinstance(answer, dict):
+            if response.status_code in (httpx.codes.OK, httpx.codes.ACCEPTED):
+                raise Unreadable
+            answer = {}
+        return response.status_code, answer
+
+    def _connections(self) -> httpx.Client:
+        with self._lock:
+            if self._client is None or self._client_pid != os.getpid():
+                self._client = httpx.Client(
+                    timeout=self._timeout_seconds,
+                    headers={"Accept-Encoding": "identity"},
+                    follow_redirects=False,
+                    trust_env=False,
+                )
+                self._client_pid = os.getpid()
+            return self._client
+
+
+def read(item: Any, asked: dict[str, Any], status: int) -> Answer:
+    """Turn one object of the provider into an answer if it is what was asked for, to the last minor unit."""
+    match item:
+        case {"id": str(provider_id), "amount": int(amount), "status": str(state)} if provider_id and amount > 0:
+            if amount is True or any(item.get(name) != value for name, value in asked.items()):
+                raise Unreadable
+            if state == "succeeded" and status == httpx.codes.OK:
+                return Answer(Outcome.SUCCEEDED, provider_id, amount)
+            if state == "pending":
+                return Answer(
+                    Outcome.PENDING, provider_id, amount, "pending", "The provider has not decided this one yet."
+                )
+    raise Unreadable
+
+
+def reason(answer: dict[str, Any]) -> tuple[str | None, str | None]:
+    """Return the provider's code and sentence for a refusal, as short printable text."""
+    match answer:
+        case {"error": {"code": str(code)} as error}:
+            detail = error.get("decline_code")
+            if isinstance(detail, str) and detail != "generic_decline":
+                code = detail
+            message = error.get("message")
+            return printable(code), printable(message) if isinstance(message, str) else None
+    return None, None
+
+
+def printable(text: str) -> str:
+    return "".join(c for c in text if c.isprintable())[:MAX_MESSAGE_CHARS]
+
+
+def name(error: Exception) -> str:
+    """`ReadTimeout` becomes `read_timeout`: a code for logs and for the page of unknown outcomes."""
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in type(error).__name__).lstrip("_")
