@@ -1,0 +1,261 @@
+"""Tables that people send and take away: a strict reader of CSV, XLSX and XLS, and a CSV writer without formulas."""
+
+import csv
+import hashlib
+import io
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from decimal import Decimal
+from enum import Enum, StrEnum
+from pathlib import Path
+from typing import Any, Final
+
+from payadmin.kernel import workbooks
+from payadmin.kernel.errors import Invalid
+from payadmin.kernel.money import Money
+from payadmin.kernel.xlsx import Cell, column_letters
+
+Value = workbooks.Value
+MAX_BYTES: Final = 10 * 1024 * 1024
+MAX_ROWS: Final = 50_000
+MAX_COLUMNS: Final = 64
+
+_LIVE: Final = tuple("=+-@\t\r\0＝＋－＠")  # noqa: RUF001  (spreadsheets read the fullwidth signs as formulas too)
+_CHUNK_ROWS: Final = 500
+_LONGEST_CELL: Final = 32_767
+_DELIMITERS: Final = ",;\t|"
+_HIDDEN: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u202a-\u202e\u2066-\u2069]")
+_NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?", re.ASCII)
+_QUOTED: Final = re.compile(r'"[^"]*"')
+
+
+class Kind(StrEnum):
+    """What the content is, whatever the name says."""
+
+    CSV = "CSV"
+    XLSX = "XLSX"
+    XLS = "XLS"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table as read: every row has as many values as the header; rows are numbered as a spreadsheet shows them."""
+
+    header: tuple[str, ...]
+    rows: Iterator[tuple[int, list[Value]]]
+    kind: Kind
+    notes: tuple[str, ...]
+
+
+def defuse(value: Any) -> Any:
+    """The value for a CSV cell: text that a spreadsheet would run gets a leading apostrophe, numbers stay."""
+    return "'" + value if isinstance(value, str) and value.startswith(_LIVE) else value
+
+
+def csv_rows(head: Sequence[str], rows: Iterable[Sequence[Cell]]) -> Iterator[str]:
+    """The CSV text in pieces, as rows arrive."""
+    buffer = io.StringIO(newline="")
+    writer = csv.writer(buffer)
+    writer.writerow([defuse(label) for label in head])
+    plain = _PLAIN
+    for count, row in enumerate(rows, 1):
+        writer.writerow([value if type(value) in plain else _csv_cell(value) for value in row])
+        if count % _CHUNK_ROWS == 0:
+            yield buffer.getvalue()
+            buffer.seek(0)
+            buffer.truncate()
+    yield buffer.getvalue()
+
+
+_PLAIN: Final = frozenset({int, Decimal, type(None)})
+
+
+def _csv_cell(value: Cell) -> str:
+    match value:
+        case bool():
+            return "TRUE" if value else "FALSE"
+        case datetime():
+            return value.isoformat(" ", "seconds")
+        case date():
+            return value.isoformat()
+        case Money():
+            return value.decimal_text
+        case Enum():
+            return str(defuse(value.value if isinstance(value.value, str) else value.name))
+        case _:
+            return str(defuse(str(value)))
+
+
+def read_table(
+    source: Path | bytes,
+    name: str,
+    *,
+    max_rows: int = MAX_ROWS,
+    max_columns: int = MAX_COLUMNS,
+    max_bytes: int = MAX_BYTES,
+) -> Table:
+    """The table in a file that nobody vouches for; what cannot be read for certain is refused, with its place."""
+    size = len(source) if isinstance(source, bytes) else source.stat().st_size
+    if size > max_bytes:
+        raise Invalid(f"The file has {size:,} bytes; at most {max_bytes:,} are read. Split it into smaller files.")
+    data = source if isinstance(source, bytes) else source.read_bytes()
+    if not data.strip():
+        raise Invalid("The file is empty.")
+    limits = workbooks.Limits(rows=max_rows, columns=max_columns)
+    if data.startswith(b"PK\x03\x04"):
+        kind, (numbered, notes) = Kind.XLSX, workbooks.read_xlsx(data, limits)
+    elif data.startswith(workbooks.OLE_MAGIC):
+        kind, (numbered, notes) = Kind.XLS, workbooks.read_xls(data, limits)
+    else:
+        kind, (numbered, notes) = Kind.CSV, _read_csv(data)
+    suffix = Path(name).suffix.lower().lstrip(".")
+    if suffix in {"csv", "xls", "xlsx"} and suffix != kind.lower():
+        notes = (*notes, f"The name ends in .{suffix} but the content is {kind}; it was read as {kind}.")
+    header = _header(numbered, max_columns)
+    return Table(header, _checked(numbered, header, max_rows), kind, notes)
+
+
+def content_hash(header: Sequence[str], rows: Iterable[Sequence[Value]]) -> str:
+    """The fingerprint of what a table says: the same for the same rows in another format, column or row order."""
+    order = sorted(range(len(header)), key=lambda place: _squeezed(header[place]).casefold())
+    names = json.dumps([_squeezed(header[place]).casefold() for place in order])
+    lines = sorted(
+        hashlib.sha256(json.dumps([_canonical(row[place]) for place in order]).encode()).digest() for row in rows
+    )
+    return hashlib.sha256(names.encode() + b"".join(lines)).hexdigest()
+
+
+def text_of(value: Value) -> str:
+    """A cell as the text a CSV file would hold; an empty cell is empty text."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "TRUE" if value else "FALSE"
+        case Decimal():
+            return f"{value:f}"
+        case datetime():
+            return value.isoformat(" ")
+        case date():
+            return value.isoformat()
+        case _:
+            return value
+
+
+def _canonical(value: Value) -> str:
+    if isinstance(value, datetime) and value.time() == time():
+        value = value.date()
+    text = _squeezed(text_of(value))
+    if _NUMBER.fullmatch(text):
+        return text.rstrip("0").rstrip(".") if "." in text else text
+    return text.upper() if text.lower() in {"true", "false"} else text
+
+
+def _squeezed(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _header(numbered: Iterator[tuple[int, list[Value]]], max_columns: int) -> tuple[str, ...]:
+    _, values = next(numbered, (0, []))
+    labels = [_squeezed(text_of(value)) for value in values]
+    while labels and not labels[-1]:
+        labels.pop()
+    if not labels:
+        raise Invalid("The first row is empty; it must hold the names of the columns.")
+    if len(labels) > max_columns:
+        raise Invalid(f"The file has {len(labels)} columns; at most {max_columns} are read.")
+    seen: dict[str, int] = {}
+    for place, label in enumerate(labels, 1):
+        if not label:
+            raise Invalid(f"Column {column_letters(place)} has no name in the first row.", row=1)
+        if _HIDDEN.search(label) or len(label) > _LONGEST_CELL:
+            raise Invalid(f"The name of column {column_letters(place)} holds hidden characters.", row=1)
+        first = seen.setdefault(label.casefold(), place)
+        if first != place:
+            both = f"{column_letters(first)} and {column_letters(place)}"
+            raise Invalid(f'Columns {both} have the same name, "{label[:60]}".', row=1)
+    return tuple(labels)
+
+
+def _checked(
+    numbered: Iterator[tuple[int, list[Value]]], header: tuple[str, ...], max_rows: int
+) -> Iterator[tuple[int, list[Value]]]:
+    width, count = len(header), 0
+    for number, values in numbered:
+        if not any(value is not None for value in values):
+            continue
+        count += 1
+        if count > max_rows:
+            raise Invalid(f"The file has more than {max_rows:,} rows. Split it into smaller files.", row=number)
+        if len(values) > width and any(value is not None for value in values[width:]):
+            raise Invalid(f"Row {number} has {len(values)} cells, but the first row names {width} columns.", row=number)
+        if len(values) < width:
+            raise Invalid(f"Row {number} has {len(values)} cells instead of {width}.", row=number)
+        for place, value in enumerate(values[:width]):
+            if isinstance(value, str) and (len(value) > _LONGEST_CELL or _HIDDEN.search(value)):
+                trouble = "is too long" if len(value) > _LONGEST_CELL else "holds hidden control characters"
+                where = f"Row {number}, column {column_letters(place + 1)} ({header[place]})"
+                raise Invalid(f"{where} {trouble}.", row=number, column=header[place])
+        yield number, values[:width]
+
+
+def _read_csv(data: bytes) -> tuple[Iterator[tuple[int, list[Value]]], tuple[str, ...]]:
+    start = data[:2048].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise Invalid("The file is UTF-16 text. Save it as CSV UTF-8.")
+    if start.startswith((b"<!doctype", b"<html", b"<table", b"<?xml", b"<meta")):
+        raise Invalid("The file is a web page or XML, whatever its name says. Open it and save it as XLSX or CSV.")
+    if start.startswith(
+        (b"%pdf", b"\x89png", b"\xff\xd8\xff", b"gif8", b"{\\rtf", b"\x1f\x8b", b"rar!", b"7z\xbc\xaf")
+    ):
+        raise Invalid("The file is not a table. Send CSV, XLSX or XLS.")
+    if b"\0" in data:
+        line = data.count(b"\n", 0, data.index(b"\0")) + 1
+        raise Invalid(f"Line {line} holds a NUL byte, so the file is damaged or not a CSV file.", row=line)
+    text, notes = _decode(data)
+    return _csv_records(text), notes
+
+
+def _decode(data: bytes) -> tuple[str, tuple[str, ...]]:
+    try:
+        return data.decode("utf-8-sig"), ()
+    except UnicodeDecodeError as broken:
+        line = data.count(b"\n", 0, broken.start) + 1
+    try:
+        text = data.decode("cp1252")
+    except UnicodeDecodeError:
+        raise Invalid(f"Line {line} is not UTF-8 text. Save the file as CSV UTF-8.", row=line) from None
+    return text, (f"Line {line} is not UTF-8, so the file was read as Windows-1252; check accented letters.",)
+
+
+def _csv_records(text: str) -> Iterator[tuple[int, list[Value]]]:
+    first = _QUOTED.sub("", text.lstrip("\r\n").partition("\n")[0])
+    delimiter = max(_DELIMITERS, key=first.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    number = 0
+    while True:
+        number += 1
+        try:
+            record = next(reader, None)
+        except csv.Error as broken:
+            raise Invalid(f"Row {number} cannot be read: {_csv_trouble(broken)}", row=number) from None
+        if record is None:
+            return
+        if number == 1 and not record:
+            number = 0
+            continue
+        yield number, [cell.strip(" \t\r\n") or None for cell in record]
+
+
+def _csv_trouble(broken: csv.Error) -> str:
+    said = str(broken)
+    if "unexpected end of data" in said:
+        return "a quote that opens there is never closed."
+    if "field larger" in said:
+        return "a cell is too long, or a quote is never closed."
+    if "expected after" in said:
+        return "there is text after a closing quote."
+    return "its quotes or line ends are damaged."
