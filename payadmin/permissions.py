@@ -14,6 +14,7 @@ class Permission(StrEnum):
     """`room:thing:verb`, alphabetical."""
 
     ACCESS_SESSION_END = "access:session:end"
+    ACCESS_SESSION_START = "access:session:start"  # no role has it: it is what somebody at the login page may do
     ACCESS_STAFF_MANAGE = "access:staff:manage"
     ACCESS_STAFF_READ = "access:staff:read"
     ACCOUNT_SELF_EDIT = "account:self:edit"

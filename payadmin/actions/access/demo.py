@@ -1,0 +1,82 @@
+"""The accounts of `payadmin demo`: one for each role, ready to sign in."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import select
+
+from payadmin import step_up
+from payadmin.actions.access import factors
+from payadmin.actions.access.sign_in import remember
+from payadmin.actions.access.staff import new_account
+from payadmin.audit import Event
+from payadmin.kernel import passwords, totp
+from payadmin.models.access import StaffStatus, StaffUser
+from payadmin.permissions import Permission, Role
+from payadmin.work import SYSTEM, Work, use_case
+
+# The administrator of a demo also operates payments, or a visitor would look for the buttons in vain.
+DEMO_STAFF: tuple[tuple[str, str, frozenset[Role]], ...] = (
+    ("admin", "Ada Winter", frozenset({Role.ADMIN, Role.PAYMENTS_OPERATOR})),
+    ("operator", "Elena Weber", frozenset({Role.PAYMENTS_OPERATOR})),
+    ("cfo", "Carlos Ortega", frozenset({Role.CFO})),
+    ("specialist", "Farah Siddiqui", frozenset({Role.FINANCIAL_SPECIALIST})),
+    ("accountant", "Akira Tanaka", frozenset({Role.ACCOUNTANT})),
+    ("cashier", "Chiara Conti", frozenset({Role.CASHIER})),
+    ("compliance", "Colin Mackay", frozenset({Role.COMPLIANCE})),
+    ("antifraud", "Anna Nowak", frozenset({Role.ANTI_FRAUD})),
+    ("support", "Sofia Lindgren", frozenset({Role.SUPPORT_MANAGER})),
+    ("agent", "Amir Haddad", frozenset({Role.SUPPORT_AGENT})),
+    ("issuer", "Isabel Moreau", frozenset({Role.ISSUER})),
+    ("partner", "Pavel Horak", frozenset({Role.PARTNER})),
+)
+
+
+@dataclass(frozen=True)
+class DemoAccount:
+    """What the demo prints of one account."""
+
+    username: str
+    password: str
+    secret: str
+    roles: frozenset[Role]
+
+
+def create_demo_staff(password: str) -> tuple[DemoAccount, ...]:
+    """One active account for each role, with `password` and an authenticator; those that exist are kept.
+
+    Returns:
+        The accounts in the order of `DEMO_STAFF`; `secret` makes the codes (`kernel.totp.code_at`).
+    """
+    hashes = {username: passwords.hash_password(password) for username in _missing(SYSTEM)}
+    return _create_demo_staff(SYSTEM, password=password, hashes=hashes)
+
+
+@use_case(Permission.ACCESS_STAFF_MANAGE)
+def _missing(work: Work) -> list[str]:
+    known = set(work.session.scalars(select(StaffUser.username)))
+    return [username for username, _, _ in DEMO_STAFF if username not in known]
+
+
+@use_case(Permission.ACCESS_STAFF_MANAGE)
+def _create_demo_staff(work: Work, *, password: str, hashes: dict[str, str]) -> tuple[DemoAccount, ...]:
+    accounts = []
+    for username, full_name, roles in DEMO_STAFF:
+        staff = work.session.scalar(select(StaffUser).where(StaffUser.username == username))
+        if staff is None:
+            staff = _ready(work, username, full_name, roles, hashes[username])
+        sealed = factors.factor_of(work, staff).sealed
+        if sealed is not None:
+            secret = step_up.unseal(staff.id, sealed)
+            accounts.append(DemoAccount(username, password, secret, staff.roles))
+    return tuple(accounts)
+
+
+def _ready(work: Work, username: str, full_name: str, roles: frozenset[Role], password_hash: str) -> StaffUser:
+    email = f"{username}@payadmin.example"
+    staff = new_account(work, username=username, full_name=full_name, email=email, roles=roles)
+    remember(work, staff.id, password_hash)
+    work.change(StaffUser, staff.id, status=StaffStatus.ACTIVE, password_hash=password_hash, must_change_password=False)
+    factor = factors.factor_of(work, staff)
+    factor.sealed, factor.confirmed_at = step_up.seal(staff.id, totp.new_secret()), work.now
+    work.record(Event.ACCESS_FACTOR_ENROLLED, staff, reason="Demo account.", username=username)
+    return staff

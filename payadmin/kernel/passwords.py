@@ -1,0 +1,85 @@
+"""Passwords: the rule for choosing one, and the slow hash that is checked in the same time for strangers."""
+
+import functools
+import gzip
+import secrets
+import string
+import threading
+from importlib.resources import files
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+SHORTEST = 12
+LONGEST = 128
+REMEMBERED = 4
+
+# 46 MiB, one pass, one lane: OWASP's second configuration. Memory is what it costs, so only a few run at a time.
+_HASHER = PasswordHasher(time_cost=1, memory_cost=46 * 1024, parallelism=1)
+_TURNS = threading.BoundedSemaphore(4)
+
+RULE = (
+    f"At least {SHORTEST} characters with a letter and a digit, not a common password, "
+    f"and not one of your last {REMEMBERED}."
+)
+
+
+def hash_password(password: str) -> str:
+    """The argon2id hash of `password`."""
+    with _TURNS:
+        return _HASHER.hash(password)
+
+
+def matches(password_hash: str | None, password: str) -> bool:
+    """Whether `password` belongs to `password_hash`; a missing hash costs the same time and never matches."""
+    with _TURNS:
+        try:
+            _HASHER.verify(password_hash or _nobody(), password)
+        except (VerificationError, InvalidHashError):
+            return False
+    return password_hash is not None
+
+
+def outdated(password_hash: str) -> bool:
+    """Whether the hash was made with weaker parameters than today's."""
+    return _HASHER.check_needs_rehash(password_hash)
+
+
+def complaint(password: str, *, username: str) -> str | None:  # noqa: PLR0911 - one sentence each
+    """What is wrong with a new password, as a sentence for the person who typed it; None when nothing is."""
+    plain = password.casefold()
+    if len(password) < SHORTEST:
+        return f"Use at least {SHORTEST} characters."
+    if len(password) > LONGEST:
+        return f"Use at most {LONGEST} characters."
+    if not any(c.isalpha() for c in password) or not any(c.isdigit() for c in password):
+        return "Use at least one letter and one digit."
+    if any(not c.isprintable() for c in password):
+        return "Use only characters that can be typed and shown."
+    if username.casefold() in plain:
+        return "Do not use your user name in the password."
+    # "Dragonfly2026!" is a common password with decoration, and the first thing a cracker tries.
+    if plain in _common() or plain.strip(string.digits + string.punctuation) in _common():
+        return "This password is too common. Four random words and a number make a good one."
+    return None
+
+
+def temporary_password() -> str:
+    """A random password that satisfies the rule, for the first sign-in only."""
+    alphabet = "abcdefghjkmnpqrstuvwxyz23456789"
+    while True:
+        groups = ("".join(secrets.choice(alphabet) for _ in range(4)) for _ in range(4))
+        password = "-".join(groups)
+        if complaint(password, username="\0") is None:
+            return password
+
+
+@functools.cache
+def _common() -> frozenset[str]:
+    packed = files("payadmin.kernel").joinpath("common_passwords.txt.gz").read_bytes()
+    return frozenset(gzip.decompress(packed).decode().split("\n"))
+
+
+@functools.cache
+def _nobody() -> str:
+    return _HASHER.hash(secrets.token_hex())
