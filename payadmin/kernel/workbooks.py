@@ -26,6 +26,8 @@ _SMALL: Final = 1024 * 1024  # below this a high ratio costs nothing: empty shee
 _DAMAGED: Final = "The workbook is damaged or was not written by a spreadsheet. Save it again as XLSX."
 
 _REFERENCE: Final = re.compile(rb"""\br\s*=\s*["']([A-Za-z]*)([0-9]+)["']""")
+_ROW: Final = re.compile(rb"<(?:\w+:)?row\b")
+_CELL: Final = re.compile(rb"<(?:\w+:)?c[\s/>]")
 _FORMULA: Final = re.compile(rb"<(?:\w+:)?f[\s/>]")
 _DECLARED: Final = re.compile(rb"""^\s*<\?xml[^>]*encoding\s*=\s*["']([^"']+)["']""")
 _FORBIDDEN_PARTS: Final = (
@@ -114,11 +116,13 @@ def _check_xml(name: str, text: bytes, limits: Limits) -> None:
         raise Invalid("The workbook contains XML that spreadsheets do not write. Save it again as XLSX.")
     if "worksheets/" not in name or name.endswith(".rels"):
         return
-    here, row, columns = "", 0, set()
+    here, columns = "", set()
+    spans = _ROW.split(text)  # rows and cells may stand without references, and then only their number tells
+    row, widest = len(spans) - 1, max((len(_CELL.findall(span)) for span in spans[1:]), default=0)
     for match in _REFERENCE.finditer(text):
         columns.add(match[1])
         row = max(row, int(match[2][:8]))
-    limits.check(row, max((_column_number(letters) for letters in columns), default=0))
+    limits.check(row, max(widest, *map(_column_number, columns), 0))
     if formula := _FORMULA.search(text):
         for match in _REFERENCE.finditer(text, max(0, formula.start() - 200), formula.start()):
             here = (match[1] + match[2]).decode()
@@ -233,7 +237,7 @@ def _rows(data: bytes, limits: Limits) -> Numbered:
     visible, sheet = _guarded(opened, CalamineError)
     if not sheet.height:
         raise Invalid("The first sheet is empty.")
-    limits.check(sheet.total_height, sheet.total_width)
+    limits.check(sheet.total_height + 1, sheet.total_width + 1)
     notes = (f'Only the first sheet, "{visible[0]}", was read; {len(visible) - 1} more were not.',)
     return _numbered(sheet), notes if len(visible) > 1 else ()
 

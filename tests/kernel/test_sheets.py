@@ -246,6 +246,8 @@ def test_legacy_workbooks_are_read():
         (with_sheet("<row r='1'><c r = 'XFD1'><v>1</v></c></row>"), "reaches column XFD"),
         (with_sheet('<row r="1"><c r="A1"><f>1+1</f><v>2</v></c></row>'), "Cell A1 holds a formula"),
         (with_sheet('<row r="1"><c r="A1"><v>1e999</v></c></row>'), "Row 1, column A holds a number that is none"),
+        (with_sheet("<row/>" * 100_000 + "<row><c><v>1</v></c></row>"), "reaches row 100,001"),
+        (with_sheet(f"<row>{'<c/>' * 1_000}<c><v>1</v></c></row>"), "reaches column ALM"),
         (with_sheet(""), "empty"),
         (with_sheet("<row"), "damaged"),
         (repacked(small_workbook(), xl__styles_dot_xml=b"<!DOCTYPE x [<!ENTITY a 'b'>]><x/>"), "XML that spreadsheets"),
