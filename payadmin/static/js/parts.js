@@ -1,0 +1,15 @@
+// Parts that only some pages have: each is fetched when the page, or a dialog that opens, contains it.
+import { find } from "./dom.js";
+
+const PARTS = [
+  ["[data-amt]", () => import("./refund.js")],
+  ["[data-poll]", () => import("./polling.js")],
+  ["[data-drop]", () => import("./dropzone.js")],
+  ["[data-chart]", () => import("./charts.js")],
+];
+
+export function initParts(scope) {
+  for (const [selector, load] of PARTS) {
+    if (find(selector, scope)) load().then((part) => part.init(scope));
+  }
+}

@@ -1,0 +1,35 @@
+// Long jobs: ask how far they are; rarely when nobody looks, less and less when nobody answers.
+import { find, findAll, parse } from "./dom.js";
+import { toast } from "./toasts.js";
+
+const OFTEN = 700;
+const HIDDEN = 5000;
+const RAREST = 8000;
+
+export function init(scope) {
+  findAll("[data-poll]", scope).forEach(watch);
+}
+
+const sleep = (time) => new Promise((wake) => setTimeout(wake, time));
+const isDone = (box) => find("[data-done='1']", box) !== null;
+
+async function watch(box) {
+  let wait = OFTEN;
+  while (!isDone(box) && box.isConnected) {
+    await sleep(document.hidden ? HIDDEN : wait);
+    wait = (await refresh(box)) ? OFTEN : Math.min(wait * 2, RAREST);
+  }
+  if (box.dataset.pollReload !== undefined) location.reload();
+  else toast("The job has finished.");
+}
+
+async function refresh(box) {
+  try {
+    const response = await fetch(box.dataset.poll, { headers: { "X-Partial": "status" }, credentials: "same-origin" });
+    if (!response.ok) return false;
+    box.replaceChildren(...parse(await response.text()).body.childNodes);
+    return true;
+  } catch {
+    return false;
+  }
+}

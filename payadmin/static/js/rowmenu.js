@@ -1,0 +1,54 @@
+// One menu for all rows: the pressed button says what it holds (data-actions), so fifty rows cost fifty buttons.
+import { find, icon, make } from "./dom.js";
+import { setOpener } from "./popover.js";
+
+let menu = null;
+let opener = null;
+
+function theMenu() {
+  if (menu) return menu;
+  menu = make("div", { id: "rowmenu", className: "pop", role: "menu" });
+  menu.setAttribute("popover", "");
+  menu.dataset.menu = "";
+  document.body.append(menu);
+  menu.addEventListener("toggle", (event) => {
+    // Only the button whose menu is open may toggle it; a press on another row opens that row's menu.
+    if (event.newState === "closed" && opener) opener.popoverTargetElement = null;
+  });
+  return menu;
+}
+
+function entry(action) {
+  const label = make("span", { textContent: action.label });
+  if (action.disabled && action.why) label.append(make("span", { className: "why", textContent: action.why }));
+  const link = make("a", { className: action.danger ? "mi danger" : "mi", role: "menuitem", tabIndex: -1 });
+  link.append(icon(action.icon), label);
+  if (action.disabled) link.setAttribute("aria-disabled", "true");
+  else link.href = action.url;
+  if (action.dialog && !action.disabled) link.dataset.dialog = "";
+  return link;
+}
+
+// Before the click does its work: the browser then opens the popover by itself, light dismiss and focus included.
+document.addEventListener(
+  "click",
+  (event) => {
+    const button = event.target.closest("button[data-row-menu]");
+    if (!button || button.popoverTargetElement) return;
+    const box = theMenu();
+    if (opener) opener.popoverTargetElement = null;
+    opener = button;
+    box.setAttribute("aria-label", button.getAttribute("aria-label") ?? "Actions");
+    box.replaceChildren(...JSON.parse(button.dataset.actions).map(entry));
+    setOpener(box, button);
+    button.popoverTargetElement = box;
+  },
+  true,
+);
+
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("#rowmenu a");
+  if (!link) return;
+  if (link.getAttribute("aria-disabled") === "true") event.preventDefault();
+  else find("#rowmenu").hidePopover();
+});

@@ -1,0 +1,131 @@
+"""The one place where refusals, HTTP errors and bugs become answers: a page, a fragment or JSON."""
+
+import logging
+from dataclasses import dataclass
+
+from flask import Flask, Response, current_app, g, jsonify, make_response, redirect, render_template, request, url_for
+from flask_wtf.csrf import CSRFError
+from sqlalchemy.exc import SQLAlchemyError
+from werkzeug.exceptions import HTTPException, Unauthorized
+
+from payadmin.kernel.errors import Refusal
+from payadmin.views.security import request_id
+
+LOGIN_ENDPOINT = "login.login"
+TITLES = {
+    202: "Waiting for approval",
+    400: "This request makes no sense",
+    401: "Please sign in",
+    402: "The provider declined",
+    403: "You don't have access to this page",
+    404: "Page not found",
+    405: "This address does not work that way",
+    409: "This can't be done now",
+    413: "The file is too large",
+    422: "Please check what you entered",
+    429: "Too many attempts",
+    502: "No answer from the provider",
+}
+SENTENCES = {
+    400: "The address or the form has a value that payadmin does not understand. Nothing was changed.",
+    401: "Your session has ended. Sign in again to go on.",
+    403: "Your role does not include it. Ask an administrator if you need it.",
+    404: "There is nothing at this address, or you may not see it.",
+    405: "Open the page again and use its buttons.",
+    413: "Send a smaller file.",
+    429: "Wait a minute, then try again.",
+}
+UNEXPECTED = "Something went wrong on our side. Nothing was half done. Give the number below to your administrator."
+PASSED_ON = frozenset({"Allow", "Retry-After"})
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What went wrong, in the words of staff."""
+
+    status: int
+    code: str
+    title: str
+    sentence: str
+    field: str | None = None
+    number: str | None = None
+
+
+def init_errors(app: Flask) -> None:
+    """Answer every failure of `app` here."""
+    app.register_error_handler(Refusal, _refused)
+    app.register_error_handler(CSRFError, _expired_form)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(Exception, _unexpected)
+
+
+def _refused(error: Refusal) -> Response:
+    _roll_back()
+    title = TITLES.get(error.status, TITLES[409])
+    return _answer(Problem(error.status, error.code, title, error.sentence, field=error.field))
+
+
+def _expired_form(_error: CSRFError) -> Response:
+    sentence = "It was open for too long, or you signed in again meanwhile. Go back, reload the page and send it again."
+    return _answer(Problem(400, "csrf", "This form has expired", sentence))
+
+
+def _http_error(error: HTTPException) -> Response:
+    _roll_back()
+    status = error.code or 500
+    if isinstance(error, Unauthorized) and (login := _login_address()):
+        return login
+    if status >= 500:  # noqa: PLR2004 - every server error is ours
+        return _answer(Problem(status, "unexpected", "Something went wrong", UNEXPECTED, number=request_id()))
+    title = TITLES.get(status, error.name)
+    sentence = SENTENCES.get(status, title) if error.description == type(error).description else error.description
+    response = _answer(Problem(status, error.name.lower().replace(" ", "_"), title, str(sentence)))
+    response.headers.update({name: value for name, value in error.get_headers() if name in PASSED_ON})
+    return response
+
+
+def _unexpected(error: Exception) -> Response:
+    logger.error("request %s %s %s failed", request_id(), request.method, request.path, exc_info=error)
+    _roll_back()
+    return _answer(Problem(500, "unexpected", "Something went wrong", UNEXPECTED, number=request_id()))
+
+
+def _roll_back() -> None:
+    """Leave the page's session clean: whatever was read or half changed is forgotten."""
+    database = current_app.extensions.get("sqlalchemy")
+    if database is None:
+        return
+    try:
+        database.session.rollback()
+    except SQLAlchemyError:
+        logger.warning("request %s: the session could not be rolled back", request_id(), exc_info=True)
+
+
+def _login_address() -> Response | None:
+    """Where a stranger who asked for a whole page goes; fragments and JSON get their 401."""
+    if _wants_fragment() or _wants_json() or LOGIN_ENDPOINT not in current_app.view_functions:
+        return None
+    wanted = request.full_path.rstrip("?") if request.method == "GET" else None
+    return make_response(redirect(url_for(LOGIN_ENDPOINT, next=wanted)))
+
+
+def _answer(problem: Problem) -> Response:
+    if _wants_json():
+        body = {"code": problem.code, "sentence": problem.sentence, "field": problem.field, "number": problem.number}
+        response = jsonify({name: value for name, value in body.items() if value is not None})
+    else:
+        template = "errors/fragment.html" if _wants_fragment() else "errors/page.html"
+        response = make_response(render_template(template, problem=problem, known=g.get("actor") is not None))
+    response.status_code = problem.status
+    return response
+
+
+def _wants_fragment() -> bool:
+    return bool(request.headers.get("X-Partial"))
+
+
+def _wants_json() -> bool:
+    accepted = request.accept_mimetypes
+    return accepted.best_match(["text/html", "application/json"]) == "application/json"

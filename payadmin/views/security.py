@@ -1,0 +1,84 @@
+"""What every answer carries: policy, headers, cookies and an id; and which addresses are safe to go to."""
+
+import re
+import secrets
+from typing import TYPE_CHECKING
+
+from flask import Flask, Response, g, request
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+if TYPE_CHECKING:
+    from payadmin.config import Settings
+
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+}
+HSTS = "max-age=63072000; includeSubDomains"
+
+_POLICY = (
+    "default-src 'none'; script-src 'self' 'nonce-{nonce}'; style-src 'self' 'nonce-{nonce}'; img-src 'self' data:; "
+    "font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors {ancestors}"
+)
+_GIVEN_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
+_UNSAFE = re.compile(r"[\x00-\x20\x7f\\]")
+
+
+def init_security(app: Flask) -> None:
+    """Install the headers, the cookie rules, the trusted proxies and the request ids on `app`."""
+    settings: Settings = app.extensions["payadmin.settings"]
+    app.config.update(
+        SESSION_COOKIE_NAME="__Host-payadmin" if settings.secure_cookies else "payadmin",
+        SESSION_COOKIE_SECURE=settings.secure_cookies,
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_PATH="/",
+        TRUSTED_HOSTS=list(settings.trusted_hosts) or None,
+    )
+    if settings.proxy_hops:
+        # The Host header is passed on by the proxy itself and checked against TRUSTED_HOSTS.
+        hops = settings.proxy_hops
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=0)  # type: ignore[method-assign]
+    ancestors = " ".join(settings.frame_ancestors) or "'none'"
+
+    @app.before_request
+    def name_request() -> None:
+        given = request.headers.get("X-Request-ID", "")
+        trusted = settings.proxy_hops > 0 and _GIVEN_ID.fullmatch(given)
+        g.request_id = given if trusted else secrets.token_hex(8)
+
+    @app.after_request
+    def protect(response: Response) -> Response:
+        response.headers["Content-Security-Policy"] = _POLICY.format(nonce=csp_nonce(), ancestors=ancestors)
+        response.headers.update(HEADERS)
+        response.headers["X-Request-ID"] = request_id()
+        if settings.secure_cookies:
+            response.headers["Strict-Transport-Security"] = HSTS
+        response.headers.setdefault("Cache-Control", "no-store")
+        return response
+
+
+def csp_nonce() -> str:
+    """The nonce of this request's content policy; templates put it on what they inline."""
+    nonce: str = g.setdefault("csp_nonce", secrets.token_urlsafe(16))
+    return nonce
+
+
+def request_id() -> str:
+    """The name of this request in logs, the audit trail and on error pages."""
+    name: str = g.setdefault("request_id", secrets.token_hex(8))
+    return name
+
+
+def safe_next(url: str | None, fallback: str = "/") -> str:
+    r"""`url` if it is a path on this site, otherwise `fallback`.
+
+    Only a path that starts with a single slash is one: `//host`, `/\host`, `http:host` and addresses with control
+    characters all make some browser leave the site.
+    """
+    if not url or not url.startswith("/") or url.startswith("//") or _UNSAFE.search(url):
+        return fallback
+    return url

@@ -1,0 +1,115 @@
+"""The frame around every page: the menu a person may see, test or live mode, and the welcome page."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from flask import Blueprint, Flask, abort, current_app, flash, g, redirect, render_template, request, session, url_for
+from werkzeug.local import LocalProxy
+from werkzeug.wrappers import Response
+
+from payadmin import permissions
+from payadmin.views.security import safe_next
+
+MODES = ("LIVE", "TEST")
+
+shell = Blueprint("shell", __name__)
+
+
+class Visitor(Protocol):
+    """What the frame needs to know about whoever is signed in."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def roles(self) -> frozenset[permissions.Role]: ...
+    @property
+    def permissions(self) -> frozenset[permissions.Permission]: ...
+
+
+@dataclass(frozen=True)
+class MenuLink:
+    """One page in the menu."""
+
+    label: str
+    icon: str
+    url: str
+    current: bool
+
+
+@dataclass(frozen=True)
+class MenuSection:
+    """A group of pages under one heading; the first has none."""
+
+    label: str
+    items: tuple[MenuLink, ...]
+
+
+def init_shell(app: Flask) -> None:
+    """Put the frame on `app`; pages add themselves to `app.extensions["payadmin.pages"]` by their menu key."""
+    app.extensions.setdefault("payadmin.pages", {})["home"] = "shell.home"
+    app.register_blueprint(shell)
+    app.context_processor(_frame)
+
+
+def current_mode() -> str:
+    """Which payments this person is looking at: `LIVE` unless they switched to `TEST`."""
+    mode = session.get("mode")
+    return mode if mode in MODES else MODES[0]
+
+
+def menu_for(actor: Visitor | None) -> tuple[MenuSection, ...]:
+    """The sections of the menu that `actor` may open and that have a page; empty ones are left out."""
+    if actor is None:
+        return ()
+    pages: dict[str, str] = current_app.extensions["payadmin.pages"]
+    sections = []
+    for section in permissions.MENU:
+        links = tuple(
+            MenuLink(item.label, item.icon, url_for(pages[item.key]), current=_is_current(pages[item.key]))
+            for item in section.items
+            if item.key in pages and item.permission in actor.permissions
+        )
+        if links:
+            sections.append(MenuSection(section.label, links))
+    return tuple(sections)
+
+
+def address_of(endpoint: str) -> str | None:
+    """The address of a part that may not be installed; the frame leaves out what has none."""
+    return url_for(endpoint) if endpoint in current_app.view_functions else None
+
+
+@shell.get("/")
+def home() -> str:
+    """Everybody's first page: where they can go."""
+    if g.get("actor") is None:
+        abort(401)
+    return render_template("home.html")
+
+
+@shell.post("/mode")
+def set_mode() -> Response:
+    """Switch between live and test payments; the choice lasts as long as the session."""
+    if g.get("actor") is None:
+        abort(401)
+    mode = request.form.get("mode")
+    if mode not in MODES:
+        abort(400)
+    session["mode"] = mode
+    flash(f"You are looking at {mode.lower()} payments.", "success")
+    return redirect(safe_next(request.form.get("next"), url_for("shell.home")))
+
+
+def _is_current(endpoint: str) -> bool:
+    blueprint, _, _ = endpoint.rpartition(".")
+    return request.endpoint == endpoint or (blueprint not in {"", "shell"} and request.blueprint == blueprint)
+
+
+def _frame() -> dict[str, Any]:
+    # The menu is worked out only by the templates that show it.
+    return {
+        "actor": g.get("actor"),
+        "menu": LocalProxy(lambda: menu_for(g.get("actor"))),
+        "mode": current_mode(),
+        "address_of": address_of,
+    }
