@@ -92,20 +92,11 @@ class SimulatorProvider:
     def _send(self, path: str, body: dict[str, Any], *, key: str, asked: dict[str, Any]) -> Answer:
         try:
             status, answer = self._ask("POST", path, json=body, headers={"Idempotency-Key": key})
-            match status:
-                case 200 | 202:
-                    return read(answer, asked, status)
-                case 400 | 402:
-                    code, message = reason(answer)
-                    definite = status == httpx.codes.PAYMENT_REQUIRED or code in DEFINITE
-                    return Answer(Outcome.DECLINED if definite else Outcome.UNKNOWN, code=code, message=message)
-                case 429:
-                    return Answer(Outcome.NOT_SENT, code="rate_limit", message="The provider asks us to slow down.")
+            return judge(status, answer, asked)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             return Answer(Outcome.NOT_SENT, code=name(error), message="The provider cannot be reached.")
         except (httpx.HTTPError, Unreadable) as error:
             return Answer(Outcome.UNKNOWN, code=name(error), message="No usable answer came back.")
-        return Answer(Outcome.UNKNOWN, code=f"http_{status}", message="No usable answer came back.")
 
     def _find(self, path: str, asked: dict[str, Any]) -> Answer | None:
         try:
@@ -150,6 +141,21 @@ class SimulatorProvider:
                 )
                 self._client_pid = os.getpid()
             return self._client
+
+
+def judge(status: int, answer: dict[str, Any], asked: dict[str, Any]) -> Answer:
+    """Say what a reply to a request to move money means; what is not listed here is unknown."""
+    match status:
+        case 200 | 202:
+            return read(answer, asked, status)
+        case 402:
+            return Answer(Outcome.DECLINED, None, None, *reason(answer))
+        case 400:
+            code, message = reason(answer)
+            return Answer(Outcome.DECLINED if code in DEFINITE else Outcome.UNKNOWN, code=code, message=message)
+        case 429:
+            return Answer(Outcome.NOT_SENT, code="rate_limit", message="The provider asks us to slow down.")
+    return Answer(Outcome.UNKNOWN, code=f"http_{status}", message="No usable answer came back.")
 
 
 def read(item: Any, asked: dict[str, Any], status: int) -> Answer:

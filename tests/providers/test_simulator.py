@@ -5,10 +5,12 @@ import socket
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 
 import httpx
 import pytest
 
+from payadmin.simulator import OpeningCharge, write_opening
 from tests.support.simulator import Simulator
 
 pytestmark = pytest.mark.once
@@ -229,6 +231,17 @@ class TestJournal:
             simulator.kill()
             simulator.start()
             assert simulator.ledger() == {"captured": {}, "refunded": {}, "voided": {}, "pending": {}}
+
+    def test_opening_charges_can_be_refunded(self, tmp_path):
+        journal = tmp_path / "var" / "journal.jsonl"
+        last_year = datetime(2025, 1, 31, 12, tzinfo=UTC)
+        write_opening(journal, (OpeningCharge(f"ch_{n}", f"old-{n}", 100 + n, "EUR", last_year) for n in range(1201)))
+        with Simulator(journal) as simulator, httpx.Client(base_url=simulator.url, trust_env=False) as http:
+            assert len(simulator.ledger()["captured"]) == 1201
+            assert http.get("/v1/charges/ch_7").json()["captured_at"] == "2025-01-31T12:00:00+00:00"
+            refund = http.post("/v1/refunds", json={"charge": "ch_1200", "amount": 1300, "reference": "r"})
+            void = http.post("/v1/voids", json={"charge": "ch_7", "reference": "v"})
+            assert (refund.status_code, void.json()["error"]["code"]) == (200, "not_voidable")
 
     def test_no_card_number_reaches_the_journal(self, tmp_path):
         with Simulator(tmp_path / "journal.jsonl") as simulator:
