@@ -17,7 +17,8 @@ from payadmin.models.outbox import OutboxMessage, OutboxState
 
 log = logging.getLogger(__name__)
 
-LEASE = dt.timedelta(seconds=60)
+# A job finishes or answers Later well within its lease; a worker silent for longer is taken for dead.
+LEASE = dt.timedelta(seconds=120)
 BACKOFF_SECONDS = (2, 5, 15, 60, 300, 900, 3600, 3600, 3600, 3600)
 DOORBELL = "payadmin.doorbell"
 

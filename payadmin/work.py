@@ -112,6 +112,7 @@ class Work:
         after: dict[str, object] | None = None,
         reason: str | None = None,
         outcome: str = "done",
+        also: Iterable[object] = (),
         **keys: object,
     ) -> AuditEvent:
         """Write what happened into the trail, in this transaction.
@@ -123,13 +124,15 @@ class Work:
             after: the same columns as they are now.
             reason: why, in the actor's words.
             outcome: "done", "refused" or "failed".
+            also: other rows that this same sentence explains.
             keys: identifiers by which staff will look for this act (invoice_number=…, transaction_id=…).
         """
         table, row_id = None, None
         if subject is not None:
             self.session.flush()
             table, row_id = audit.row_key(subject)
-            audit.note_explained(self.session, (table, row_id))
+            for row in (subject, *also):
+                audit.note_explained(self.session, audit.row_key(row))
         masked = (lambda values: audit.facts(type(subject), values)) if subject is not None else audit.plain
         entry = _entry(self.actor, str(event), outcome=outcome, reason=reason)
         entry.entity, entry.entity_id = table, row_id

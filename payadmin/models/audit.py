@@ -3,7 +3,7 @@
 import datetime as dt
 from typing import Any
 
-from sqlalchemy import Index, String, Text
+from sqlalchemy import DDL, Index, String, Text, event
 from sqlalchemy.orm import Mapped, mapped_column
 
 from payadmin.db import Base, BigId, Json, UtcDateTime, utcnow
@@ -42,3 +42,23 @@ class AuditEvent(Base):
 
     def __str__(self) -> str:
         return f"{self.event} {self.entity or ''} {self.entity_id or ''}".strip()
+
+
+# The application refuses to change the trail; the database refuses again, whoever asks.
+_SQLITE = "CREATE TRIGGER audit_event_no_{verb} BEFORE {VERB} ON audit_event BEGIN SELECT RAISE(ABORT, 'the audit trail is append-only'); END"
+_POSTGRES = (
+    "CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS "
+    "$$ BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME; END $$",
+    "CREATE TRIGGER audit_event_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_event "
+    "FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()",
+)
+TRIGGERS: dict[str, tuple[str, ...]] = {
+    "sqlite": tuple(_SQLITE.format(verb=verb, VERB=verb.upper()) for verb in ("update", "delete")),
+    "postgresql": _POSTGRES,
+}
+
+for _dialect, _statements in TRIGGERS.items():
+    for _statement in _statements:
+        event.listen(
+            AuditEvent.__table__, "after_create", DDL(_statement.replace("%", "%%")).execute_if(dialect=_dialect)
+        )

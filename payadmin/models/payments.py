@@ -2,6 +2,7 @@
 
 import datetime as dt
 from enum import StrEnum
+from typing import ClassVar
 
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, Text, text
 from sqlalchemy.orm import Mapped, declared_attr, mapped_column, relationship, validates
@@ -214,6 +215,8 @@ class Payment(Row, Audited, Base):
     UPDATEs in `actions/payments`, never the decision.
     """
 
+    machine: ClassVar[Machine[PaymentStatus]] = PAYMENT_MACHINE
+
     __tablename__ = "payment"
     __table_args__ = (
         CheckConstraint("amount_minor > 0", name="amount_positive"),
@@ -395,6 +398,8 @@ class ProviderOrder(Row, Audited):
     provider sees; they never change, so asking again can never pay twice. `fence` counts claims and `lease_until` ends
     one, so a worker that wakes up late finds that its claim is over.
     """
+
+    machine: ClassVar[Machine[OrderStatus]] = ORDER_MACHINE
 
     key: Mapped[str] = mapped_column(String(120), unique=True, info={"secret": True})
     provider_key: Mapped[str] = mapped_column(String(64), unique=True, info={"secret": True})

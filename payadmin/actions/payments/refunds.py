@@ -1,0 +1,136 @@
+"""Refunds: give back part or all of a paid payment. The request reserves; the worker sends; the answer books."""
+
+import secrets
+
+from payadmin import step_up
+from payadmin.actions.payments.orders import add_event
+from payadmin.audit import Event
+from payadmin.kernel.errors import Conflict, Invalid
+from payadmin.models.payments import (
+    REFUNDABLE,
+    InFlight,
+    OrderStatus,
+    Payment,
+    Refund,
+    RefundReason,
+)
+from payadmin.permissions import Permission
+from payadmin.work import Work, use_case
+
+ACT = "payments.refund"
+NOTE_LENGTH = 2_000
+
+
+@use_case(Permission.PAYMENTS_PAYMENT_REFUND)
+def request_refund(
+    work: Work,
+    payment_id: int,
+    *,
+    amount_minor: int,
+    unit: str,
+    reason: RefundReason,
+    note: str | None,
+    key: str,
+    offer: str,
+    code: str,
+) -> Refund:
+    """Promise to give back `amount_minor` of a payment. The same `key` promises once, whoever posts it how often.
+
+    The money is reserved here, by one conditional UPDATE, and given back by the worker (PY3–PY6).
+
+    Args:
+        payment_id: the payment; it must be paid, with that much left, and nothing else on its way.
+        amount_minor: minor units of `unit`, above zero.
+        unit: the payment's own unit: a refund in another one is refused.
+        note: for the trail; required when the reason is OTHER.
+        key: made when the form was shown.
+        offer: the step-up offer that the form carried (`step_up.offer(actor, ACT, {"payment": payment_id})`).
+        code: the authenticator's code.
+
+    Raises:
+        Invalid: an amount, unit, note or code that makes no sense.
+        Conflict: the payment cannot be refunded by that much now; nothing was changed.
+    """
+    payment = work.get(Payment, payment_id, lock=True)
+    if already := _refund_with(work, key, payment_id):
+        return already
+    step_up.spend(work, offer, code, ACT, {"payment": payment_id})
+    return _reserve(work, payment, amount_minor=amount_minor, unit=unit, reason=reason, note=note, key=key)
+
+
+@use_case(Permission.PAYMENTS_PAYMENT_REFUND)
+def refund_in_run(
+    work: Work, payment_id: int, *, amount_minor: int | None, reason: RefundReason, note: str | None, key: str
+) -> Refund:
+    """Refund one payment of a bulk run, whose start spent the step-up for all of them.
+
+    Args:
+        amount_minor: minor units of the payment's unit; None means all that is left (P-23).
+        key: the run's token and the row, so a run that is taken up again refunds nothing twice.
+    """
+    payment = work.get(Payment, payment_id, lock=True)
+    if already := _refund_with(work, key, payment_id):
+        return already
+    amount = payment.refundable_minor if amount_minor is None else amount_minor
+    return _reserve(work, payment, amount_minor=amount, unit=payment.unit, reason=reason, note=note, key=key)
+
+
+def _refund_with(work: Work, key: str, payment_id: int) -> Refund | None:
+    found = work.session.query(Refund).filter(Refund.key == key).one_or_none()
+    if found is not None and found.payment_id != payment_id:
+        raise Conflict("This form was already used for another payment. Reload the page and try again.")
+    return found
+
+
+def _reserve(
+    work: Work, payment: Payment, *, amount_minor: int, unit: str, reason: RefundReason, note: str | None, key: str
+) -> Refund:
+    if reason is RefundReason.OTHER and not (note or "").strip():
+        raise Invalid("Say in the note why the payment is refunded.", field="note")
+    if note and len(note) > NOTE_LENGTH:
+        raise Invalid(f"Keep the note within {NOTE_LENGTH:,} characters.", field="note")
+    if unit != payment.unit:
+        raise Invalid(f"This payment was made in {payment.unit} and can be refunded in {payment.unit} only.", field="amount")
+    if why := payment.why_not_refundable:
+        raise Conflict(why)
+    if amount_minor <= 0:
+        raise Invalid("Enter an amount above zero.", field="amount")
+    left = Payment.captured_minor - Payment.refunded_minor - Payment.reserved_minor
+    if not work.change(
+        Payment,
+        payment.id,
+        when=(Payment.status.in_(REFUNDABLE), Payment.in_flight.is_(None), left >= amount_minor),
+        reserved_minor=Payment.reserved_minor + amount_minor,
+        in_flight=InFlight.REFUND,
+    ):
+        raise Conflict("That is more than is left to refund on this payment.", field="amount")
+    payment = work.get(Payment, payment.id)
+    refund = work.add(
+        Refund(
+            payment_id=payment.id,
+            amount_minor=amount_minor,
+            unit=payment.unit,
+            reason=reason,
+            note=note or None,
+            key=key,
+            provider_key=secrets.token_hex(16),
+            reference=f"rf-{secrets.token_hex(10)}",
+            requested_by_id=work.actor.staff_id,
+            requested_by=work.actor.name,
+        )
+    )
+    refund.status = OrderStatus.QUEUED
+    add_event(work, payment, "Refund requested", minor=amount_minor, detail=reason.value)
+    work.record(
+        Event.REFUND_REQUESTED,
+        refund,
+        also=(payment,),
+        after={"amount_minor": amount_minor, "unit": payment.unit, "reason": reason},
+        reason=note or reason.value,
+        transaction_id=payment.transaction_id,
+        invoice_number=payment.invoice_number,
+        billing_number=payment.billing_number,
+        customer_id=payment.customer_id,
+    )
+    work.promise("settle_order", kind="refund", order_id=refund.id)
+    return refund

@@ -1,0 +1,77 @@
+"""Voids: take back a whole payment before it is settled; it never shows as refunded (T14)."""
+
+import secrets
+
+from payadmin import step_up
+from payadmin.actions.payments.orders import add_event
+from payadmin.audit import Event
+from payadmin.kernel.errors import Conflict, Invalid
+from payadmin.models.payments import VOIDABLE, InFlight, OrderStatus, Payment, Refund, RefundReason, VoidRequest
+from payadmin.permissions import Permission
+from payadmin.work import Work, use_case
+
+ACT = "payments.void"
+
+
+@use_case(Permission.PAYMENTS_PAYMENT_VOID)
+def request_void(
+    work: Work, payment_id: int, *, reason: RefundReason, note: str | None, key: str, offer: str, code: str
+) -> VoidRequest:
+    """Promise to void a payment. The same `key` promises once (PY6, PY7).
+
+    Raises:
+        Conflict: settled, already refunded in part, voided, or something else is on its way; nothing was changed.
+    """
+    payment = work.get(Payment, payment_id, lock=True)
+    already = work.session.query(VoidRequest).filter(VoidRequest.key == key).one_or_none()
+    if already is not None:
+        if already.payment_id != payment_id:
+            raise Conflict("This form was already used for another payment. Reload the page and try again.")
+        return already
+    step_up.spend(work, offer, code, ACT, {"payment": payment_id})
+    if reason is RefundReason.OTHER and not (note or "").strip():
+        raise Invalid("Say in the note why the payment is voided.", field="note")
+    if why := payment.why_not_voidable:
+        raise Conflict(why)
+    if work.exists(Refund.payment_id == payment_id):
+        raise Conflict("A refund was requested for this payment, so it cannot be voided any more.")
+    if not work.change(
+        Payment,
+        payment_id,
+        when=(
+            Payment.status.in_(VOIDABLE),
+            Payment.in_flight.is_(None),
+            Payment.settled_at.is_(None),
+            Payment.refunded_minor == 0,
+            Payment.reserved_minor == 0,
+        ),
+        in_flight=InFlight.VOID,
+    ):
+        raise Conflict("The payment has changed meanwhile and cannot be voided now.")
+    payment = work.get(Payment, payment_id)
+    void = work.add(
+        VoidRequest(
+            payment_id=payment_id,
+            reason=reason,
+            note=note or None,
+            key=key,
+            provider_key=secrets.token_hex(16),
+            reference=f"vd-{secrets.token_hex(10)}",
+            requested_by_id=work.actor.staff_id,
+            requested_by=work.actor.name,
+        )
+    )
+    void.status = OrderStatus.QUEUED
+    add_event(work, payment, "Void requested", detail=reason.value)
+    work.record(
+        Event.VOID_REQUESTED,
+        void,
+        also=(payment,),
+        reason=note or reason.value,
+        transaction_id=payment.transaction_id,
+        invoice_number=payment.invoice_number,
+        billing_number=payment.billing_number,
+        customer_id=payment.customer_id,
+    )
+    work.promise("settle_order", kind="void", order_id=void.id)
+    return void

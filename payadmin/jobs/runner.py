@@ -1,0 +1,214 @@
+"""Running promised work: the drain that workers perform, and the RQ worker and job classes that may touch the queue."""
+
+import datetime as dt
+import logging
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, ClassVar
+
+from flask import Flask, current_app
+from redis import Redis
+from rq import Queue
+from rq.job import Job
+from rq.serializers import JSONSerializer
+from rq.worker import Worker
+
+from payadmin import jobs, outbox
+from payadmin.db import db, utcnow
+from payadmin.jobs import JOBS, QUEUE, Later
+from payadmin.kernel.errors import Refusal
+from payadmin.models.outbox import Heartbeat, OutboxState
+
+log = logging.getLogger(__name__)
+
+# A ring more than this many waiting jobs would only wake workers that find nothing.
+RINGS_AT_MOST = 4
+DRAIN_SECONDS = 120
+RING_JOB = "payadmin.jobs.doorbell"
+
+
+class SafeJob(Job):
+    """An RQ job that can only be the doorbell.
+
+    Whoever can write to Redis could otherwise name any importable function, callback or webhook (RQ issue #2191), with
+    the JSON serializer too. Both sides use this class: what may run is a list in the code, not a string in Redis.
+    """
+
+    ALLOWED: ClassVar[frozenset[str]] = frozenset({RING_JOB})
+
+    def _check(self) -> None:
+        if self.func_name not in self.ALLOWED or self.instance is not None or self.args or self.kwargs:
+            msg = f"the queue asked for {self.func_name!r}, which is not the doorbell"
+            raise PermissionError(msg)
+
+    @property
+    def func(self) -> Any:
+        self._check()
+        return super().func
+
+    @property
+    def success_callback(self) -> Any:
+        return None
+
+    @property
+    def failure_callback(self) -> Any:
+        return None
+
+    @property
+    def stopped_callback(self) -> Any:
+        return None
+
+    def perform(self) -> Any:
+        self._check()
+        return super().perform()
+
+    def send_webhooks(self, *_args: object, **_kwargs: object) -> None:
+        """Callbacks to addresses named in Redis are never made."""
+
+
+def queue_of(connection: Redis) -> Queue:
+    """The one queue, with JSON and the allow-list on this side too."""
+    return Queue(QUEUE, connection=connection, serializer=JSONSerializer, job_class=SafeJob)
+
+
+def ring_queue(connection: Redis) -> None:
+    """Enqueue a doorbell unless enough are waiting already."""
+    queue = queue_of(connection)
+    if queue.count < RINGS_AT_MOST:
+        queue.enqueue(RING_JOB, job_timeout=DRAIN_SECONDS * 5, result_ttl=60, failure_ttl=3600)
+
+
+class PayadminWorker(Worker):
+    """An RQ worker whose parent has imported everything its jobs need, so a job starts in milliseconds."""
+
+    def __init__(self, *args: Any, app: Flask, **kwargs: Any) -> None:
+        self.app = app
+        super().__init__(*args, **kwargs)
+
+    def perform_job(self, job: Job, queue: Queue) -> bool:
+        with self.app.app_context():
+            # The parent's connections must not be shared with the forked child.
+            db.engine.dispose(close=False)
+            return bool(super().perform_job(job, queue))
+
+    def heartbeat(self, *args: Any, **kwargs: Any) -> None:
+        super().heartbeat(*args, **kwargs)
+        with self.app.app_context():
+            beat(f"worker {self.name[:60]}", "worker")
+
+
+def beat(name: str, kind: str) -> None:
+    """Leave a sign of life in the database; trouble with it never stops the work."""
+    try:
+        with db.session.begin():
+            db.session.connection(execution_options={"immediate": True})
+            db.session.merge(Heartbeat(name=name, kind=kind, at=utcnow()))
+    except Exception:  # noqa: BLE001 - a worker that cannot say it lives still works
+        log.warning("no heartbeat written", exc_info=True)
+    finally:
+        db.session.remove()
+
+
+def drain(*, seconds: float = DRAIN_SECONDS, stop: threading.Event | None = None) -> int:
+    """Work on every due message until none is left, several at a time.
+
+    Args:
+        seconds: after this long no further message is claimed, so that a graceful stop is not kept waiting.
+        stop: set it to claim nothing more and return once what is in hand is finished.
+
+    Returns:
+        How many messages were worked on.
+    """
+    jobs.load_jobs()
+    app = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001 - threads need the real one
+    threads = app.extensions["payadmin.settings"].worker_threads
+    until = time.monotonic() + seconds
+    done = 0
+    with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="job") as pool:
+        while time.monotonic() < until and not (stop and stop.is_set()):
+            claimed = _claim(threads)
+            if not claimed:
+                break
+            done += len(claimed)
+            list(pool.map(lambda message: _run(app, *message), claimed))
+    return done
+
+
+def _claim(limit: int) -> list[tuple[int, int, int, str, dict[str, Any]]]:
+    session = db.session()
+    session.rollback()
+    session.connection(execution_options={"immediate": True})
+    rows = [(row.id, row.fence, row.failures, row.job, row.args) for row in outbox.claim(session, limit=limit)]
+    session.commit()
+    db.session.remove()
+    return rows
+
+
+def _run(app: Flask, message_id: int, fence: int, failures: int, name: str, args: dict[str, Any]) -> None:
+    with app.app_context():
+        try:
+            answer = JOBS[name](**args)
+        except Refusal as refusal:
+            # The world said no and the action recorded it: there is nothing to try again.
+            values: dict[str, Any] = {"state": OutboxState.DONE, "done_at": utcnow(), "error": refusal.sentence}
+        except Exception as error:
+            log.exception("job %s %s failed", name, args)
+            values = _after_failure(failures + 1, error)
+        else:
+            values = _after_success(answer)
+        db.session.rollback()
+        db.session.connection(execution_options={"immediate": True})
+        outbox.settle(db.session(), message_id, fence, **values)
+        db.session.commit()
+        db.session.remove()
+
+
+def _after_success(answer: Later | None) -> dict[str, Any]:
+    if answer is None:
+        return {"state": OutboxState.DONE, "done_at": utcnow(), "error": None}
+    return {"state": OutboxState.DUE, "due_at": utcnow() + dt.timedelta(seconds=answer.seconds), "failures": 0}
+
+
+def _after_failure(failures: int, error: Exception) -> dict[str, Any]:
+    text = f"{type(error).__name__}: {error}"[:500]
+    if failures > len(outbox.BACKOFF_SECONDS):
+        return {"state": OutboxState.DEAD, "failures": failures, "error": text}
+    wait = dt.timedelta(seconds=outbox.BACKOFF_SECONDS[failures - 1])
+    return {"state": OutboxState.DUE, "due_at": utcnow() + wait, "failures": failures, "error": text}
+
+
+def work(app: Flask, redis_url: str, *, burst: bool = False) -> None:
+    """Be a worker until told to stop (SIGTERM finishes the job in hand)."""
+    jobs.load_jobs()
+    connection = Redis.from_url(redis_url)
+    worker = PayadminWorker(
+        [queue_of(connection)],
+        connection=connection,
+        app=app,
+        job_class=SafeJob,
+        queue_class=Queue,
+        serializer=JSONSerializer,
+    )
+    worker.work(burst=burst, logging_level="WARNING")
+
+
+def tick(app: Flask, stop: threading.Event, *, every_seconds: float = 2.0) -> None:
+    """Be a scheduler until `stop`: ring for what is due; without Redis, do the work here. Any number of copies may run."""
+    settings = app.extensions["payadmin.settings"]
+    while not stop.is_set():
+        with app.app_context():
+            try:
+                beat("scheduler", "scheduler")
+                waiting = outbox.waiting(db.session())
+                db.session.remove()
+                if waiting and settings.redis_url:
+                    outbox.ring()
+                elif waiting:
+                    drain(stop=stop)
+            except Exception:
+                # The database or Redis may be restarting underneath; the next tick tries again.
+                log.exception("a tick failed; the next one follows in %s s", every_seconds)
+            finally:
+                db.session.remove()
+        stop.wait(every_seconds)
