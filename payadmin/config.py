@@ -84,7 +84,7 @@ class Settings:
     mail_from: str = _setting(_text, "The sender of mails.", "payadmin@localhost")
     business_tz: str = _setting(_zone, "The time zone of days, months and schedules.", "Europe/London")
     company_name: str = _setting(_text, "Printed on invoices and mails.", "payadmin")
-    home: Path = _setting(_path, "Folder for invoices and other files payadmin keeps.", Path("var").absolute())
+    files_folder: Path = _setting(_path, "Folder for invoices and other files payadmin keeps.", Path("files"))
     trusted_hosts: tuple[str, ...] = _setting(_words, "Host names payadmin answers to. Empty: any (development).", ())
     proxy_hops: int = _setting(_whole, "How many trusted proxies stand in front (ProxyFix).", 0)
     secure_cookies: bool = _setting(_yes_no, "Cookies over https only, with the `__Host-` prefix and HSTS.", True)  # noqa: FBT003

@@ -113,7 +113,7 @@ def settings(box: SqliteBox | PostgresBox, folder: Path) -> Settings:
         database_url=box.url,
         secret_key=SECRET,
         totp_keys=(b"k" * 32,),
-        home=folder / "home",
+        files_folder=folder / "files",
         secure_cookies=False,
         simulator_url="http://127.0.0.1:9",  # discard: a test that needs a provider starts one
         provider_timeout_seconds=2,

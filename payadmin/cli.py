@@ -1,0 +1,497 @@
+"""The command line: run payadmin, alone or in parts, and look after its data."""
+
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+    from payadmin.config import Settings
+    from payadmin.embedded import Home, Parts
+
+T = TypeVar("T")
+DEFAULT_HOME = Path("var")
+DEMO_PASSWORD = "payadmin-demo-2026"  # noqa: S105 - printed on the screen of every demo
+
+_HOME = click.option(
+    "--home", type=click.Path(file_okay=False, path_type=Path), default=DEFAULT_HOME, show_default=True,
+    help="Folder that keeps everything: data, keys, files, logs.",
+)  # fmt: skip
+_PORT = click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True)
+_HOST = click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+
+
+@click.group()
+@click.version_option(package_name="payadmin")
+def main() -> None:
+    """Run payadmin, a payments back office, and look after its data."""
+    if parent := os.environ.get("PAYADMIN_PARENT"):
+        from payadmin.embedded import die_with_parent
+
+        die_with_parent(int(parent))
+
+
+# ---- everything on one machine -------------------------------------------------------------------------------------
+
+
+@main.command()
+@_HOME
+@_HOST
+@_PORT
+@click.option("--full", is_flag=True, help="Load all 181,335 card transactions instead of the newest 20,000.")
+def demo(home: Path, host: str, port: int, *, full: bool) -> None:
+    """Try payadmin: real sample payments, one account per role, a simulated provider, nothing to install."""
+    _run_embedded(home, host, port, demo=True, full=full)
+
+
+@main.command()
+@_HOME
+@_HOST
+@_PORT
+def up(home: Path, host: str, port: int) -> None:
+    """Run payadmin on this machine without sample data; asks for the first administrator."""
+    _run_embedded(home, host, port, demo=False, full=False)
+
+
+def _run_embedded(home: Path, host: str, port: int, *, demo: bool, full: bool) -> None:
+    from payadmin.embedded import AlreadyRunning, Home, Parts
+
+    signal.signal(signal.SIGTERM, _stop)
+    folder = Home(home.expanduser().absolute())
+    address = f"http://{host}:{port}/"
+    parts = Parts(folder)
+    try:
+        with folder.held(address):
+            try:
+                _serve_embedded(folder, parts, host, port, demo=demo, full=full)
+            finally:
+                parts.stop()
+    except (AlreadyRunning, RuntimeError, OSError) as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _stop(_signal: int, _frame: object) -> NoReturn:
+    raise SystemExit(0)
+
+
+def _serve_embedded(home: "Home", parts: "Parts", host: str, port: int, *, demo: bool, full: bool) -> None:
+    import socket
+
+    from waitress.server import create_server
+
+    from payadmin import create_app
+    from payadmin.config import Settings
+    from payadmin.migrations import upgrade
+
+    # Bound before the long work: a port that is taken is reported at once.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        msg = f"Port {port} on {host} is not free ({error.strerror}). Choose another with --port."
+        raise click.ClickException(msg) from None
+    port = listener.getsockname()[1]
+
+    upgrade(home.database_url)
+    env = _environment(home, demo=demo)
+    if "SIMULATOR_URL" not in env:
+        env["SIMULATOR_URL"] = _start_simulator(home, parts)
+    env["REDIS_URL"] = parts.start_valkey()
+    settings = Settings.from_env(env)
+    app = create_app(settings)
+    accounts = _prepare_demo(app, home, full=full) if demo else _prepare_up(app)
+    parts.start_payadmin("worker", "worker", env=env)
+    parts.start_payadmin("scheduler", "scheduler", env=env)
+    parts.supervise(lambda text: click.echo(text, err=True))
+    server = create_server(app, sockets=[listener], threads=8, ident="payadmin", clear_untrusted_proxy_headers=True)
+    listener.listen(128)
+    _greet(f"http://{host}:{port}/", home, accounts)
+    server.run()
+
+
+def _environment(home: "Home", *, demo: bool) -> dict[str, str]:
+    """What the parts are told: the environment, and the home's own keys and database where it says nothing."""
+    ours = {
+        "DATABASE_URL": home.database_url,
+        "SECURE_COOKIES": "no",  # plain http on this machine; a proxy with https sets it
+        "DEMO": "yes" if demo else "no",
+        **home.secrets(),
+    }
+    env = {**os.environ, **{key: value for key, value in ours.items() if key not in os.environ or key == "DATABASE_URL"}}
+    env["FILES_FOLDER"] = str(home.path / "files")
+    return env
+
+
+def _start_simulator(home: "Home", parts: "Parts") -> str:
+    import socket
+
+    from payadmin.embedded import wait_until
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    journal = home.path / "simulator.jsonl"
+    child = parts.start_payadmin(
+        "simulator", "simulator", "--port", str(port), "--journal", str(journal), env=dict(os.environ)
+    )
+    wait_until(lambda: _listens(port), what="The provider's simulator", child=child, log=home.log("simulator"))
+    return f"http://127.0.0.1:{port}"
+
+
+def _listens(port: int) -> bool:
+    import socket
+
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _prepare_demo(app: "Flask", home: "Home", *, full: bool) -> list[dict[str, str]]:
+    from payadmin.actions import access
+    from payadmin.db import db
+    from payadmin.sample.load import load_sample
+
+    with app.app_context():
+        _with_progress("Loading real card transactions", lambda step: load_sample(db.engine, full=full, progress=step))
+        file = home.path / "demo-accounts.json"
+        known: dict[str, dict[str, str]] = {}
+        if file.exists():
+            known = {item["username"]: item for item in json.loads(file.read_text())}
+        for account in access.create_demo_staff(DEMO_PASSWORD):
+            known[account.username] = {
+                "username": account.username,
+                "password": account.password,
+                "secret": account.secret,
+                "roles": ", ".join(sorted(role.value for role in account.roles)),
+            }
+        accounts = list(known.values())
+        home.write_private(file, json.dumps(accounts, indent=1))
+    return accounts
+
+
+def _prepare_up(app: "Flask") -> list[dict[str, str]]:
+    from payadmin.actions import access
+    from payadmin.db import db
+    from payadmin.models.access import StaffUser
+    from payadmin.sample.load import load_reference
+
+    with app.app_context():
+        load_reference(db.engine)
+        if db.session.query(StaffUser.id).first() is None:
+            _create_admin(access.create_first_admin)
+    return []
+
+
+def _create_admin(create: Callable[..., Any]) -> None:
+    from payadmin.kernel.errors import Refusal
+
+    if not sys.stdin.isatty():
+        msg = "There is no staff yet. Run `payadmin user create-admin` once, or start `payadmin up` in a terminal."
+        raise click.ClickException(msg)
+    click.echo("There is no staff yet. Who is the first administrator?")
+    while True:
+        try:
+            invitation = create(
+                username=click.prompt("User name"),
+                full_name=click.prompt("Full name"),
+                email=click.prompt("E-mail"),
+            )
+        except Refusal as refusal:
+            click.echo(refusal.sentence)
+        else:
+            click.echo(f"Sign in as {invitation.username} with this password, once: {invitation.password}")
+            click.echo("You will choose your own password and set up an authenticator then.")
+            return
+
+
+def _greet(address: str, home: "Home", accounts: list[dict[str, str]]) -> None:
+    from payadmin.db import utcnow
+    from payadmin.kernel import totp
+
+    click.echo("")
+    click.secho(f"  payadmin is ready: {address}", bold=True)
+    click.echo(f"  Everything it keeps is in {home.path}. Press Ctrl-C to stop.")
+    if accounts:
+        click.echo("")
+        click.echo(f"  {'User name':<12}{'Password':<22}{'Code now':<10}{'Authenticator secret':<34}Role")
+        for account in accounts:
+            code = totp.code_at(account["secret"], utcnow())
+            click.echo(
+                f"  {account['username']:<12}{account['password']:<22}{code:<10}{account['secret']:<34}{account['roles']}"
+            )
+        click.echo("")
+        click.echo("  A code lasts 30 seconds and works once. For the next one: payadmin code NAME")
+        click.echo("  or add the secret to an authenticator app (payadmin code NAME --qr shows it as a QR code).")
+    click.echo("", nl=True)
+    sys.stdout.flush()
+
+
+def _with_progress(label: str, work: Callable[[Callable[[int, int], None]], T]) -> T:
+    with click.progressbar(length=1, label=label, file=sys.stderr) as bar:
+
+        def step(done: int, total: int) -> None:
+            bar.length = max(total, 1)
+            bar.update(done - bar.pos)
+
+        return work(step)
+
+
+@main.command()
+@click.argument("username")
+@_HOME
+@click.option("--qr", is_flag=True, help="Show the secret as a QR code for an authenticator app.")
+def code(username: str, home: Path, *, qr: bool) -> None:
+    """Print the current authenticator code of a demo account."""
+    from payadmin.db import utcnow
+    from payadmin.kernel import totp
+
+    file = home / "demo-accounts.json"
+    accounts = json.loads(file.read_text()) if file.exists() else []
+    account = next((item for item in accounts if item["username"] == username), None)
+    if account is None:
+        msg = f"{file} knows no demo account {username!r}."
+        raise click.ClickException(msg)
+    if qr:
+        import segno
+
+        segno.make(totp.address(account["secret"], username=username, issuer="payadmin demo")).terminal(compact=True)
+    click.echo(totp.code_at(account["secret"], utcnow()))
+
+
+# ---- the parts in production ---------------------------------------------------------------------------------------
+
+
+@main.command()
+@_HOST
+@_PORT
+@click.option("--workers", default=2, show_default=True, help="gunicorn processes.")
+@click.option("--threads", default=8, show_default=True, help="Threads of each process.")
+def web(host: str, port: int, workers: int, threads: int) -> None:
+    """Serve the pages with gunicorn (production)."""
+    _settings()
+    arguments = ["--bind", f"{host}:{port}", "--workers", str(workers), "--threads", str(threads)]
+    os.execv(sys.executable, [sys.executable, "-m", "gunicorn", *arguments, "app:app", "--chdir", str(_app_folder())])  # noqa: S606
+
+
+def _app_folder() -> Path:
+    return Path(__file__).resolve().parent.parent
+
+
+@main.command()
+@click.option("--burst", is_flag=True, help="Stop when nothing is left to do.")
+def worker(*, burst: bool) -> None:
+    """Be a worker: refunds, voids, mails, bulk runs. Start as many as you like."""
+    from payadmin.jobs import runner
+
+    settings = _settings()
+    app = _worker_app(settings)
+    if not settings.redis_url:
+        with app.app_context():
+            runner.drain()
+        return
+    runner.work(app, settings.redis_url, burst=burst)
+
+
+@main.command()
+def scheduler() -> None:
+    """Tick: ring the workers for what is due. Any number of copies may run."""
+    from payadmin.jobs import runner
+
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    runner.tick(_worker_app(_settings()), stop)
+
+
+@main.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=8700, show_default=True)
+@click.option("--journal", type=click.Path(dir_okay=False, path_type=Path), help="File that survives a restart.")
+@click.option("--faults", default=None, help='JSON, for example \'{"drop_after": 0.1}\'.')
+def simulator(port: int, journal: Path | None, faults: str | None) -> None:
+    """Be the payment provider's simulator, with faults on request."""
+    from payadmin.simulator import serve
+
+    signal.signal(signal.SIGTERM, _stop)
+    wishes = json.loads(faults) if faults else None
+    serve(port, journal, wishes, ready=lambda bound: click.echo(f"http://127.0.0.1:{bound}"))
+
+
+# ---- data ----------------------------------------------------------------------------------------------------------
+
+
+@main.group("db")
+def db_group() -> None:
+    """Create, upgrade and check the database."""
+
+
+@db_group.command("upgrade")
+def db_upgrade() -> None:
+    """Bring the schema up to date."""
+    from payadmin.migrations import upgrade
+
+    upgrade(_settings().database_url)
+    click.echo("The schema is up to date.")
+
+
+@db_group.command("check")
+def db_check() -> None:
+    """Prove that models, migrations and the database's own constraints are the same."""
+    from payadmin.migrations.check import differences
+
+    found = differences(_settings().database_url)
+    for line in found:
+        click.echo(line)
+    if found:
+        msg = f"{len(found)} differences between the models and what the migrations make."
+        raise click.ClickException(msg)
+    click.echo("Models, migrations and constraints agree.")
+
+
+@main.group()
+def user() -> None:
+    """Staff accounts."""
+
+
+@user.command("create-admin")
+@click.option("--username", prompt="User name")
+@click.option("--full-name", prompt="Full name")
+@click.option("--email", prompt="E-mail")
+@_HOME
+def create_admin(username: str, full_name: str, email: str, home: Path) -> None:
+    """Create the first administrator (of DATABASE_URL, or of --home)."""
+    from payadmin.actions import access
+
+    app = _worker_app(_settings(home))
+    with app.app_context():
+        invitation = _refusable(
+            lambda: access.create_first_admin(username=username, full_name=full_name, email=email)
+        )
+    click.echo(f"Sign in as {invitation.username} with this password, once: {invitation.password}")
+
+
+@main.group("import")
+def import_group() -> None:
+    """Bring data in from files."""
+
+
+@import_group.command("payments")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@_HOME
+def import_payments(file: Path, home: Path) -> None:
+    """Import payments from CSV, XLSX or legacy XLS; the same content is imported once."""
+    from payadmin.actions import imports
+    from payadmin.work import SYSTEM
+
+    app = _worker_app(_settings(home))
+    with app.app_context():
+        result = _refusable(
+            lambda: _with_progress(
+                f"Importing {file.name}",
+                lambda step: imports.import_payments(SYSTEM, file.read_bytes(), name=file.name, progress=step),
+            )
+        )
+    click.echo(str(result))
+
+
+def _refusable(act: Callable[[], T]) -> T:
+    from payadmin.kernel.errors import Refusal
+
+    try:
+        return act()
+    except Refusal as refusal:
+        raise click.ClickException(refusal.sentence) from None
+
+
+@main.command()
+def key() -> None:
+    """Make a key for TOTP_KEYS or SECRET_KEY."""
+    import secrets
+    from base64 import urlsafe_b64encode
+
+    click.echo(urlsafe_b64encode(secrets.token_bytes(32)).decode())
+
+
+# ---- development ---------------------------------------------------------------------------------------------------
+
+
+@main.command()
+@click.option("--quick", is_flag=True, help="Lint, types and import contracts only.")
+def check(*, quick: bool) -> None:
+    """Run everything that must be green: lint, types, import contracts, tests on SQLite and on PostgreSQL."""
+    import subprocess
+
+    python = [sys.executable, "-m"]
+    steps = [
+        [*python, "ruff", "check", "."],
+        [*python, "ruff", "format", "--check", "."],
+        [*python, "mypy"],
+        [str(Path(sys.executable).with_name("lint-imports"))],
+    ]
+    if not quick:
+        steps += [[*python, "pytest", "-q", "-n", "2", "--db", name] for name in ("sqlite", "postgresql")]
+    failed = []
+    for step in steps:
+        shown = " ".join(Path(part).name if part.startswith("/") else part for part in step)
+        click.secho(f"$ {shown}", bold=True)
+        if subprocess.run(step, check=False, cwd=_app_folder()).returncode:  # noqa: S603 - the commands above
+            failed.append(shown)
+    if failed:
+        raise click.ClickException("failed: " + "; ".join(failed))
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("name")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def bench(name: str, arguments: tuple[str, ...]) -> None:
+    """Measure something against a peer in the same run: `payadmin bench list --rows 1000000 --json`."""
+    _run_module("tests.bench", name, arguments)
+
+
+def _run_module(package: str, name: str, arguments: tuple[str, ...]) -> None:
+    import importlib
+
+    sys.path.insert(0, str(_app_folder()))
+    try:
+        module = importlib.import_module(f"{package}.{name.replace('-', '_')}")
+    except ModuleNotFoundError:
+        msg = f"There is no {package.rpartition('.')[2]} called {name!r} in this checkout."
+        raise click.ClickException(msg) from None
+    module.main.main(args=list(arguments), prog_name=f"payadmin {package.rpartition('.')[2]} {name}")
+
+
+def _settings(home: Path | None = None) -> "Settings":
+    from payadmin.config import Settings, SettingsError
+
+    env: dict[str, str] = dict(os.environ)
+    if home is not None and "DATABASE_URL" not in env:
+        from payadmin.embedded import Home
+
+        if not (home / "secrets.json").exists():
+            msg = f"Set DATABASE_URL, or name a --home that `payadmin demo` or `payadmin up` made ({home} is none)."
+            raise click.ClickException(msg)
+        env = _environment(Home(home.absolute()), demo=False)
+    try:
+        return Settings.from_env(env)
+    except SettingsError as error:
+        msg = f"payadmin cannot start with these settings:\n{error}"
+        raise click.ClickException(msg) from None
+
+
+def _worker_app(settings: "Settings") -> "Flask":
+    from payadmin import create_worker_app
+    from payadmin.models import load_models
+
+    load_models()
+    return create_worker_app(settings)
+
+
+if __name__ == "__main__":
+    main()
