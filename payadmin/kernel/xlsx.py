@@ -45,7 +45,7 @@ def xlsx(
     sheet_rows: int = SHEET_ROWS,
 ) -> Iterator[bytes]:
     """The file in pieces, as rows arrive; a further sheet begins whenever one is full."""
-    sink = _Sink()
+    sink = ZipSink()
     with zipfile.ZipFile(cast("IO[bytes]", sink), "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         lines, sheets, more = _lines(rows), 0, True
         while more:
@@ -71,7 +71,7 @@ def xlsx(
     yield sink.take()
 
 
-class _Sink:
+class ZipSink:
     """What zipfile writes to: it keeps the bytes until they are taken, and cannot seek."""
 
     def __init__(self) -> None:
