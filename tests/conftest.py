@@ -18,6 +18,7 @@ from payadmin.config import Settings
 from payadmin.db import db
 from payadmin.migrations import upgrade
 from tests.support.make import Make
+from tests.support.signin import TestBrowser
 
 SECRET = "test-secret-that-is-long-enough-for-signing"
 
@@ -124,6 +125,7 @@ def settings(box: SqliteBox | PostgresBox, folder: Path) -> Settings:
 def whole_app(settings: Settings) -> Flask:
     app = create_app(settings)
     app.testing = True
+    app.test_client_class = TestBrowser
     app.config["PROPAGATE_EXCEPTIONS"] = False
     return app
 

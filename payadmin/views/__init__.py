@@ -6,7 +6,7 @@ from flask_wtf import CSRFProtect
 
 from payadmin.config import Settings
 from payadmin.models import load_models
-from payadmin.views import errors, security, shell, ui
+from payadmin.views import account, errors, gate, login, security, shell, ui
 
 
 def init_views(app: Flask, settings: Settings) -> None:
@@ -20,6 +20,9 @@ def init_views(app: Flask, settings: Settings) -> None:
     security.init_security(app)
     Babel(app)
     CSRFProtect(app)
+    gate.init_gate(app, settings)
     ui.init_ui(app)
     errors.init_errors(app)
     shell.init_shell(app)
+    login.init_login(app)
+    account.init_account(app)

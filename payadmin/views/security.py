@@ -4,11 +4,12 @@ import re
 import secrets
 from typing import TYPE_CHECKING
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, abort, g, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 if TYPE_CHECKING:
     from payadmin.config import Settings
+    from payadmin.work import Actor
 
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -71,6 +72,14 @@ def request_id() -> str:
     """The name of this request in logs, the audit trail and on error pages."""
     name: str = g.setdefault("request_id", secrets.token_hex(8))
     return name
+
+
+def current_actor() -> "Actor":
+    """Whoever is signed in; a stranger gets the answer 401."""
+    actor: Actor | None = g.get("actor")
+    if actor is None:
+        abort(401)
+    return actor
 
 
 def safe_next(url: str | None, fallback: str = "/") -> str:

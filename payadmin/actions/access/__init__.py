@@ -11,6 +11,7 @@ from payadmin.actions.access.own import (
     renew_recovery_codes,
     sign_out,
     touch_session,
+    withdraw_new_authenticator,
 )
 from payadmin.actions.access.sign_in import (
     Browser,
@@ -72,4 +73,5 @@ __all__ = [
     "stranger",
     "touch_session",
     "unlock_staff",
+    "withdraw_new_authenticator",
 ]

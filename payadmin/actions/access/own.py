@@ -171,6 +171,16 @@ def confirm_new_authenticator(work: Work, *, code: str, browser: Browser) -> str
 
 
 @use_case(Permission.ACCOUNT_SELF_EDIT)
+def withdraw_new_authenticator(work: Work) -> None:
+    """Forget a new authenticator that was not confirmed. Again changes nothing."""
+    staff = work.get(StaffUser, work.actor.staff_id)
+    factor = factors.factor_of(work, staff)
+    if factor.is_confirmed and factor.sealed_pending is not None:
+        factor.sealed_pending = None
+        work.record(Event.ACCESS_FACTOR_RESET, staff, reason="Owner kept the present authenticator.")
+
+
+@use_case(Permission.ACCOUNT_SELF_EDIT)
 def renew_recovery_codes(work: Work, *, code: str) -> tuple[str, ...]:
     """Ten fresh recovery codes, shown this once; the earlier ones die.
 

@@ -4,6 +4,7 @@ Every step answers yes or no and never why, so a stranger learns nothing; the tr
 a result, not an error, because the used-up try and its audit entry must be committed.
 """
 
+import dataclasses
 import secrets
 import unicodedata
 from dataclasses import dataclass
@@ -38,6 +39,8 @@ class Ticket:
     username: str
     epoch: int
     device: str | None
+    must_change_password: bool
+    has_authenticator: bool
 
 
 @dataclass(frozen=True)
@@ -155,7 +158,14 @@ def _accept_password(
     factor = factors.factor_of(work, staff)
     if not factor.is_confirmed:
         factors.offer_secret(factor)
-    return Ticket(staff_id=staff.id, username=staff.username, epoch=staff.session_epoch, device=device)
+    return Ticket(
+        staff_id=staff.id,
+        username=staff.username,
+        epoch=staff.session_epoch,
+        device=device,
+        must_change_password=staff.must_change_password,
+        has_authenticator=factor.is_confirmed,
+    )
 
 
 # ------------------------------------------------------------------------------------------------ new password
@@ -170,7 +180,7 @@ def choose_password(actor: Actor, ticket: Ticket, *, password: str) -> Ticket:
     """
     fresh = new_hash(ticket.staff_id, password=password)
     epoch = _keep_first_password(actor, ticket.staff_id, epoch=ticket.epoch, password_hash=fresh)
-    return Ticket(staff_id=ticket.staff_id, username=ticket.username, epoch=epoch, device=ticket.device)
+    return dataclasses.replace(ticket, epoch=epoch, must_change_password=False)
 
 
 def new_hash(staff_id: int, *, password: str) -> str:

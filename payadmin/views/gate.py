@@ -1,0 +1,199 @@
+"""The gate: who is signed in, loaded once a request, and the one list of addresses that need nobody."""
+
+import datetime as dt
+from dataclasses import dataclass
+
+from flask import Flask, abort, current_app, g, request, session
+from flask_limiter import Limiter
+from flask_limiter.util import get_remote_address
+from flask_login import LoginManager, UserMixin, current_user, login_user, logout_user
+from itsdangerous import BadSignature, URLSafeTimedSerializer
+from werkzeug.wrappers import Response
+
+from payadmin.actions import access
+from payadmin.config import Settings
+from payadmin.db import db, utcnow
+from payadmin.models.access import UserSession
+from payadmin.queries.access import SessionRule, open_session_of
+from payadmin.views.security import request_id
+from payadmin.work import Actor
+
+# Everything else needs somebody who is signed in. A page is added here only with a reason.
+PUBLIC = frozenset(
+    {
+        "static",  # style, scripts and pictures
+        "login.login",
+        "login.code",
+        "login.password",
+        "login.enrol",
+        "login.recovery",
+        "login.sign_out",  # harmless to strangers, and must work with an expired session
+    }
+)
+
+SEEN_EVERY = dt.timedelta(minutes=1)
+DEVICE_DAYS = 180
+DEVICE_NAMES = 5
+
+# Guesses are counted in the database; this only slows down one address that hammers the login pages.
+limiter = Limiter(key_func=get_remote_address, default_limits=[])
+
+
+@dataclass(frozen=True)
+class SignedIn(UserMixin):
+    """What Flask-Login carries: its id is the session's secret token, never the number of the account."""
+
+    token: str
+    session_id: int
+    last_seen_at: dt.datetime
+    actor: Actor
+
+    def get_id(self) -> str:
+        return self.token
+
+
+def init_gate(app: Flask, settings: Settings) -> None:
+    """Load each request's actor into `g.actor`; turn strangers away everywhere but at the `PUBLIC` addresses."""
+    _init_limits(app, settings)
+    manager = LoginManager(app)
+    manager.session_protection = None  # sessions live in our table, and addresses of phones change
+    manager.user_loader(_load)
+    app.before_request(_gate)
+
+
+def session_rule() -> SessionRule:
+    """How long sessions last."""
+    settings: Settings = current_app.extensions["payadmin.settings"]
+    return SessionRule(
+        idle=dt.timedelta(minutes=settings.session_idle_minutes),
+        absolute=dt.timedelta(hours=settings.session_absolute_hours),
+    )
+
+
+def current_session_id() -> int:
+    """The session this request belongs to; only for pages behind the gate."""
+    if not current_user.is_authenticated:
+        abort(401)
+    found: int = current_user.session_id
+    return found
+
+
+def browser() -> access.Browser:
+    """Where this request comes from."""
+    return access.Browser(ip=request.remote_addr or "", agent=request.user_agent.string)
+
+
+def enter(token: str) -> None:
+    """Carry a new session in the cookie; whatever the cookie held before is forgotten, except what is shown."""
+    mode = session.get("mode")
+    session.clear()
+    if mode is not None:
+        session["mode"] = mode
+    found = _load(token)
+    if found is None:
+        abort(401)
+    login_user(found)
+    g.actor = found.actor
+
+
+def leave() -> None:
+    """Forget the session in this browser."""
+    logout_user()
+    session.clear()
+    g.actor = None
+
+
+# ------------------------------------------------------------------------------------------------ known browsers
+
+
+def known_device(username: str) -> str | None:
+    """The mark this browser got when `username` last completed a sign-in here; forged ones count as none."""
+    return _devices().get(access.plain_username(username))
+
+
+def remember_device(response: Response, username: str, device: str) -> None:
+    """Mark this browser as one that `username` has signed in on, so that strangers' guesses do not lock it out."""
+    settings: Settings = current_app.extensions["payadmin.settings"]
+    others = [(name, mark) for name, mark in _devices().items() if name != username]
+    response.set_cookie(
+        _device_cookie(settings),
+        _signer(settings).dumps(dict([*others, (username, device)][-DEVICE_NAMES:])),
+        max_age=DEVICE_DAYS * 86_400,
+        secure=settings.secure_cookies,
+        httponly=True,
+        samesite="Lax",
+        path="/",
+    )
+
+
+def _devices() -> dict[str, str]:
+    settings: Settings = current_app.extensions["payadmin.settings"]
+    try:
+        found = _signer(settings).loads(request.cookies.get(_device_cookie(settings), ""), max_age=DEVICE_DAYS * 86_400)
+    except BadSignature:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _device_cookie(settings: Settings) -> str:
+    return "__Host-payadmin-device" if settings.secure_cookies else "payadmin-device"
+
+
+def _signer(settings: Settings) -> URLSafeTimedSerializer:
+    return URLSafeTimedSerializer(settings.secret_key, salt="payadmin.device")
+
+
+# ------------------------------------------------------------------------------------------------ each request
+
+
+def _load(token: str) -> SignedIn | None:
+    found = open_session_of(db.session(), token, session_rule(), utcnow())
+    return None if found is None else SignedIn(token, found.id, found.last_seen_at, _actor(found))
+
+
+def _actor(found: UserSession) -> Actor:
+    staff = found.staff
+    return Actor(
+        staff_id=staff.id,
+        name=staff.username,
+        roles=staff.roles,
+        permissions=staff.permissions,
+        ip=request.remote_addr,
+        request_id=request_id(),
+        organization_id=staff.organization_id,
+    )
+
+
+def _gate() -> None:
+    g.actor = None
+    g.pop("_login_user", None)  # Flask-Login keeps it for the application context, which may outlive a request
+    if request.endpoint == "static":
+        return
+    if current_user.is_authenticated:
+        g.actor = current_user.actor
+        # A page that only asks again and again whether something is done is nobody's act.
+        if "X-Poll" not in request.headers and utcnow() - current_user.last_seen_at > SEEN_EVERY:
+            access.touch_session(g.actor, current_user.session_id)
+    elif request.endpoint is not None and request.endpoint not in PUBLIC:
+        abort(401)
+
+
+# ------------------------------------------------------------------------------------------------ per address
+
+
+def _init_limits(app: Flask, settings: Settings) -> None:
+    app.config.update(
+        RATELIMIT_STORAGE_URI=_storage(settings.redis_url),
+        RATELIMIT_STORAGE_OPTIONS={"socket_timeout": 1, "socket_connect_timeout": 1} if settings.redis_url else {},
+        RATELIMIT_HEADERS_ENABLED=False,
+        # Without this, a Redis that is down answers every login with an error.
+        RATELIMIT_IN_MEMORY_FALLBACK_ENABLED=True,
+        RATELIMIT_KEY_PREFIX="payadmin",
+    )
+    limiter.init_app(app)
+
+
+def _storage(redis_url: str) -> str:
+    if not redis_url:
+        return "memory://"
+    return f"redis+{redis_url}" if redis_url.startswith("unix://") else redis_url
