@@ -90,6 +90,11 @@ def text_column(length: int, **options: Any) -> MappedColumn[str]:
     return mapped_column(String(length), **options)
 
 
+def search_text(length: int) -> String:
+    """Text whose prefixes an index finds on both databases: compared by bytes, not by a language's rules."""
+    return String(length).with_variant(String(length, collation="C"), "postgresql")
+
+
 def _snake(name: str) -> str:
     return "".join("_" + letter.lower() if letter.isupper() else letter for letter in name).lstrip("_")
 

@@ -54,6 +54,7 @@ class Permission(StrEnum):
     PARTIES_ORGANIZATION_EXPORT = "parties:organization:export"
     PARTIES_ORGANIZATION_READ = "parties:organization:read"
     PARTIES_ORGANIZATION_WRITE = "parties:organization:write"
+    PARTIES_PERSONAL_READ = "parties:personal:read"
     PAYMENTS_MAILBOX_READ = "payments:mailbox:read"
     PAYMENTS_NOTE_WRITE = "payments:note:write"
     PAYMENTS_PAYMENT_EXPORT = "payments:payment:export"
@@ -133,6 +134,7 @@ GRANTS: dict[Role, frozenset[Permission]] = {
         P.PARTIES_CUSTOMER_READ,
         P.PARTIES_ORGANIZATION_READ,
         P.PARTIES_ORGANIZATION_WRITE,
+        P.PARTIES_PERSONAL_READ,
         P.PAYMENTS_MAILBOX_READ,
         P.REPORTING_OPERATIONAL_READ,
         P.SYSTEM_MONITORING_READ,
@@ -164,6 +166,7 @@ GRANTS: dict[Role, frozenset[Permission]] = {
         P.LEDGER_ENTRY_READ,
         P.PARTIES_CUSTOMER_READ,
         P.PARTIES_ORGANIZATION_READ,
+        P.PARTIES_PERSONAL_READ,
         P.REPORTING_OPERATIONAL_READ,
     },
     Role.FINANCIAL_SPECIALIST: _EVERYONE
@@ -193,6 +196,7 @@ GRANTS: dict[Role, frozenset[Permission]] = {
         P.COMPLIANCE_CASE_DECIDE,
         P.PARTIES_CUSTOMER_READ,
         P.PARTIES_ORGANIZATION_READ,
+        P.PARTIES_PERSONAL_READ,
     },
     Role.ANTI_FRAUD: _EVERYONE
     | {
@@ -225,6 +229,7 @@ GRANTS: dict[Role, frozenset[Permission]] = {
         P.PARTIES_CUSTOMER_READ,
         P.PARTIES_CUSTOMER_WRITE,
         P.PARTIES_ORGANIZATION_READ,
+        P.PARTIES_PERSONAL_READ,
         P.PAYMENTS_MAILBOX_READ,
         P.PAYMENTS_NOTE_WRITE,
         P.PAYMENTS_PAYMENT_IMPORT,

@@ -5,7 +5,7 @@ from enum import StrEnum
 from sqlalchemy import ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from payadmin.db import Base, Json, enum_column
+from payadmin.db import Base, Json, enum_column, search_text
 from payadmin.models.base import Audited, Row
 
 
@@ -42,7 +42,7 @@ class Organization(Row, Audited, Base):
     __tablename__ = "organization"
     __table_args__ = (Index("ix_organization_created_at_id", "created_at", "id"),)
 
-    name: Mapped[str] = mapped_column(String(200), unique=True, info={"label": "Name", "search": True})
+    name: Mapped[str] = mapped_column(search_text(200), unique=True, info={"label": "Name", "search": True})
     kind: Mapped[OrganizationKind] = enum_column(OrganizationKind, index=True, info={"label": "Kind"})
     status: Mapped[OrganizationStatus] = enum_column(
         OrganizationStatus, default=OrganizationStatus.ACTIVE, info={"label": "Status"}
@@ -59,19 +59,19 @@ class Customer(Row, Audited, Base):
     __table_args__ = (Index("ix_customer_created_at_id", "created_at", "id"),)
 
     external_id: Mapped[str] = mapped_column(
-        String(64), unique=True, info={"label": "Customer ID", "search": True, "readonly": True}
+        search_text(64), unique=True, info={"label": "Customer ID", "search": True, "readonly": True}
     )
     kind: Mapped[CustomerKind] = enum_column(CustomerKind, default=CustomerKind.INDIVIDUAL, info={"label": "Kind"})
     organization_id: Mapped[int | None] = mapped_column(
         ForeignKey("organization.id"), index=True, info={"label": "Organization"}
     )
-    name: Mapped[str] = mapped_column(String(200), index=True, info={"label": "Name", "search": True, "mask": "name"})
-    username: Mapped[str | None] = mapped_column(String(64), unique=True, info={"label": "User name", "list": False})
+    name: Mapped[str] = mapped_column(search_text(200), index=True, info={"label": "Name", "search": True, "mask": "name"})
+    username: Mapped[str | None] = mapped_column(search_text(64), unique=True, info={"label": "User name", "list": False})
     email: Mapped[str | None] = mapped_column(
-        String(254), index=True, info={"label": "E-mail", "search": True, "mask": "email"}
+        search_text(254), index=True, info={"label": "E-mail", "search": True, "mask": "email"}
     )
     phone: Mapped[str | None] = mapped_column(
-        String(32), index=True, info={"label": "Phone", "search": True, "mask": "phone"}
+        search_text(32), index=True, info={"label": "Phone", "search": True, "mask": "phone"}
     )
     notification_channels: Mapped[list[str]] = mapped_column(
         Json, default=lambda: ["email"], info={"label": "Notification channels", "list": False, "readonly": True}

@@ -7,7 +7,7 @@ from typing import ClassVar
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, Text, text
 from sqlalchemy.orm import Mapped, declared_attr, mapped_column, relationship, validates
 
-from payadmin.db import Base, BigId, UtcDateTime, enum_column, utcnow
+from payadmin.db import Base, BigId, UtcDateTime, enum_column, search_text, utcnow
 from payadmin.kernel.errors import Conflict
 from payadmin.kernel.money import Money
 from payadmin.kernel.states import Machine
@@ -170,10 +170,10 @@ class Subscription(Row, Audited, Base):
     )
 
     subscription_id: Mapped[str] = mapped_column(
-        String(64), unique=True, info={"label": "Subscription ID", "search": True, "readonly": True}
+        search_text(64), unique=True, info={"label": "Subscription ID", "search": True, "readonly": True}
     )
     billing_number: Mapped[str] = mapped_column(
-        String(64), index=True, info={"label": "Billing number", "search": True, "readonly": True}
+        search_text(64), index=True, info={"label": "Billing number", "search": True, "readonly": True}
     )
     customer_id: Mapped[int] = mapped_column(
         ForeignKey("customer.id"), index=True, info={"label": "Customer", "readonly": True}
@@ -239,13 +239,13 @@ class Payment(Row, Audited, Base):
     )
 
     transaction_id: Mapped[str] = mapped_column(
-        String(64), unique=True, info={"label": "Transaction ID", "search": True, "readonly": True}
+        search_text(64), unique=True, info={"label": "Transaction ID", "search": True, "readonly": True}
     )
     invoice_number: Mapped[str] = mapped_column(
-        String(64), info={"label": "Invoice number", "search": True, "readonly": True, "list": False}
+        search_text(64), info={"label": "Invoice number", "search": True, "readonly": True, "list": False}
     )
     billing_number: Mapped[str | None] = mapped_column(
-        String(64), info={"label": "Billing number", "search": True, "readonly": True, "list": False}
+        search_text(64), info={"label": "Billing number", "search": True, "readonly": True, "list": False}
     )
     merchant_id: Mapped[int] = mapped_column(
         ForeignKey("organization.id"), info={"label": "Merchant", "readonly": True}
@@ -287,7 +287,7 @@ class Payment(Row, Audited, Base):
         String(40), info={"label": "Response code", "readonly": True, "list": False}
     )
     approval_code: Mapped[str | None] = mapped_column(
-        String(40), info={"label": "Approval code", "readonly": True, "list": False}
+        search_text(40), info={"label": "Approval code", "readonly": True, "list": False}
     )
     error_code: Mapped[str | None] = mapped_column(
         String(80), info={"label": "Error code", "readonly": True, "list": False}
@@ -403,7 +403,7 @@ class ProviderOrder(Row, Audited):
 
     key: Mapped[str] = mapped_column(String(120), unique=True, info={"secret": True})
     provider_key: Mapped[str] = mapped_column(String(64), unique=True, info={"secret": True})
-    reference: Mapped[str] = mapped_column(String(64), unique=True, info={"label": "Reference", "readonly": True})
+    reference: Mapped[str] = mapped_column(search_text(64), unique=True, info={"label": "Reference", "readonly": True})
     status: Mapped[OrderStatus] = enum_column(OrderStatus, default=O.REQUESTED, info={"label": "Status"})
     reason: Mapped[RefundReason] = enum_column(RefundReason, info={"label": "Reason"})
     note: Mapped[str | None] = mapped_column(Text, info={"label": "Note", "list": False})
@@ -481,7 +481,7 @@ class Invoice(Row, Audited, Base):
 
     __tablename__ = "invoice"
 
-    number: Mapped[str] = mapped_column(String(32), unique=True, info={"label": "Number", "search": True})
+    number: Mapped[str] = mapped_column(search_text(32), unique=True, info={"label": "Number", "search": True})
     payment_id: Mapped[int] = mapped_column(ForeignKey("payment.id"), unique=True, info={"label": "Payment"})
     issued_at: Mapped[dt.datetime] = mapped_column(UtcDateTime, default=utcnow, info={"label": "Issued"})
 
@@ -511,7 +511,7 @@ class Notification(Row, Audited, Base):
     )
     channel: Mapped[str] = mapped_column(String(16), default="email", info={"label": "Channel", "list": False})
     recipient: Mapped[str] = mapped_column(
-        String(254), index=True, info={"label": "To", "search": True, "readonly": True, "mask": "email"}
+        search_text(254), index=True, info={"label": "To", "search": True, "readonly": True, "mask": "email"}
     )
     subject: Mapped[str] = mapped_column(String(200), info={"label": "Subject", "readonly": True})
     body: Mapped[str] = mapped_column(Text, info={"label": "Text", "readonly": True, "list": False})
@@ -537,3 +537,4 @@ class Note(Row, Audited, Base):
     body: Mapped[str] = mapped_column(Text, info={"label": "Note"})
     author: Mapped[str] = mapped_column(String(100), info={"label": "Author"})
     author_id: Mapped[int | None] = mapped_column(info={"list": False})
+    key: Mapped[str | None] = mapped_column(String(64), unique=True, info={"secret": True})
