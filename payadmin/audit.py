@@ -38,6 +38,7 @@ class Event(enum.StrEnum):
     INVOICES_DOWNLOADED = "payments.invoice.downloaded"
     NOTE_ADDED = "payments.note.added"
     NOTIFICATION_FAILED = "payments.notification.failed"
+    NOTIFICATION_KEPT = "payments.notification.kept"
     NOTIFICATION_REQUESTED = "payments.notification.requested"
     NOTIFICATION_SENT = "payments.notification.sent"
     PAYMENT_INTRODUCED = "payments.payment.introduced"
