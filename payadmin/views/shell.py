@@ -3,9 +3,22 @@
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from flask import Blueprint, Flask, abort, current_app, flash, g, redirect, render_template, request, session, url_for
+from flask import (
+    Blueprint,
+    Flask,
+    Response,
+    abort,
+    current_app,
+    flash,
+    g,
+    make_response,
+    redirect,
+    render_template,
+    request,
+    session,
+    url_for,
+)
 from werkzeug.local import LocalProxy
-from werkzeug.wrappers import Response
 
 from payadmin import permissions
 from payadmin.views.security import safe_next
@@ -49,6 +62,7 @@ def init_shell(app: Flask) -> None:
     app.extensions.setdefault("payadmin.pages", {})["home"] = "shell.home"
     app.register_blueprint(shell)
     app.context_processor(_frame)
+    app.after_request(_name_next_page)
 
 
 def current_mode() -> str:
@@ -97,7 +111,15 @@ def set_mode() -> Response:
         abort(400)
     session["mode"] = mode
     flash(f"You are looking at {mode.lower()} payments.", "success")
-    return redirect(safe_next(request.form.get("next"), url_for("shell.home")))
+    return make_response(redirect(safe_next(request.form.get("next"), url_for("shell.home"))))
+
+
+def _name_next_page(response: Response) -> Response:
+    """Tell a dialog where to go instead of sending it there: a script that follows would eat the flashed messages."""
+    if request.method == "POST" and request.headers.get("X-Partial") == "dialog" and response.status_code in {302, 303}:
+        response.status_code = 204
+        response.set_data(b"")
+    return response
 
 
 def _is_current(endpoint: str) -> bool:

@@ -40,12 +40,9 @@ async function send(form, button) {
     ...PARTIAL,
     method: "POST",
     body: new FormData(form, button),
-    redirect: "follow",
   }).catch(() => null);
   if (!response) return lost(form);
-  if (response.redirected) return location.assign(response.url);
-  const place = response.headers.get("Location");
-  if (response.ok && place) return location.assign(place);
+  if (response.status === 204) return location.assign(response.headers.get("Location") ?? location.href);
   if (response.status === 401) return location.reload();
   const html = await response.text();
   if (html.includes("data-problem")) return addProblem(form, parse(html).body.childNodes);

@@ -4,7 +4,10 @@ import { find, findAll } from "./dom.js";
 const GAP = 4;
 const MARGIN = 8;
 
+const SLACK = 8;
+
 const openers = new WeakMap();
+let openedAt = 0;
 
 /** Remember which button opens a popover that has no popovertarget of its own. */
 export function setOpener(popover, button) {
@@ -29,7 +32,7 @@ function focusFirst(popover) {
   const first = popover.matches("[data-menu]")
     ? (find(".mi:not([aria-disabled=true])", popover) ?? find(".mi", popover))
     : find("input:not([type=hidden]), select, button, a", popover);
-  first?.focus();
+  first?.focus({ preventScroll: true });
 }
 
 document.addEventListener(
@@ -42,6 +45,7 @@ document.addEventListener(
     button?.setAttribute("aria-expanded", String(isOpen));
     if (!isOpen) return;
     if (button) place(popover, button);
+    openedAt = scrollY;
     focusFirst(popover);
   },
   true,
@@ -51,7 +55,8 @@ document.addEventListener(
 addEventListener(
   "scroll",
   (event) => {
-    if (event.target === document) findAll("[popover]:popover-open").forEach((popover) => popover.hidePopover());
+    if (event.target !== document || Math.abs(scrollY - openedAt) < SLACK) return;
+    findAll("[popover]:popover-open").forEach((popover) => popover.hidePopover());
   },
   { passive: true, capture: true },
 );

@@ -10,7 +10,7 @@ function theMenu() {
   menu = make("div", { id: "rowmenu", className: "pop", role: "menu" });
   menu.setAttribute("popover", "");
   menu.dataset.menu = "";
-  document.body.append(menu);
+  find("#main").append(menu);
   menu.addEventListener("toggle", (event) => {
     // Only the button whose menu is open may toggle it; a press on another row opens that row's menu.
     if (event.newState === "closed" && opener) opener.popoverTargetElement = null;
