@@ -1,0 +1,70 @@
+"""Rows of confirmed row and bulk actions: each is done in its chooser's name, with a key that makes it happen once."""
+
+import importlib
+import logging
+import pkgutil
+
+from sqlalchemy.exc import OperationalError
+
+from payadmin import actions
+from payadmin.actions import runs
+from payadmin.db import db
+from payadmin.jobs import Later, job
+from payadmin.kernel.errors import Conflict, NeedsApproval, NotFound, Refusal
+from payadmin.models.access import StaffUser
+from payadmin.models.system import ItemState
+from payadmin.work import SYSTEM, USE_CASES, Actor
+
+log = logging.getLogger(__name__)
+
+UNEXPECTED = "Something went wrong on our side. Use “run again what is left”; nothing is done twice."
+
+
+@job(runs.RUN_ITEM)
+def run_item(*, item_id: int) -> Later | None:
+    """Do one row of a run and write down how it ended."""
+    claimed = runs.claim_item(SYSTEM, item_id)
+    if claimed is None:
+        return None
+    if claimed.handler not in USE_CASES:
+        _load_actions()
+    actor = _actor(claimed.actor_id)
+    state = ItemState.SUCCEEDED
+    try:
+        if actor is None:
+            raise Refusal(f"{claimed.actor_name} may no longer sign in.")
+        sentence = USE_CASES[claimed.handler](
+            actor, claimed.row_id, key=claimed.key, run_data=claimed.run_data, row_data=claimed.row_data
+        )
+    except NeedsApproval as refusal:
+        sentence = refusal.sentence
+    except (Conflict, NotFound) as refusal:
+        state, sentence = ItemState.SKIPPED, refusal.sentence
+    except Refusal as refusal:
+        state, sentence = ItemState.FAILED, refusal.sentence
+    except OperationalError:
+        raise  # the database is away: the promise is kept later
+    except Exception:
+        log.exception("row %s of run %s failed", claimed.row_id, claimed.run_id)
+        state, sentence = ItemState.FAILED, UNEXPECTED
+    runs.settle_item(SYSTEM, item_id, state=state, sentence=sentence if isinstance(sentence, str) else None)
+    return None
+
+
+def _actor(staff_id: int) -> Actor | None:
+    """The person as they are now: a role taken away meanwhile no longer acts."""
+    staff = db.session.get(StaffUser, staff_id, populate_existing=True)
+    if staff is None or not staff.may_sign_in:
+        return None
+    return Actor(
+        staff_id=staff.id,
+        name=staff.username,
+        roles=staff.roles,
+        permissions=staff.permissions,
+        organization_id=staff.organization_id,
+    )
+
+
+def _load_actions() -> None:
+    for module in pkgutil.walk_packages(actions.__path__, f"{actions.__name__}."):
+        importlib.import_module(module.name)
