@@ -50,6 +50,7 @@ def init_security(app: Flask) -> None:
         given = request.headers.get("X-Request-ID", "")
         trusted = settings.proxy_hops > 0 and _GIVEN_ID.fullmatch(given)
         g.request_id = given if trusted else secrets.token_hex(8)
+        g.csp_nonce = secrets.token_urlsafe(16)
 
     @app.after_request
     def protect(response: Response) -> Response:

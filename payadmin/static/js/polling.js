@@ -5,6 +5,8 @@ import { toast } from "./toasts.js";
 const OFTEN = 700;
 const HIDDEN = 5000;
 const RAREST = 8000;
+// X-Poll: asking is nobody's act, so it does not keep a session alive.
+const HEADERS = { "X-Partial": "status", "X-Poll": "1" };
 
 export function init(scope) {
   findAll("[data-poll]", scope).forEach(watch);
@@ -25,7 +27,7 @@ async function watch(box) {
 
 async function refresh(box) {
   try {
-    const response = await fetch(box.dataset.poll, { headers: { "X-Partial": "status" }, credentials: "same-origin" });
+    const response = await fetch(box.dataset.poll, { headers: HEADERS, credentials: "same-origin" });
     if (!response.ok) return false;
     box.replaceChildren(...parse(await response.text()).body.childNodes);
     return true;
