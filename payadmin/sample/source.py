@@ -9,6 +9,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Final, NamedTuple
 
+from payadmin.kernel.credits import Credits
+
 LAST_ROW: Final = 181_335
 RECENT_FROM_ROW: Final = 160_800  # the short history begins here: about 20,000 payments
 GB: Final = "GB"
@@ -93,35 +95,31 @@ def card_rows() -> Iterator[CardRow]:
 def read_story() -> Story:
     """Go through the statement once: find the payment behind every credit, and the rows of every series.
 
-    A credit belongs to the latest earlier payment with the same card, merchant and currency that was for exactly this
-    amount and is not refunded yet; failing that, to the latest one with enough left. Other credits stay unmatched.
+    A credit belongs to an earlier payment with the same card, merchant and currency; what finds none stays unmatched.
     """
     story = Story()
     expected, units = _expected_charges()
-    left: dict[tuple[str, str, str], list[list[int]]] = defaultdict(list)
+    credits_left = Credits()
     for row in card_rows():
         minor = row.minor
-        candidates = left[row.card, row.merchant, row.unit]
+        payer = (row.card, row.merchant, row.unit)
         if minor < 0:
-            _match(story, row, -minor, candidates)
+            _match(story, row, credits_left.credit(payer, -minor))
             continue
         story.payments += 1
         story.recent_payments += row.number >= RECENT_FROM_ROW
-        candidates.append([row.number, minor, minor])
+        credits_left.charge(payer, row.number, minor)
         waiting = expected.get((row.card, row.merchant, row.amount, row.day))
         if waiting and units[waiting[-1]] == row.unit:
             _join(story, row, waiting.pop())
     return story
 
 
-def _match(story: Story, row: CardRow, minor: int, candidates: list[list[int]]) -> None:
-    exact = next((found for found in reversed(candidates) if found[1] == found[2] == minor), None)
-    found = exact or next((found for found in reversed(candidates) if found[2] >= minor), None)
-    if found is None:
+def _match(story: Story, row: CardRow, payment: int | None) -> None:
+    if payment is None:
         story.unmatched_credits += 1
-        return
-    found[2] -= minor
-    story.credits[found[0]].append(Credit(row.number, row.day, minor))
+    else:
+        story.credits[payment].append(Credit(row.number, row.day, -row.minor))
 
 
 def _join(story: Story, row: CardRow, number: int) -> None:

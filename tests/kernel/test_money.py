@@ -160,7 +160,9 @@ def test_a_split_keeps_the_unit():
         split(100, 0)
 
 
-@pytest.mark.parametrize(("code", "scale"), [("EUR", 2), ("JPY", 0), ("KWD", 3), ("CLF", 4), ("RSD", 2), ("MGA", 2)])
+@pytest.mark.parametrize(
+    ("code", "scale"), [("EUR", 2), ("JPY", 0), ("KWD", 3), ("CLF", 4), ("RSD", 2), ("MGA", 2), ("HRK", 2)]
+)
 def test_a_currency_has_the_decimals_of_iso_4217(code: str, scale: int):
     assert scale_of(code) == scale
 
