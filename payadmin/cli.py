@@ -355,6 +355,18 @@ def db_check() -> None:
     click.echo("Models, migrations and constraints agree.")
 
 
+@db_group.command("revision")
+@click.option("-m", "--message", required=True, help="What the migration does, in a few words.")
+def db_revision(message: str) -> None:
+    """Write the next migration from what the models say (developers)."""
+    from payadmin.migrations import revision
+
+    file, left = revision(message)
+    click.echo(f"{file}: read it, complete it, then run `payadmin db check`.")
+    for line in left:
+        click.echo(f"to be written by hand: {line}")
+
+
 @main.group()
 def user() -> None:
     """Staff accounts."""

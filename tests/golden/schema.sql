@@ -1,0 +1,515 @@
+CREATE TABLE action_item (
+	id INTEGER NOT NULL,
+	run_id INTEGER NOT NULL,
+	row_id INTEGER NOT NULL,
+	label VARCHAR(200),
+	state VARCHAR(24) NOT NULL,
+	answers JSON,
+	sentence VARCHAR(300),
+	done_at DATETIME,
+	CONSTRAINT pk_action_item PRIMARY KEY (id),
+	CONSTRAINT uq_action_item_run_id_row_id UNIQUE (run_id, row_id),
+	CONSTRAINT fk_action_item_run_id FOREIGN KEY(run_id) REFERENCES action_run (id),
+	CONSTRAINT ck_action_item_item_state CHECK (state IN ('WAITING', 'RUNNING', 'SUCCEEDED', 'FAILED', 'SKIPPED'))
+);
+CREATE INDEX ix_action_item_run_id_state_id ON action_item (run_id, state, id);
+CREATE TABLE action_run (
+	id INTEGER NOT NULL,
+	token VARCHAR(64) NOT NULL,
+	actor_id INTEGER NOT NULL,
+	actor_name VARCHAR(100) NOT NULL,
+	page VARCHAR(64) NOT NULL,
+	action VARCHAR(64) NOT NULL,
+	handler VARCHAR(80) NOT NULL,
+	state VARCHAR(24) NOT NULL,
+	chosen VARCHAR(2000),
+	total INTEGER NOT NULL,
+	answers JSON,
+	created_at DATETIME NOT NULL,
+	queued_at DATETIME,
+	done_at DATETIME,
+	CONSTRAINT pk_action_run PRIMARY KEY (id),
+	CONSTRAINT uq_action_run_token UNIQUE (token),
+	CONSTRAINT ck_action_run_run_state CHECK (state IN ('DRAFT', 'QUEUED', 'DONE'))
+);
+CREATE INDEX ix_action_run_actor_id_id ON action_run (actor_id, id);
+CREATE TABLE audit_event (
+	id INTEGER NOT NULL,
+	at DATETIME NOT NULL,
+	actor_id INTEGER,
+	actor_name VARCHAR(100) NOT NULL,
+	roles VARCHAR(300) NOT NULL,
+	ip VARCHAR(45),
+	request_id VARCHAR(64),
+	event VARCHAR(80) NOT NULL,
+	outcome VARCHAR(16) NOT NULL,
+	entity VARCHAR(64),
+	entity_id VARCHAR(64),
+	"before" JSON,
+	"after" JSON,
+	keys JSON,
+	reason TEXT,
+	CONSTRAINT pk_audit_event PRIMARY KEY (id)
+);
+CREATE TRIGGER audit_event_no_delete BEFORE DELETE ON audit_event BEGIN SELECT RAISE(ABORT, 'the audit trail is append-only'); END;
+CREATE TRIGGER audit_event_no_update BEFORE UPDATE ON audit_event BEGIN SELECT RAISE(ABORT, 'the audit trail is append-only'); END;
+CREATE INDEX ix_audit_event_actor_name_id ON audit_event (actor_name, id);
+CREATE INDEX ix_audit_event_at_id ON audit_event (at, id);
+CREATE INDEX ix_audit_event_entity_entity_id_id ON audit_event (entity, entity_id, id);
+CREATE INDEX ix_audit_event_event_id ON audit_event (event, id);
+CREATE TABLE customer (
+	external_id VARCHAR(64) NOT NULL,
+	kind VARCHAR(24) NOT NULL,
+	organization_id INTEGER,
+	name VARCHAR(200) NOT NULL,
+	username VARCHAR(64),
+	email VARCHAR(254),
+	phone VARCHAR(32),
+	notification_channels JSON NOT NULL,
+	locale VARCHAR(16) NOT NULL,
+	status VARCHAR(24) NOT NULL,
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_customer PRIMARY KEY (id),
+	CONSTRAINT uq_customer_external_id UNIQUE (external_id),
+	CONSTRAINT ck_customer_customer_kind CHECK (kind IN ('INDIVIDUAL', 'MERCHANT')),
+	CONSTRAINT fk_customer_organization_id FOREIGN KEY(organization_id) REFERENCES organization (id),
+	CONSTRAINT uq_customer_username UNIQUE (username),
+	CONSTRAINT ck_customer_customer_status CHECK (status IN ('ACTIVE', 'BLOCKED'))
+);
+CREATE INDEX ix_customer_created_at_id ON customer (created_at, id);
+CREATE INDEX ix_customer_email ON customer (email);
+CREATE INDEX ix_customer_name ON customer (name);
+CREATE INDEX ix_customer_organization_id ON customer (organization_id);
+CREATE INDEX ix_customer_phone ON customer (phone);
+CREATE TABLE heartbeat (
+	name VARCHAR(100) NOT NULL,
+	kind VARCHAR(24) NOT NULL,
+	at DATETIME NOT NULL,
+	CONSTRAINT pk_heartbeat PRIMARY KEY (name)
+);
+CREATE TABLE invoice (
+	number VARCHAR(32) NOT NULL,
+	payment_id INTEGER NOT NULL,
+	issued_at DATETIME NOT NULL,
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_invoice PRIMARY KEY (id),
+	CONSTRAINT uq_invoice_number UNIQUE (number),
+	CONSTRAINT uq_invoice_payment_id UNIQUE (payment_id),
+	CONSTRAINT fk_invoice_payment_id FOREIGN KEY(payment_id) REFERENCES payment (id)
+);
+CREATE TABLE invoice_counter (
+	year INTEGER NOT NULL,
+	last INTEGER NOT NULL,
+	CONSTRAINT pk_invoice_counter PRIMARY KEY (year)
+);
+CREATE TABLE login_guard (
+	"key" VARCHAR(64) NOT NULL,
+	fails INTEGER NOT NULL,
+	until DATETIME NOT NULL,
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_login_guard PRIMARY KEY (id),
+	CONSTRAINT ck_login_guard_fails CHECK (fails BETWEEN 0 AND 10),
+	CONSTRAINT uq_login_guard_key UNIQUE ("key")
+);
+CREATE INDEX ix_login_guard_until ON login_guard (until);
+CREATE TABLE note (
+	payment_id INTEGER NOT NULL,
+	body TEXT NOT NULL,
+	author VARCHAR(100) NOT NULL,
+	author_id INTEGER,
+	"key" VARCHAR(64),
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_note PRIMARY KEY (id),
+	CONSTRAINT fk_note_payment_id FOREIGN KEY(payment_id) REFERENCES payment (id),
+	CONSTRAINT uq_note_key UNIQUE ("key")
+);
+CREATE INDEX ix_note_payment_id ON note (payment_id);
+CREATE TABLE notification (
+	payment_id INTEGER,
+	channel VARCHAR(16) NOT NULL,
+	recipient VARCHAR(254) NOT NULL,
+	subject VARCHAR(200) NOT NULL,
+	body TEXT NOT NULL,
+	message_id VARCHAR(200) NOT NULL,
+	state VARCHAR(24) NOT NULL,
+	sent_at DATETIME,
+	error VARCHAR(300),
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_notification PRIMARY KEY (id),
+	CONSTRAINT fk_notification_payment_id FOREIGN KEY(payment_id) REFERENCES payment (id),
+	CONSTRAINT uq_notification_message_id UNIQUE (message_id),
+	CONSTRAINT ck_notification_notification_state CHECK (state IN ('QUEUED', 'SENT', 'KEPT', 'FAILED'))
+);
+CREATE INDEX ix_notification_created_at_id ON notification (created_at, id);
+CREATE INDEX ix_notification_payment_id ON notification (payment_id);
+CREATE INDEX ix_notification_recipient ON notification (recipient);
+CREATE TABLE organization (
+	name VARCHAR(200) NOT NULL,
+	kind VARCHAR(24) NOT NULL,
+	status VARCHAR(24) NOT NULL,
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_organization PRIMARY KEY (id),
+	CONSTRAINT uq_organization_name UNIQUE (name),
+	CONSTRAINT ck_organization_organization_kind CHECK (kind IN ('SYSTEM', 'MERCHANT', 'INDIVIDUAL', 'ISSUER', 'PARTNER', 'CASHIER', 'PROVIDER', 'EXCHANGE_OFFICE', 'MASSPAY')),
+	CONSTRAINT ck_organization_organization_status CHECK (status IN ('ACTIVE', 'CLOSED'))
+);
+CREATE INDEX ix_organization_created_at_id ON organization (created_at, id);
+CREATE INDEX ix_organization_kind ON organization (kind);
+CREATE TABLE outbox_message (
+	id INTEGER NOT NULL,
+	job VARCHAR(64) NOT NULL,
+	args JSON NOT NULL,
+	state VARCHAR(24) NOT NULL,
+	due_at DATETIME NOT NULL,
+	fence INTEGER NOT NULL,
+	failures INTEGER NOT NULL,
+	error TEXT,
+	created_at DATETIME NOT NULL,
+	done_at DATETIME,
+	CONSTRAINT pk_outbox_message PRIMARY KEY (id),
+	CONSTRAINT ck_outbox_message_outbox_state CHECK (state IN ('DUE', 'RUNNING', 'DONE', 'DEAD'))
+);
+CREATE INDEX ix_outbox_message_open ON outbox_message (due_at, id) WHERE state IN ('DUE', 'RUNNING');
+CREATE TABLE password_history (
+	staff_id INTEGER NOT NULL,
+	password_hash VARCHAR(255) NOT NULL,
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_password_history PRIMARY KEY (id),
+	CONSTRAINT fk_password_history_staff_id FOREIGN KEY(staff_id) REFERENCES staff_user (id)
+);
+CREATE INDEX ix_password_history_staff_id ON password_history (staff_id);
+CREATE TABLE payment (
+	transaction_id VARCHAR(64) NOT NULL,
+	invoice_number VARCHAR(64) NOT NULL,
+	billing_number VARCHAR(64),
+	merchant_id INTEGER NOT NULL,
+	customer_id INTEGER NOT NULL,
+	subscription_id INTEGER,
+	type VARCHAR(24) NOT NULL,
+	channel VARCHAR(24) NOT NULL,
+	provider VARCHAR(40) NOT NULL,
+	method VARCHAR(40) NOT NULL,
+	description VARCHAR(300),
+	amount_minor BIGINT NOT NULL,
+	unit VARCHAR(12) NOT NULL,
+	billed_amount_minor BIGINT,
+	billed_unit VARCHAR(12),
+	status VARCHAR(24) NOT NULL,
+	captured_minor BIGINT NOT NULL,
+	reserved_minor BIGINT NOT NULL,
+	refunded_minor BIGINT NOT NULL,
+	in_flight VARCHAR(24),
+	settled_at DATETIME,
+	response_code VARCHAR(40),
+	approval_code VARCHAR(40),
+	error_code VARCHAR(80),
+	failure_message VARCHAR(300),
+	provider_payment_id VARCHAR(128),
+	card_token VARCHAR(128),
+	card_fingerprint VARCHAR(64),
+	card_first6 VARCHAR(6),
+	card_last4 VARCHAR(4),
+	card_issuer VARCHAR(120),
+	card_holder_name VARCHAR(200),
+	card_holder_phone VARCHAR(32),
+	mode VARCHAR(24) NOT NULL,
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_payment PRIMARY KEY (id),
+	CONSTRAINT ck_payment_amount_positive CHECK (amount_minor > 0),
+	CONSTRAINT ck_payment_captured_within_amount CHECK (captured_minor BETWEEN 0 AND amount_minor),
+	CONSTRAINT ck_payment_reserved_not_negative CHECK (reserved_minor >= 0),
+	CONSTRAINT ck_payment_refunded_not_negative CHECK (refunded_minor >= 0),
+	CONSTRAINT ck_payment_refunded_within_captured CHECK (refunded_minor + reserved_minor <= captured_minor),
+	CONSTRAINT uq_payment_transaction_id UNIQUE (transaction_id),
+	CONSTRAINT fk_payment_merchant_id FOREIGN KEY(merchant_id) REFERENCES organization (id),
+	CONSTRAINT fk_payment_customer_id FOREIGN KEY(customer_id) REFERENCES customer (id),
+	CONSTRAINT fk_payment_subscription_id FOREIGN KEY(subscription_id) REFERENCES subscription (id),
+	CONSTRAINT ck_payment_payment_type CHECK (type IN ('DIRECT', 'SUBSCRIPTION', 'PAY_BY_LINK')),
+	CONSTRAINT ck_payment_channel CHECK (channel IN ('WEB', 'MOBILE_APP', 'CALL_CENTRE', 'POINT_OF_SALE', 'API')),
+	CONSTRAINT fk_payment_method FOREIGN KEY(method) REFERENCES payment_method (code),
+	CONSTRAINT fk_payment_unit FOREIGN KEY(unit) REFERENCES unit (code),
+	CONSTRAINT fk_payment_billed_unit FOREIGN KEY(billed_unit) REFERENCES unit (code),
+	CONSTRAINT ck_payment_payment_status CHECK (status IN ('CREATED', 'AUTHORIZED', 'PENDING', 'UNKNOWN', 'PAID', 'PARTIALLY_REFUNDED', 'TOTALLY_REFUNDED', 'FAILED', 'CANCELLED', 'VOIDED', 'CHARGED_BACK')),
+	CONSTRAINT ck_payment_in_flight CHECK (in_flight IN ('REFUND', 'VOID')),
+	CONSTRAINT uq_payment_provider_payment_id UNIQUE (provider_payment_id),
+	CONSTRAINT ck_payment_mode CHECK (mode IN ('LIVE', 'TEST'))
+);
+CREATE INDEX ix_payment_approval_code_id ON payment (approval_code, id);
+CREATE INDEX ix_payment_billing_number_id ON payment (billing_number, id);
+CREATE INDEX ix_payment_card_fingerprint ON payment (card_fingerprint);
+CREATE INDEX ix_payment_card_last4_id ON payment (card_last4, id);
+CREATE INDEX ix_payment_customer_id_created_at_id ON payment (customer_id, created_at, id);
+CREATE INDEX ix_payment_invoice_number_id ON payment (invoice_number, id);
+CREATE INDEX ix_payment_merchant_id_created_at_id ON payment (merchant_id, created_at, id);
+CREATE INDEX ix_payment_mode_created_at_id ON payment (mode, created_at, id);
+CREATE INDEX ix_payment_mode_method_created_at_id ON payment (mode, method, created_at, id);
+CREATE INDEX ix_payment_mode_status_created_at_id ON payment (mode, status, created_at, id);
+CREATE INDEX ix_payment_mode_type_created_at_id ON payment (mode, type, created_at, id);
+CREATE INDEX ix_payment_mode_unit_amount_minor_id ON payment (mode, unit, amount_minor, id);
+CREATE INDEX ix_payment_subscription_id_created_at_id ON payment (subscription_id, created_at, id);
+CREATE TABLE payment_event (
+	id INTEGER NOT NULL,
+	payment_id INTEGER NOT NULL,
+	at DATETIME NOT NULL,
+	status VARCHAR(24) NOT NULL,
+	event VARCHAR(80) NOT NULL,
+	refunded_minor BIGINT,
+	actor_name VARCHAR(100) NOT NULL,
+	detail VARCHAR(300),
+	CONSTRAINT pk_payment_event PRIMARY KEY (id),
+	CONSTRAINT fk_payment_event_payment_id FOREIGN KEY(payment_id) REFERENCES payment (id),
+	CONSTRAINT ck_payment_event_payment_status CHECK (status IN ('CREATED', 'AUTHORIZED', 'PENDING', 'UNKNOWN', 'PAID', 'PARTIALLY_REFUNDED', 'TOTALLY_REFUNDED', 'FAILED', 'CANCELLED', 'VOIDED', 'CHARGED_BACK'))
+);
+CREATE INDEX ix_payment_event_payment_id_id ON payment_event (payment_id, id);
+CREATE TABLE payment_method (
+	code VARCHAR(40) NOT NULL,
+	name VARCHAR(80) NOT NULL,
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_payment_method PRIMARY KEY (id),
+	CONSTRAINT uq_payment_method_code UNIQUE (code)
+);
+CREATE TABLE recovery_code (
+	staff_id INTEGER NOT NULL,
+	code_hash VARCHAR(64) NOT NULL,
+	used_at DATETIME,
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_recovery_code PRIMARY KEY (id),
+	CONSTRAINT fk_recovery_code_staff_id FOREIGN KEY(staff_id) REFERENCES staff_user (id),
+	CONSTRAINT uq_recovery_code_code_hash UNIQUE (code_hash)
+);
+CREATE INDEX ix_recovery_code_staff_id ON recovery_code (staff_id);
+CREATE TABLE refund (
+	amount_minor BIGINT NOT NULL,
+	unit VARCHAR(12) NOT NULL,
+	"key" VARCHAR(120) NOT NULL,
+	provider_key VARCHAR(64) NOT NULL,
+	reference VARCHAR(64) NOT NULL,
+	status VARCHAR(24) NOT NULL,
+	reason VARCHAR(24) NOT NULL,
+	note TEXT,
+	requested_by_id INTEGER,
+	requested_by VARCHAR(100) NOT NULL,
+	provider_id VARCHAR(128),
+	fence INTEGER NOT NULL,
+	lease_until DATETIME,
+	first_sent_at DATETIME,
+	last_sent_at DATETIME,
+	checks INTEGER NOT NULL,
+	needs_staff BOOLEAN NOT NULL,
+	code VARCHAR(80),
+	message VARCHAR(300),
+	payment_id INTEGER NOT NULL,
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_refund PRIMARY KEY (id),
+	CONSTRAINT ck_refund_amount_positive CHECK (amount_minor > 0),
+	CONSTRAINT fk_refund_unit FOREIGN KEY(unit) REFERENCES unit (code),
+	CONSTRAINT uq_refund_key UNIQUE ("key"),
+	CONSTRAINT uq_refund_provider_key UNIQUE (provider_key),
+	CONSTRAINT uq_refund_reference UNIQUE (reference),
+	CONSTRAINT ck_refund_order_status CHECK (status IN ('REQUESTED', 'PENDING_APPROVAL', 'STALE', 'QUEUED', 'SUBMITTED', 'UNKNOWN', 'SUCCEEDED', 'FAILED', 'REJECTED', 'CANCELLED', 'EXPIRED')),
+	CONSTRAINT ck_refund_refund_reason CHECK (reason IN ('REQUESTED_BY_CUSTOMER', 'DUPLICATE', 'FRAUDULENT', 'NOT_DELIVERED', 'IMPORTED', 'OTHER')),
+	CONSTRAINT uq_refund_provider_id UNIQUE (provider_id),
+	CONSTRAINT fk_refund_payment_id FOREIGN KEY(payment_id) REFERENCES payment (id)
+);
+CREATE INDEX ix_refund_payment_id ON refund (payment_id);
+CREATE TABLE second_factor (
+	staff_id INTEGER NOT NULL,
+	sealed VARCHAR(255),
+	sealed_pending VARCHAR(255),
+	confirmed_at DATETIME,
+	last_step INTEGER NOT NULL,
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_second_factor PRIMARY KEY (id),
+	CONSTRAINT uq_second_factor_staff_id UNIQUE (staff_id),
+	CONSTRAINT fk_second_factor_staff_id FOREIGN KEY(staff_id) REFERENCES staff_user (id)
+);
+CREATE TABLE spent_offer (
+	nonce VARCHAR(64) NOT NULL,
+	staff_id INTEGER NOT NULL,
+	act VARCHAR(100) NOT NULL,
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_spent_offer PRIMARY KEY (id),
+	CONSTRAINT uq_spent_offer_nonce UNIQUE (nonce),
+	CONSTRAINT fk_spent_offer_staff_id FOREIGN KEY(staff_id) REFERENCES staff_user (id)
+);
+CREATE INDEX ix_spent_offer_staff_id ON spent_offer (staff_id);
+CREATE TABLE staff_user (
+	username VARCHAR(64) NOT NULL,
+	full_name VARCHAR(120) NOT NULL,
+	email VARCHAR(254) NOT NULL,
+	mobile VARCHAR(32),
+	organization_id INTEGER,
+	parent_id INTEGER,
+	status VARCHAR(24) NOT NULL,
+	menu_access JSON NOT NULL,
+	password_hash VARCHAR(255),
+	must_change_password BOOLEAN NOT NULL,
+	password_expires_at DATETIME,
+	session_epoch INTEGER NOT NULL,
+	last_login_at DATETIME,
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_staff_user PRIMARY KEY (id),
+	CONSTRAINT ck_staff_user_username_lower CHECK (username = lower(username)),
+	CONSTRAINT ck_staff_user_session_epoch CHECK (session_epoch >= 1),
+	CONSTRAINT uq_staff_user_username UNIQUE (username),
+	CONSTRAINT uq_staff_user_email UNIQUE (email),
+	CONSTRAINT fk_staff_user_organization_id FOREIGN KEY(organization_id) REFERENCES organization (id),
+	CONSTRAINT fk_staff_user_parent_id FOREIGN KEY(parent_id) REFERENCES staff_user (id),
+	CONSTRAINT ck_staff_user_staff_status CHECK (status IN ('INVITED', 'ACTIVE', 'LOCKED', 'DISABLED'))
+);
+CREATE INDEX ix_staff_user_organization_id ON staff_user (organization_id);
+CREATE INDEX ix_staff_user_parent_id ON staff_user (parent_id);
+CREATE INDEX ix_staff_user_status ON staff_user (status);
+CREATE TABLE staff_user_role (
+	staff_id INTEGER NOT NULL,
+	role VARCHAR(24) NOT NULL,
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_staff_user_role PRIMARY KEY (id),
+	CONSTRAINT uq_staff_user_role_staff_id_role UNIQUE (staff_id, role),
+	CONSTRAINT fk_staff_user_role_staff_id FOREIGN KEY(staff_id) REFERENCES staff_user (id),
+	CONSTRAINT ck_staff_user_role_role CHECK (role IN ('ADMIN', 'CFO', 'FINANCIAL_SPECIALIST', 'ACCOUNTANT', 'CASHIER', 'COMPLIANCE', 'ANTI_FRAUD', 'SUPPORT_MANAGER', 'SUPPORT_AGENT', 'ISSUER', 'PARTNER', 'PAYMENTS_OPERATOR'))
+);
+CREATE TABLE subscription (
+	subscription_id VARCHAR(64) NOT NULL,
+	billing_number VARCHAR(64) NOT NULL,
+	customer_id INTEGER NOT NULL,
+	merchant_id INTEGER NOT NULL,
+	amount_minor BIGINT NOT NULL,
+	unit VARCHAR(12) NOT NULL,
+	method VARCHAR(40) NOT NULL,
+	provider VARCHAR(40) NOT NULL,
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_subscription PRIMARY KEY (id),
+	CONSTRAINT ck_subscription_amount_positive CHECK (amount_minor > 0),
+	CONSTRAINT uq_subscription_subscription_id UNIQUE (subscription_id),
+	CONSTRAINT fk_subscription_customer_id FOREIGN KEY(customer_id) REFERENCES customer (id),
+	CONSTRAINT fk_subscription_merchant_id FOREIGN KEY(merchant_id) REFERENCES organization (id),
+	CONSTRAINT fk_subscription_unit FOREIGN KEY(unit) REFERENCES unit (code)
+);
+CREATE INDEX ix_subscription_billing_number ON subscription (billing_number);
+CREATE INDEX ix_subscription_created_at_id ON subscription (created_at, id);
+CREATE INDEX ix_subscription_customer_id ON subscription (customer_id);
+CREATE UNIQUE INDEX uq_subscription_merchant_billing ON subscription (merchant_id, billing_number);
+CREATE TABLE unit (
+	code VARCHAR(12) NOT NULL,
+	name VARCHAR(100) NOT NULL,
+	kind VARCHAR(24) NOT NULL,
+	scale INTEGER NOT NULL,
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_unit PRIMARY KEY (id),
+	CONSTRAINT ck_unit_scale_0_to_8 CHECK (scale BETWEEN 0 AND 8),
+	CONSTRAINT uq_unit_code UNIQUE (code),
+	CONSTRAINT ck_unit_unit_kind CHECK (kind IN ('FIAT', 'E_MONEY', 'BONUS'))
+);
+CREATE TABLE user_preference (
+	id INTEGER NOT NULL,
+	staff_id INTEGER NOT NULL,
+	name VARCHAR(80) NOT NULL,
+	value JSON NOT NULL,
+	CONSTRAINT pk_user_preference PRIMARY KEY (id),
+	CONSTRAINT uq_user_preference_staff_id_name UNIQUE (staff_id, name)
+);
+CREATE TABLE user_session (
+	staff_id INTEGER NOT NULL,
+	token_hash VARCHAR(64) NOT NULL,
+	epoch INTEGER NOT NULL,
+	ip VARCHAR(45) NOT NULL,
+	agent VARCHAR(200) NOT NULL,
+	last_seen_at DATETIME NOT NULL,
+	ended_at DATETIME,
+	ended_because VARCHAR(24),
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_user_session PRIMARY KEY (id),
+	CONSTRAINT fk_user_session_staff_id FOREIGN KEY(staff_id) REFERENCES staff_user (id),
+	CONSTRAINT uq_user_session_token_hash UNIQUE (token_hash),
+	CONSTRAINT ck_user_session_session_end CHECK (ended_because IN ('SIGNED_OUT', 'REVOKED', 'ENDED_BY_MANAGER', 'ACCOUNT_CHANGED'))
+);
+CREATE INDEX ix_user_session_open ON user_session (staff_id);
+CREATE TABLE void_request (
+	"key" VARCHAR(120) NOT NULL,
+	provider_key VARCHAR(64) NOT NULL,
+	reference VARCHAR(64) NOT NULL,
+	status VARCHAR(24) NOT NULL,
+	reason VARCHAR(24) NOT NULL,
+	note TEXT,
+	requested_by_id INTEGER,
+	requested_by VARCHAR(100) NOT NULL,
+	provider_id VARCHAR(128),
+	fence INTEGER NOT NULL,
+	lease_until DATETIME,
+	first_sent_at DATETIME,
+	last_sent_at DATETIME,
+	checks INTEGER NOT NULL,
+	needs_staff BOOLEAN NOT NULL,
+	code VARCHAR(80),
+	message VARCHAR(300),
+	payment_id INTEGER NOT NULL,
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_void_request PRIMARY KEY (id),
+	CONSTRAINT uq_void_request_key UNIQUE ("key"),
+	CONSTRAINT uq_void_request_provider_key UNIQUE (provider_key),
+	CONSTRAINT uq_void_request_reference UNIQUE (reference),
+	CONSTRAINT ck_void_request_order_status CHECK (status IN ('REQUESTED', 'PENDING_APPROVAL', 'STALE', 'QUEUED', 'SUBMITTED', 'UNKNOWN', 'SUCCEEDED', 'FAILED', 'REJECTED', 'CANCELLED', 'EXPIRED')),
+	CONSTRAINT ck_void_request_refund_reason CHECK (reason IN ('REQUESTED_BY_CUSTOMER', 'DUPLICATE', 'FRAUDULENT', 'NOT_DELIVERED', 'IMPORTED', 'OTHER')),
+	CONSTRAINT uq_void_request_provider_id UNIQUE (provider_id),
+	CONSTRAINT fk_void_request_payment_id FOREIGN KEY(payment_id) REFERENCES payment (id)
+);
+CREATE INDEX ix_void_request_payment_id ON void_request (payment_id);
+CREATE UNIQUE INDEX uq_void_request_alive ON void_request (payment_id) WHERE status NOT IN ('FAILED', 'REJECTED', 'CANCELLED', 'EXPIRED');
