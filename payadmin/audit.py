@@ -37,6 +37,7 @@ class Event(enum.StrEnum):
     INVOICE_ISSUED = "payments.invoice.issued"
     INVOICES_DOWNLOADED = "payments.invoice.downloaded"
     NOTE_ADDED = "payments.note.added"
+    NOTIFICATION_DELAYED = "payments.notification.delayed"
     NOTIFICATION_FAILED = "payments.notification.failed"
     NOTIFICATION_KEPT = "payments.notification.kept"
     NOTIFICATION_REQUESTED = "payments.notification.requested"

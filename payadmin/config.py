@@ -79,7 +79,10 @@ class Settings:
     simulator_url: str = _setting(_text, "Where the payment provider's simulator answers.", "http://127.0.0.1:8700")
     provider_timeout_seconds: int = _setting(_whole, "How long a provider call may take.", 15)
     smtp_url: str = _setting(
-        _text, "`smtp://user:password@host:port` or `smtps://…`. Empty: mails are kept on the Mailbox page.", ""
+        _text,
+        "`smtp://user:password@host:port` or `smtps://…`. Empty: mails are kept on the Mailbox page.",
+        "",
+        secret=True,
     )
     mail_from: str = _setting(_text, "The sender of mails.", "payadmin@localhost")
     business_tz: str = _setting(_zone, "The time zone of days, months and schedules.", "Europe/London")
@@ -100,6 +103,8 @@ class Settings:
             mistakes.append("SECRET_KEY must have at least 32 characters")
         if not self.database_url.startswith(("sqlite:///", "postgresql+psycopg://")):
             mistakes.append("DATABASE_URL must start with sqlite:/// or postgresql+psycopg://")
+        if self.smtp_url and not self.smtp_url.startswith(("smtp://", "smtps://")):
+            mistakes.append("SMTP_URL must start with smtp:// or smtps://")
         if mistakes:
             raise SettingsError("\n".join(mistakes))
 

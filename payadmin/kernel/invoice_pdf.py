@@ -2,12 +2,13 @@
 
 import io
 import threading
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
+
+from payadmin.kernel.text import one_line
 
 if TYPE_CHECKING:
     from reportlab.pdfgen.canvas import Canvas
@@ -90,9 +91,9 @@ def render_invoice(facts: InvoiceFacts) -> bytes:
             initialFontName=_REGULAR,  # type: ignore[arg-type]  # the stubs say float
             lang="en",
         )
-        canvas.setTitle(_clean(f"Invoice {facts.number}"))
-        canvas.setAuthor(_clean(facts.seller))
-        canvas.setSubject(_clean(f"Payment {facts.transaction_id}"))
+        canvas.setTitle(one_line(f"Invoice {facts.number}"))
+        canvas.setAuthor(one_line(facts.seller))
+        canvas.setSubject(one_line(f"Payment {facts.transaction_id}"))
         canvas.setCreator("payadmin")
         for number, page in enumerate(pages, 1):
             if facts.test:
@@ -228,11 +229,11 @@ class _Layout:
         self._amount(self.facts.kept, _NAME, 200)
 
     def _text(self, x: float, y: float, text: str, style: _Style, *, right: bool = False) -> None:
-        self.pages[-1].append(_Text(x, y, _clean(text), style, right))
+        self.pages[-1].append(_Text(x, y, one_line(text), style, right))
 
     def _amount(self, text: str, style: _Style, width: float) -> None:
         """An amount at the right edge, drawn smaller rather than into its neighbour."""
-        wide = _width(_clean(text), style)
+        wide = _width(one_line(text), style)
         if wide > width:
             style = style._replace(size=style.size * width / wide)
         self._text(_RIGHT, self.y, text, style, right=True)
@@ -282,17 +283,10 @@ def _width(text: str, style: _Style) -> float:
     return float(stringWidth(text, style.font, style.size))
 
 
-def _clean(text: str) -> str:
-    """One line of visible text: composed accents, no control characters, nothing that turns the writing direction."""
-    composed = unicodedata.normalize("NFC", text)
-    shown = (" " if char.isspace() else char for char in composed if char.isspace() or char.isprintable())
-    return " ".join("".join(shown).split())
-
-
 def _wrap(text: str, style: _Style, width: float) -> list[str]:
     """The text in lines of at most `width`, broken between words, or inside a word that alone is too long."""
     lines = [""]
-    for piece in _pieces(_clean(text), style, width):
+    for piece in _pieces(one_line(text), style, width):
         longer = f"{lines[-1]} {piece}".lstrip()
         if _width(longer, style) <= width:
             lines[-1] = longer

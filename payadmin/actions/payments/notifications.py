@@ -1,0 +1,184 @@
+"""Notifications: a mail to the customer about a payment, promised here, sent by a worker, booked here again."""
+
+import datetime as dt
+import hashlib
+from string import Template
+from typing import Final
+
+from sqlalchemy import select
+
+from payadmin.actions.payments.orders import add_event
+from payadmin.audit import Event
+from payadmin.config import Settings
+from payadmin.kernel.errors import Conflict
+from payadmin.kernel.text import one_line
+from payadmin.models.parties import Customer, Organization
+from payadmin.models.payments import (
+    DISPLAY_STATUS,
+    Mode,
+    Notification,
+    NotificationState,
+    Payment,
+    Unit,
+)
+from payadmin.permissions import Permission
+from payadmin.providers.mail import domain_of, is_address
+from payadmin.work import Work, use_case
+
+COOL_DOWN: Final = dt.timedelta(seconds=60)
+
+_SENTENCES: Final = {
+    "Created": "we have received your order to pay and are working on it.",
+    "Paid": "we have received your payment. Thank you.",
+    "Partially refunded": "part of your payment was given back to you.",
+    "Totally refunded": "your payment was given back to you in full.",
+    "Failed": "your payment did not go through. You have not been charged.",
+    "Voided": "your payment was cancelled. You will not be charged.",
+    "Charged back": "your bank has taken your payment back.",
+}
+_SUBJECT: Final = Template("${test}Your payment of $amount to $merchant")
+_BODY: Final = Template("""\
+Dear $customer,
+
+$sentence
+
+Paid to:      $merchant
+Amount:       $amount
+${refunded}Status:       $status
+Date:         $date
+Transaction:  $transaction
+
+$company
+${test}""")
+_EVENTS: Final = {
+    NotificationState.SENT: (Event.NOTIFICATION_SENT, "Email notification sent"),
+    NotificationState.KEPT: (Event.NOTIFICATION_KEPT, "Email notification kept"),
+    NotificationState.FAILED: (Event.NOTIFICATION_FAILED, "Email notification failed"),
+}
+
+
+@use_case(Permission.PAYMENTS_PAYMENT_NOTIFY)
+def request_notification(work: Work, payment_id: int, *, key: str, settings: Settings) -> Notification:
+    """Promise the customer a mail about a payment as it stands now. The same `key` promises one mail (PY10).
+
+    Args:
+        key: made when the button was shown.
+
+    Raises:
+        NotFound: no such payment.
+        Conflict: the customer cannot be mailed, or a mail was requested less than a minute ago.
+    """
+    payment = work.get(Payment, payment_id, lock=True)
+    digest = hashlib.sha256(f"{payment.id}:{key}".encode()).hexdigest()[:40]
+    message_id = f"<{digest}@{domain_of(settings.mail_from)}>"
+    already: Notification | None = work.one(select(Notification).where(Notification.message_id == message_id))
+    if already is not None:
+        return already
+    customer = work.get(Customer, payment.customer_id)
+    if why := why_not_notifiable(customer):
+        raise Conflict(why)
+    _check_cool_down(work, payment, settings)
+    subject, body = _written(work, payment, customer, settings)
+    notification = work.add(
+        Notification(
+            payment_id=payment.id,
+            recipient=customer.email,
+            subject=subject[:200],
+            body=body,
+            message_id=message_id,
+            created_at=work.now,
+        )
+    )
+    add_event(work, payment, "Email notification requested")
+    work.record(
+        Event.NOTIFICATION_REQUESTED,
+        notification,
+        after={"recipient": notification.recipient},
+        transaction_id=payment.transaction_id,
+        invoice_number=payment.invoice_number,
+        customer_id=payment.customer_id,
+    )
+    work.promise("send_notification", notification_id=notification.id)
+    return notification
+
+
+@use_case(Permission.SYSTEM_JOB_RUN)
+def book_notification(work: Work, notification_id: int, *, state: NotificationState, error: str | None = None) -> bool:
+    """Write what became of a notification, once: whoever comes second changes nothing and gets False.
+
+    Args:
+        state: SENT, KEPT or FAILED; QUEUED notes why it is still waiting.
+        error: the sentence for staff when it failed or waits.
+    """
+    sent = work.now if state is NotificationState.SENT else None
+    when = [Notification.state == NotificationState.QUEUED]
+    if state is NotificationState.QUEUED:
+        # A server that stays away for hours is one line in the trail, not one for each try.
+        when.append(Notification.error.is_distinct_from(error))
+    if not work.change(Notification, notification_id, when=when, state=state, sent_at=sent, error=error):
+        return False
+    notification = work.get(Notification, notification_id)
+    event, line = _EVENTS.get(state, (Event.NOTIFICATION_DELAYED, "Email notification delayed"))
+    payment = None
+    if notification.payment_id is not None:
+        payment = work.get(Payment, notification.payment_id)
+        add_event(work, payment, line, detail=error)
+    work.record(
+        event,
+        notification,
+        after={"state": state},
+        reason=error,
+        outcome="failed" if error else "done",
+        transaction_id=payment and payment.transaction_id,
+        customer_id=payment and payment.customer_id,
+    )
+    return True
+
+
+def why_not_notifiable(customer: Customer) -> str | None:
+    """The sentence that says why this customer cannot be mailed, or None (T18): the button asks it too."""
+    if not customer.email:
+        return "The customer has no e-mail address."
+    if not customer.can_be_mailed:
+        return "The customer does not want e-mails."
+    if not is_address(customer.email):
+        return "The customer's e-mail address is not one that mail can be sent to. Correct it first."
+    return None
+
+
+def _check_cool_down(work: Work, payment: Payment, settings: Settings) -> None:
+    last: dt.datetime | None = work.one(
+        select(Notification.created_at)
+        .where(Notification.payment_id == payment.id)
+        .order_by(Notification.created_at.desc())
+    )
+    if last is None or last + COOL_DOWN <= work.now:
+        return
+    ready = last + COOL_DOWN
+    seconds = int((ready - work.now).total_seconds()) + 1
+    at = f"{ready.astimezone(settings.zone):%H:%M:%S}"
+    raise Conflict(
+        f"A mail about this payment was requested just now. The next can be requested at {at}, in {seconds} s.",
+        retry_after_seconds=seconds,
+    )
+
+
+def _written(work: Work, payment: Payment, customer: Customer, settings: Settings) -> tuple[str, str]:
+    scale = work.one(select(Unit.scale).where(Unit.code == payment.unit))
+    status = DISPLAY_STATUS[payment.status]
+    refunded = f"Refunded:     {payment.money(payment.refunded_minor, scale)}\n" if payment.refunded_minor else ""
+    local = payment.created_at.astimezone(settings.zone)
+    facts = {
+        "customer": one_line(customer.name),
+        "merchant": one_line(work.get(Organization, payment.merchant_id).name),
+        "amount": str(payment.money(payment.amount_minor, scale)),
+        "refunded": refunded,
+        "status": status,
+        "sentence": _SENTENCES[status],
+        "date": f"{local.day} {local:%B %Y}",
+        "transaction": one_line(payment.transaction_id),
+        "company": one_line(settings.company_name),
+    }
+    test = payment.mode is Mode.TEST
+    subject = _SUBJECT.substitute(facts, test="[TEST] " if test else "")
+    return subject, _BODY.substitute(facts, test="\nThis was a test: no money was moved.\n" if test else "")

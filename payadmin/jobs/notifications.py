@@ -1,0 +1,53 @@
+"""Sending mails to customers."""
+
+from typing import TYPE_CHECKING
+
+from flask import current_app
+
+from payadmin.actions.payments.notifications import book_notification
+from payadmin.db import db, utcnow
+from payadmin.jobs import Later, job
+from payadmin.kernel.errors import NotFound
+from payadmin.models.payments import Notification, NotificationState
+from payadmin.providers.mail import Delivery, Mail, send_mail
+from payadmin.work import SYSTEM
+
+if TYPE_CHECKING:
+    from payadmin.config import Settings
+
+GIVE_UP_SECONDS = 24 * 3600
+WAIT_SECONDS = (15, 900)
+
+
+@job("send_notification")
+def send_notification(*, notification_id: int) -> Later | None:
+    """Send one queued mail and book what became of it; without an SMTP server the mail is kept for the Mailbox page.
+
+    Mail cannot be sent exactly once. A worker that dies after the server took the message and before the booking leaves
+    the row QUEUED, and the next worker sends it again: at least once, with the same Message-ID, date and text, so that
+    mail programs and servers can tell that it is the same message. A mail that is booked is never sent again.
+    """
+    settings: Settings = current_app.extensions["payadmin.settings"]
+    row = db.session.get(Notification, notification_id, populate_existing=True)
+    if row is None:
+        raise NotFound("There is no such notification.")
+    queued, written_at = row.state is NotificationState.QUEUED, row.created_at
+    mail = Mail(settings.mail_from, row.recipient, row.subject, row.body, row.message_id, written_at)
+    # Nothing is held open while the mail server thinks.
+    db.session.rollback()
+    if not queued:
+        return None
+    if not settings.smtp_url:
+        book_notification(SYSTEM, notification_id, state=NotificationState.KEPT)
+        return None
+    receipt = send_mail(mail, settings.smtp_url)
+    if receipt.delivery is Delivery.ACCEPTED:
+        book_notification(SYSTEM, notification_id, state=NotificationState.SENT)
+        return None
+    age = int((utcnow() - written_at).total_seconds())
+    if receipt.delivery is Delivery.REFUSED or age > GIVE_UP_SECONDS:
+        book_notification(SYSTEM, notification_id, state=NotificationState.FAILED, error=receipt.reason)
+        return None
+    book_notification(SYSTEM, notification_id, state=NotificationState.QUEUED, error=receipt.reason)
+    # As long again as it has waited so far: soon at first, every quarter of an hour in the end.
+    return Later(min(max(age, WAIT_SECONDS[0]), WAIT_SECONDS[1]))
