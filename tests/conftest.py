@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, make_url, text
 
 from payadmin import create_app
 from payadmin.config import Settings
@@ -25,6 +25,7 @@ SECRET = "test-secret-that-is-long-enough-for-signing"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--db", default="sqlite", choices=("sqlite", "postgresql"), help="database of this run")
+    parser.addoption("--renew-golden", action="store_true", help="write the files of tests/golden anew")
     parser.addoption("--pg-url", default=None, help="a PostgreSQL server to use instead of the embedded one")
 
 
@@ -76,8 +77,9 @@ class PostgresBox:
         self.template = f"{self.name}_template"
         self._run(f"DROP DATABASE IF EXISTS {self.name} WITH (FORCE)", f"DROP DATABASE IF EXISTS {self.template}")
         self._run(f"CREATE DATABASE {self.template}")
-        self.url = server.rsplit("/", 1)[0] + f"/{self.name}" + ("?" + server.split("?", 1)[1] if "?" in server else "")
-        upgrade(self.url.replace(f"/{self.name}", f"/{self.template}"))
+        address = make_url(server)
+        self.url = address.set(database=self.name).render_as_string(hide_password=False)
+        upgrade(address.set(database=self.template).render_as_string(hide_password=False))
 
     def _run(self, *statements: str) -> None:
         with self.admin.connect() as connection:
