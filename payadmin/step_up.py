@@ -141,7 +141,8 @@ def _read(offer: str) -> dict[str, Any]:
 def _burn(work: Work, nonce: str, act: str) -> bool:
     make = postgresql.insert if work.session.get_bind().dialect.name == "postgresql" else sqlite.insert
     spent = make(SpentOffer).values(nonce=nonce, staff_id=work.actor.staff_id, act=act[:100])
-    return bool(work.session.execute(spent.on_conflict_do_nothing(index_elements=["nonce"])).rowcount == 1)  # type: ignore[attr-defined]
+    once = spent.on_conflict_do_nothing(index_elements=["nonce"]).returning(SpentOffer.id)
+    return work.session.scalar(once) is not None
 
 
 def _refuse_guessing(work: Work) -> None:

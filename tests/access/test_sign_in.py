@@ -67,7 +67,7 @@ def test_every_failure_of_the_first_step_answers_alike(app: Flask):
     ):
         answer = post(app.test_client(), "/login", username=username, password=password)
         text = re.sub(r'(csrf_token" value|nonce|value|autofocus)="[^"]*"| autofocus', "", answer.text)
-        answers.add((answer.status_code, re.search(r'role="alert">.*?</div></div>', text, re.S)[0]))
+        answers.add((answer.status_code, re.search(r'role="alert">.*?</div></div>', text, re.DOTALL)[0]))
     assert len(answers) == 1
 
 

