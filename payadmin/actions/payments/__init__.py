@@ -1,0 +1,25 @@
+"""Payments: refunds, voids, invoices, notes and mails to customers."""
+
+from payadmin.actions.payments.invoices import MOST_INVOICES, InvoiceFile, invoices_zip, issue_invoice, issue_invoices
+from payadmin.actions.payments.notes import add_note
+from payadmin.actions.payments.notifications import request_notification, why_not_notifiable
+from payadmin.actions.payments.refunds import ACT as REFUND_ACT
+from payadmin.actions.payments.refunds import refund_in_run, request_refund
+from payadmin.actions.payments.voids import ACT as VOID_ACT
+from payadmin.actions.payments.voids import request_void
+
+__all__ = [
+    "MOST_INVOICES",
+    "REFUND_ACT",
+    "VOID_ACT",
+    "InvoiceFile",
+    "add_note",
+    "invoices_zip",
+    "issue_invoice",
+    "issue_invoices",
+    "refund_in_run",
+    "request_notification",
+    "request_refund",
+    "request_void",
+    "why_not_notifiable",
+]
