@@ -2,7 +2,7 @@
 
 import datetime as dt
 from enum import StrEnum
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, Text, text
 from sqlalchemy.orm import Mapped, declared_attr, mapped_column, relationship, validates
@@ -142,6 +142,10 @@ class NotificationState(StrEnum):
     SENT = "Sent"
     KEPT = "Kept"
     FAILED = "Failed"
+
+
+N = NotificationState
+NOTIFICATION_MACHINE = Machine(initial=N.QUEUED, moves={N.QUEUED: frozenset({N.SENT, N.KEPT, N.FAILED})})
 
 
 class Unit(Row, Audited, Base):
@@ -342,37 +346,47 @@ class Payment(Row, Audited, Base):
     @property
     def why_not_refundable(self) -> str | None:
         """The sentence that says why this payment cannot be refunded now, or None when it can."""
-        if self.in_flight:
-            return f"A {self.in_flight.value.lower()} is being processed."
-        if self.status is S.TOTALLY_REFUNDED:
-            return "Already refunded in full."
-        if self.status is S.VOIDED:
-            return "The payment was voided."
-        if self.status not in REFUNDABLE:
-            return f"Only paid payments can be refunded; this one is {self.status.value.lower()}."
-        if self.refundable_minor <= 0:
-            return "Nothing is left to refund."
-        return None
+        return why_not_refundable(self)
 
     @property
     def why_not_voidable(self) -> str | None:
         """The sentence that says why this payment cannot be voided now, or None when it can (PY7)."""
-        if self.in_flight:
-            return f"A {self.in_flight.value.lower()} is being processed."
-        if self.status is S.VOIDED:
-            return "Already voided."
-        if self.status in {S.PARTIALLY_REFUNDED, S.TOTALLY_REFUNDED} or self.refunded_minor:
-            return "A refund was made, so the payment cannot be voided any more."
-        if self.status not in VOIDABLE:
-            return f"Only paid or authorized payments can be voided; this one is {self.status.value.lower()}."
-        if self.settled_at is not None:
-            return "The payment is settled: it can be refunded, no longer voided."
-        return None
+        return why_not_voidable(self)
 
     @property
     def has_invoice(self) -> bool:
         """Whether an invoice exists for a payment in this status (T17)."""
         return self.status in INVOICED
+
+
+def why_not_refundable(row: Any) -> str | None:
+    """Why a payment cannot be refunded now; reads only columns, so that lists can ask for plain rows."""
+    if row.in_flight:
+        return f"A {row.in_flight.value.lower()} is being processed."
+    if row.status is S.TOTALLY_REFUNDED:
+        return "Already refunded in full."
+    if row.status is S.VOIDED:
+        return "The payment was voided."
+    if row.status not in REFUNDABLE:
+        return f"Only paid payments can be refunded; this one is {row.status.value.lower()}."
+    if row.captured_minor - row.refunded_minor - row.reserved_minor <= 0:
+        return "Nothing is left to refund."
+    return None
+
+
+def why_not_voidable(row: Any) -> str | None:
+    """Why a payment cannot be voided now; reads only columns (PY7)."""
+    if row.in_flight:
+        return f"A {row.in_flight.value.lower()} is being processed."
+    if row.status is S.VOIDED:
+        return "Already voided."
+    if row.status in {S.PARTIALLY_REFUNDED, S.TOTALLY_REFUNDED} or row.refunded_minor:
+        return "A refund was made, so the payment cannot be voided any more."
+    if row.status not in VOIDABLE:
+        return f"Only paid or authorized payments can be voided; this one is {row.status.value.lower()}."
+    if row.settled_at is not None:
+        return "The payment is settled: it can be refunded, no longer voided."
+    return None
 
 
 class PaymentEvent(Base):

@@ -1,8 +1,15 @@
-"""Payments: refunds, voids, invoices, notes and mails to customers."""
+"""Payments: refund, void, invoice, notify, annotate. Everything that staff and workers may do to a payment."""
 
-from payadmin.actions.payments.invoices import MOST_INVOICES, InvoiceFile, invoices_zip, issue_invoice, issue_invoices
+from payadmin.actions.payments.invoices import (
+    MOST_INVOICES,
+    InvoiceFile,
+    NoInvoice,
+    invoices_zip,
+    issue_invoice,
+    issue_invoices,
+)
 from payadmin.actions.payments.notes import add_note
-from payadmin.actions.payments.notifications import request_notification, why_not_notifiable
+from payadmin.actions.payments.notifications import request_notification
 from payadmin.actions.payments.refunds import ACT as REFUND_ACT
 from payadmin.actions.payments.refunds import refund_in_run, request_refund
 from payadmin.actions.payments.voids import ACT as VOID_ACT
@@ -13,6 +20,7 @@ __all__ = [
     "REFUND_ACT",
     "VOID_ACT",
     "InvoiceFile",
+    "NoInvoice",
     "add_note",
     "invoices_zip",
     "issue_invoice",
@@ -21,5 +29,4 @@ __all__ = [
     "request_notification",
     "request_refund",
     "request_void",
-    "why_not_notifiable",
 ]

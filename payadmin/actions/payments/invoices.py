@@ -221,10 +221,8 @@ class _Teller:
         session = work.session
         chosen = list(payments)
         self.settings = settings
-        self.scales: dict[str, int] = dict(session.execute(select(Unit.code, Unit.scale)).tuples().all())
-        self.methods: dict[str, str] = dict(
-            session.execute(select(PaymentMethod.code, PaymentMethod.name)).tuples().all()
-        )
+        self.scales: dict[str, int] = dict(session.execute(select(Unit.code, Unit.scale)).all())
+        self.methods: dict[str, str] = dict(session.execute(select(PaymentMethod.code, PaymentMethod.name)).all())
         self.refunds: dict[int, list[Refund]] = {}
         for refund in session.scalars(
             select(Refund)

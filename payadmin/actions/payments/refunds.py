@@ -1,6 +1,8 @@
 """Refunds: give back part or all of a paid payment. The request reserves; the worker sends; the answer books."""
 
 import secrets
+from collections.abc import Mapping
+from typing import Any
 
 from payadmin import step_up
 from payadmin.actions.payments.orders import add_event
@@ -60,19 +62,32 @@ def request_refund(
 
 @use_case(Permission.PAYMENTS_PAYMENT_REFUND)
 def refund_in_run(
-    work: Work, payment_id: int, *, amount_minor: int | None, reason: RefundReason, note: str | None, key: str
-) -> Refund:
-    """Refund one payment of a bulk run, whose start spent the step-up for all of them.
+    work: Work, payment_id: int, *, key: str, run_data: Mapping[str, Any], row_data: Mapping[str, Any]
+) -> str:
+    """Refund one payment of a bulk run, whose start spent the step-up for all of them (PY8).
 
     Args:
-        amount_minor: minor units of the payment's unit; None means all that is left (P-23).
         key: the run's token and the row, so a run that is taken up again refunds nothing twice.
+        run_data: `reason` (a RefundReason's name) and `note`, asked once.
+        row_data: `amount` in minor units of the payment's unit; without it all that is left is refunded (P-23).
+
+    Returns:
+        The sentence that the outcome page shows.
     """
     payment = work.get(Payment, payment_id, lock=True)
-    if already := _refund_with(work, key, payment_id):
-        return already
-    amount = payment.refundable_minor if amount_minor is None else amount_minor
-    return _reserve(work, payment, amount_minor=amount, unit=payment.unit, reason=reason, note=note, key=key)
+    refund = _refund_with(work, key, payment_id)
+    if refund is None:
+        amount = row_data.get("amount")
+        refund = _reserve(
+            work,
+            payment,
+            amount_minor=payment.refundable_minor if amount is None else int(amount),
+            unit=payment.unit,
+            reason=RefundReason[run_data["reason"]],
+            note=run_data.get("note"),
+            key=key,
+        )
+    return f"Accepted as {refund.reference}; it is being sent to the provider."
 
 
 def _refund_with(work: Work, key: str, payment_id: int) -> Refund | None:

@@ -1,0 +1,21 @@
+"""The mailbox: every mail to a customer, sent or kept."""
+
+from payadmin.models.payments import Notification
+from payadmin.permissions import Permission
+from payadmin.views.base import PayAdminModelView
+from payadmin.views.registry import page
+
+
+@page(menu="mailbox")
+class MailboxPage(PayAdminModelView):
+    """Mails about payments. Without an SMTP server they are kept here and can be read."""
+
+    model = Notification
+    read = Permission.PAYMENTS_MAILBOX_READ
+    create = None
+    edit = None
+    plural = "Mailbox"
+    singular = "Mail"
+    subtitle = "Every mail to a customer. Kept means that no mail server is configured (SMTP_URL)."
+    column_list = ("created_at", "recipient", "subject", "state", "sent_at")
+    tabs = "state"
