@@ -35,7 +35,7 @@ SENTENCES = {
     413: "Send a smaller file.",
     429: "Wait a minute, then try again.",
 }
-UNEXPECTED = "This is a mistake of payadmin, not yours. It was written down; the number below lets your administrator find it."
+UNEXPECTED = "This is a mistake of payadmin, not yours. It was written down; the number below helps to find it."
 PASSED_ON = frozenset({"Allow", "Retry-After"})
 
 logger = logging.getLogger(__name__)

@@ -4,6 +4,7 @@ import { find } from "./dom.js";
 const PARTS = [
   ["[data-amt]", () => import("./refund.js")],
   ["[data-poll]", () => import("./polling.js")],
+  ["[data-picker], [data-picker-url]", () => import("./pickers.js")],
   ["[data-drop]", () => import("./dropzone.js")],
   ["[data-chart]", () => import("./charts.js")],
 ];

@@ -1,4 +1,5 @@
-// One menu for all rows: the pressed button says what it holds (data-actions), so fifty rows cost fifty buttons.
+// One menu for all rows. The table says what it holds (data-row-actions: name, label, icon, url with {id}, danger,
+// dialog); the pressed button says for which row (data-row-menu) and what is not possible there and why (data-off).
 import { find, icon, make } from "./dom.js";
 import { setOpener } from "./popover.js";
 
@@ -18,15 +19,22 @@ function theMenu() {
   return menu;
 }
 
-function entry(action) {
+function entry(action, id, why) {
   const label = make("span", { textContent: action.label });
-  if (action.disabled && action.why) label.append(make("span", { className: "why", textContent: action.why }));
+  if (why) label.append(make("span", { className: "why", textContent: why }));
   const link = make("a", { className: action.danger ? "mi danger" : "mi", role: "menuitem", tabIndex: -1 });
   link.append(icon(action.icon), label);
-  if (action.disabled) link.setAttribute("aria-disabled", "true");
-  else link.href = action.url;
-  if (action.dialog && !action.disabled) link.dataset.dialog = "";
+  if (why) link.setAttribute("aria-disabled", "true");
+  else link.href = action.url.replace("{id}", encodeURIComponent(id));
+  if (action.dialog && !why) link.dataset.dialog = "";
   return link;
+}
+
+function fill(box, button) {
+  const actions = JSON.parse(button.closest("[data-row-actions]").dataset.rowActions);
+  const off = JSON.parse(button.dataset.off || "{}");
+  box.setAttribute("aria-label", button.getAttribute("aria-label") ?? "Actions");
+  box.replaceChildren(...actions.map((action) => entry(action, button.dataset.rowMenu, off[action.name])));
 }
 
 // Before the click does its work: the browser then opens the popover by itself, light dismiss and focus included.
@@ -38,8 +46,7 @@ document.addEventListener(
     const box = theMenu();
     if (opener) opener.popoverTargetElement = null;
     opener = button;
-    box.setAttribute("aria-label", button.getAttribute("aria-label") ?? "Actions");
-    box.replaceChildren(...JSON.parse(button.dataset.actions).map(entry));
+    fill(box, button);
     setOpener(box, button);
     button.popoverTargetElement = box;
   },
