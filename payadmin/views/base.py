@@ -1,0 +1,252 @@
+"""`PayAdminModelView`: the page a model gets. Declare what differs; the rest is read from the model."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from flask import current_app, redirect, request, url_for
+from flask_admin import expose
+from sqlalchemy import inspect, select
+from werkzeug.wrappers import Response
+
+from payadmin.actions import records
+from payadmin.db import db
+from payadmin.models.audit import AuditEvent
+from payadmin.models.system import UserPreference
+from payadmin.views import lists
+from payadmin.views.bulk import BulkPages
+from payadmin.views.columns import Column, Kind, renderer, titles_of, unit_scale
+from payadmin.views.core import NUMBERS, PAGE_OF, PageCore
+from payadmin.views.exports import ExportPages
+from payadmin.views.forms import FormPages
+from payadmin.views.search import Found, leads
+from payadmin.views.security import current_actor
+
+HISTORY_LENGTH = 50
+RELATED_LENGTH = 20
+RELATED_COLUMNS = 5
+
+
+@dataclass(frozen=True)
+class Head:
+    """One column's heading."""
+
+    key: str
+    label: str
+    css: str
+    sort_url: str | None
+    direction: str | None
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row, ready to print."""
+
+    id: int
+    title: str
+    cells: Sequence[Any]
+    sums: tuple[str, int, int] | None
+    off: str | None
+
+
+@dataclass(frozen=True)
+class Related:
+    """Rows of another page that point to this one."""
+
+    label: str
+    heads: Sequence[Head]
+    lines: Sequence[Line]
+    address: str
+    all_url: str | None
+
+
+class PayAdminModelView(FormPages, ExportPages, BulkPages):
+    """A model's page: list, filters, search, details, forms, actions and exports, behind one gate."""
+
+    # --- the list -----------------------------------------------------------------------------------------------------
+
+    @expose("/")
+    def index_view(self) -> Any:  # type: ignore[override]
+        """The list, or the canonical address of what a form's separate inputs ask for."""
+        asked = lists.read(self.shape, request.args)
+        if any("." in key or not all(values) for key, values in request.args.lists()):
+            return redirect(f"{self.address}{asked.query_string(at=asked.at)}")
+        scope = self.get_query()
+        shown = self.visible_columns()
+        page = lists.fetch(asked, scope, self._needed(shown))
+        names = self.names_for(shown, page.rows)
+        count = lists.count(asked, scope)
+        counts = lists.tab_counts(self.shape, scope, self.tab_list) if self.tab_list else []
+        return self.render(
+            self.list_template,
+            asked=asked,
+            count=count,
+            heads=self._heads(asked, shown),
+            lines=self._lines(shown, page.rows, names),
+            page=page,
+            address=self.address,
+            tabs=[self._tab(asked, tab, counts[place]) for place, tab in enumerate(self.tab_list)],
+            filters=[(each, asked.active.get(key)) for key, each in self.shape.filters.items()],
+            choosable=[column for column in self.columns.values() if column.key != "id"],
+            chosen={column.key for column in shown},
+            menu_actions=self.menu_actions(),
+            bulk_actions=self.allowed_actions(),
+            truncated=bool(asked.search) and Found(self.shape.lookups, asked.search).truncated,
+            sizes=lists.SIZES,
+            dated=asked.sort.column.kind in {Kind.MOMENT, Kind.DAY},
+            presets=lists.presets(),
+        )
+
+    @expose("/columns/", methods=("POST",))
+    def columns_view(self) -> Response:
+        """Keep which columns this person sees on this list, and exports from it."""
+        known = [key for key in request.form.getlist("column") if key in self.columns]
+        records.choose_columns(current_actor(), self.endpoint, columns=[] if "reset" in request.form else known)
+        return redirect(self.list_address())
+
+    def visible_columns(self) -> list[Column]:
+        """The columns this person chose, or the page's own choice."""
+        preference = db.session.scalar(
+            select(UserPreference.value).where(
+                UserPreference.staff_id == current_actor().staff_id,
+                UserPreference.name == f"columns:{self.endpoint}",
+            )
+        )
+        chosen = [key for key in (preference or {}).get("columns", ()) if key in self.columns]
+        return [self.columns[key] for key in chosen or self.shown]
+
+    def _needed(self, shown: Iterable[Column]) -> list[str]:
+        names = [name for column in shown for name in (column.name, column.unit_key) if name]
+        if self._sum is not None:
+            names += [self._sum.name, str(self._sum.unit_key)]
+        title = self._title_name
+        return [*names, *self.list_also, *([title] if title else [])]
+
+    def names_for(self, shown: Iterable[Column], rows: Sequence[Any]) -> dict[str, dict[int, str]]:
+        """The names behind the links of these rows: one query a link column, whatever the number of rows."""
+        links = [column for column in shown if column.kind is Kind.LINK]
+        return {column.key: titles_of(column, {getattr(row, column.name) for row in rows} - {None}) for column in links}
+
+    def _heads(self, asked: lists.Request | None, shown: Iterable[Column]) -> list[Head]:
+        heads = []
+        for column in shown:
+            direction, url = None, None
+            can_sort = column.key in self.shape.sortable and (column.kind is not Kind.MONEY or (asked and asked.unit))
+            if asked is not None and can_sort:
+                on = asked.sort.column is column
+                direction = ("descending" if asked.sort.descending else "ascending") if on else None
+                sort = lists.Sort(column, not asked.sort.descending if on else column.kind is not Kind.TEXT)
+                url = f"{self.address}{asked.query_string(sort=sort)}"
+            css = " ".join(filter(None, ("end" if column.kind in NUMBERS else "", self.phone_.get(column.key, ""))))
+            heads.append(Head(column.key, column.label, css, url, direction))
+        return heads
+
+    def _lines(self, shown: Sequence[Column], rows: Sequence[Any], names: dict[str, dict[int, str]]) -> list[Line]:
+        cells = [self.cell(column, names.get(column.key, {})) for column in shown]
+        title, sums, off = self._title_name, self._sum, self.offers()
+        return [
+            Line(
+                row.id,
+                str(getattr(row, title)) if title else f"{self.singular_} {row.id}",
+                [cell(row) for cell in cells],
+                _sum_of(row, sums) if sums is not None else None,
+                off(row) if off is not None else None,
+            )
+            for row in rows
+        ]
+
+    def cell(self, column: Column, names: dict[int, str]) -> Any:
+        """A function from a row to one cell; override it for a column that looks different on this page."""
+        return renderer(column, names, self.links_for(column) if column.kind is Kind.LINK else None)
+
+    def _tab(self, asked: lists.Request, tab: lists.Tab, count: str) -> tuple[str, str, str, bool]:
+        keys = {key for other in self.tab_list for key in other.args}
+        on = lists.is_on(asked, tab) if tab.args else not keys & asked.active.keys()
+        return tab.label, count, f"{self.address}{asked.query_string(without=keys, **tab.args)}", on
+
+    @property
+    def _title_name(self) -> str | None:
+        from payadmin.views.columns import title_attr  # noqa: PLC0415
+
+        attr = title_attr(self.model)
+        return str(attr.key) if attr is not None and attr.key in {c.name for c in self.columns.values()} else None
+
+    @property
+    def _sum(self) -> Column | None:
+        if self.sum_column is not None:
+            return self.columns[self.sum_column]
+        return next((self.columns[key] for key in self.shown if self.columns[key].kind is Kind.MONEY), None)
+
+    # --- one row ------------------------------------------------------------------------------------------------------
+
+    @expose("/<int:row_id>/")
+    def details_view(self, row_id: int) -> Any:  # type: ignore[override]
+        """Everything about one row: its fields by section, what points to it, and its story."""
+        row = self.get_row(row_id)
+        return self.render(self.details_template, **self.details_context(row))
+
+    def details_context(self, row: Any) -> dict[str, Any]:
+        """What the details template shows; override to add to it."""
+        return {
+            "row": row,
+            "title": self.describe(row),
+            "back": self.list_address(),
+            "sections": self._sections(row),
+            "related": list(self._related(row)),
+            "history": self.history_of(row),
+            "actions": self.actions_for(row),
+            "edit_url": url_for(f"{self.endpoint}.edit_view", row_id=row.id) if self.may("edit") else None,
+            "delete_url": url_for(f"{self.endpoint}.delete_view", row_id=row.id) if self.may("delete") else None,
+        }
+
+    def _sections(self, row: Any) -> list[tuple[str, list[tuple[str, Any]]]]:
+        sections = self.detail_sections or {"Details": list(self.columns)}
+        names = self.names_for(self.columns.values(), [row])
+        return [
+            (
+                heading,
+                [(self.columns[k].label, self.cell(self.columns[k], names.get(k, {}))(row)) for k in keys],
+            )
+            for heading, keys in sections.items()
+        ]
+
+    def _related(self, row: Any) -> Iterable[Related]:
+        pages: dict[Any, PayAdminModelView] = current_app.extensions[PAGE_OF]
+        for page in pages.values():
+            if not page.is_accessible():
+                continue
+            for column in page.columns.values():
+                table = inspect(page.model).local_table
+                if column.target is self.model and column.kind is Kind.LINK and leads(table, column, page.pinned):
+                    yield page.related_to(row, column)
+
+    def related_to(self, row: Any, link: Column) -> Related:
+        """This page's rows that point to `row` by `link`: the newest few."""
+        shown = [self.columns[key] for key in self.shown if key != link.key][:RELATED_COLUMNS]
+        names = dict.fromkeys(["id", *self._needed(shown)])
+        statement = self.get_query().where(link.attr == row.id).order_by(self.model.id.desc()).limit(RELATED_LENGTH)
+        wanted = (getattr(self.model, name) for name in names)
+        rows = db.session.execute(statement.with_only_columns(*wanted, maintain_column_froms=True)).all()
+        return Related(
+            label=self.plural_,
+            heads=self._heads(None, shown),
+            lines=self._lines(shown, rows, self.names_for(shown, rows)),
+            address=self.address,
+            all_url=f"{self.address}?{link.key}={row.id}" if link.key in self.shape.filters else None,
+        )
+
+    def history_of(self, row: Any) -> Sequence[AuditEvent]:
+        """The newest entries of the audit trail about `row`."""
+        table = inspect(self.model).local_table.name
+        return db.session.scalars(
+            select(AuditEvent)
+            .where(AuditEvent.entity == table, AuditEvent.entity_id == str(row.id))
+            .order_by(AuditEvent.id.desc())
+            .limit(HISTORY_LENGTH)
+        ).all()
+
+
+def _sum_of(row: Any, column: Column) -> tuple[str, int, int] | None:
+    minor, unit = getattr(row, column.name), getattr(row, str(column.unit_key))
+    scale = unit_scale(unit) if unit else None
+    return (unit, minor, scale) if minor is not None and scale is not None else None

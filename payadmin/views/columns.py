@@ -1,0 +1,284 @@
+"""What pages know about a model's columns: kind, label, how a value looks in a cell and in a file."""
+
+import datetime as dt
+import enum
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from flask import current_app, g
+from markupsafe import Markup
+from sqlalchemy import JSON, Boolean, Date, DateTime, Enum, Integer, Numeric, String, Uuid, inspect, select
+from sqlalchemy.orm import InstrumentedAttribute, Mapper
+
+from payadmin.db import Base, UtcDateTime, db
+from payadmin.kernel import masks
+from payadmin.kernel.errors import Invalid
+from payadmin.kernel.money import format_minor, scale_of
+from payadmin.permissions import Permission
+from payadmin.views import ui
+
+EMPTY = Markup('<span class="muted">—</span>')
+TITLES = ("name", "title", "reference", "transaction_id", "number", "code", "external_id", "username", "subject")
+LONGEST_CELL = 80
+
+
+class Kind(StrEnum):
+    TEXT = "text"
+    CODE = "code"
+    NUMBER = "number"
+    MONEY = "money"
+    ENUM = "enum"
+    FLAG = "flag"
+    MOMENT = "moment"
+    DAY = "day"
+    JSON = "json"
+    LINK = "link"
+    UUID = "uuid"
+
+
+@dataclass(frozen=True, eq=False)
+class Column:
+    """One attribute of a model as every page sees it.
+
+    `key` names it in URLs and forms: the relationship's name where there is one, else the attribute's. `attr` is always
+    the column itself, for a link the foreign key.
+    """
+
+    key: str
+    label: str
+    kind: Kind
+    attr: InstrumentedAttribute[Any]
+    info: Mapping[str, Any] = field(default_factory=dict)
+    unit_key: str | None = None
+    members: type[enum.Enum] | None = None
+    target: "type[Base] | None" = None
+    target_attr: InstrumentedAttribute[Any] | None = None
+
+    @property
+    def name(self) -> str:
+        """The attribute's own key, as rows hold it."""
+        return str(self.attr.key)
+
+    @property
+    def nullable(self) -> bool:
+        return bool(self.attr.property.columns[0].nullable)
+
+    @property
+    def secret(self) -> bool:
+        return bool(self.info.get("secret"))
+
+    @property
+    def readonly(self) -> bool:
+        return bool(self.info.get("readonly")) or bool(self.attr.property.columns[0].primary_key)
+
+    @property
+    def title_attr(self) -> InstrumentedAttribute[Any] | None:
+        """Where the target's name is read from (links only)."""
+        return title_attr(self.target) if self.target else None
+
+
+def columns_of(model: type[Base], labels: Mapping[str, str] | None = None) -> dict[str, Column]:
+    """Every column of `model` by the key that pages use, in the order of the table."""
+    mapper: Mapper[Any] = inspect(model)
+    relations = {
+        next(iter(relation.local_columns)): relation.key
+        for relation in mapper.relationships
+        if relation.direction.name == "MANYTOONE" and len(relation.local_columns) == 1
+    }
+    found = (_column(mapper, prop.key, relations, labels or {}) for prop in mapper.column_attrs)
+    return {column.key: column for column in found}
+
+
+def _column(mapper: Mapper[Any], name: str, relations: Mapping[Any, str], labels: Mapping[str, str]) -> Column:
+    attr = getattr(mapper.class_, name)
+    source = mapper.column_attrs[name].columns[0]
+    kind, key, target, target_attr = _kind(source), name, None, None
+    foreign = next(iter(source.foreign_keys), None)
+    if foreign is not None:
+        remote = next((m for m in mapper.registry.mappers if m.local_table is foreign.column.table), None)
+        if remote is not None:
+            target, target_attr = (
+                remote.class_,
+                getattr(remote.class_, remote.get_property_by_column(foreign.column).key),
+            )
+            if foreign.column.primary_key:
+                kind, key = Kind.LINK, relations.get(source, name)
+            else:
+                kind = Kind.CODE
+    if kind is Kind.MONEY:
+        key = name.removesuffix("_minor")
+    label = labels.get(key) or source.info.get("label") or key.removesuffix("_id").replace("_", " ").capitalize()
+    return Column(
+        key=key,
+        label=label,
+        kind=kind,
+        attr=attr,
+        info=source.info,
+        unit_key=source.info.get("money"),
+        members=source.type.enum_class if isinstance(source.type, Enum) else None,
+        target=target,
+        target_attr=target_attr,
+    )
+
+
+def _kind(column: Any) -> Kind:
+    if column.info.get("money"):
+        return Kind.MONEY
+    kinds: tuple[tuple[Any, Kind], ...] = (
+        (Enum, Kind.ENUM),
+        (Boolean, Kind.FLAG),
+        ((UtcDateTime, DateTime), Kind.MOMENT),
+        (Date, Kind.DAY),
+        ((Integer, Numeric), Kind.NUMBER),
+        (JSON, Kind.JSON),
+        (Uuid, Kind.UUID),
+        (String, Kind.TEXT),
+    )
+    return next((kind for types, kind in kinds if isinstance(column.type, types)), Kind.TEXT)
+
+
+def title_attr(model: type[Base]) -> InstrumentedAttribute[Any] | None:
+    """The attribute that names a row of `model`: `__title__`, or the first of the usual names."""
+    keys = inspect(model).column_attrs.keys()
+    named = getattr(model, "__title__", None)
+    return next((getattr(model, key) for key in ((named,) if named else TITLES) if key in keys), None)
+
+
+def titles_of(column: Column, ids: set[int]) -> dict[int, str]:
+    """The names of the rows that `column` points to: one query, whatever their number."""
+    title = column.title_attr
+    if not ids or column.target is None or column.target_attr is None:
+        return {}
+    if title is None:
+        return {row_id: f"No. {row_id}" for row_id in ids}
+    show = masked(title.property.columns[0].info.get("mask"))
+    found = db.session.execute(select(column.target_attr, title).where(column.target_attr.in_(ids)))
+    return {row_id: show(name) for row_id, name in found}
+
+
+def masked(mask: str | None) -> Callable[[Any], str]:
+    """How a value is shown: as it is, or with the middle hidden from those who may not read personal data."""
+    actor = g.get("actor")
+    if mask is None or (actor is not None and actor.may(Permission.PARTIES_PERSONAL_READ)):
+        return str
+    return lambda value: masks.mask(mask, str(value))
+
+
+def zone() -> ZoneInfo:
+    """The business time zone."""
+    found: ZoneInfo = current_app.extensions["payadmin.settings"].zone
+    return found
+
+
+def unit_scale(code: str) -> int | None:
+    """The decimals of a unit: the table of units first (it knows bonus points too), then ISO 4217."""
+    from payadmin.models.payments import Unit  # noqa: PLC0415 - only pages that show money need the room
+
+    cache: dict[str, int] = current_app.extensions.setdefault("payadmin.unit_scales", {})
+    if code not in cache:
+        cache.update({known: scale for known, scale in db.session.execute(select(Unit.code, Unit.scale))})
+    if code in cache:
+        return cache[code]
+    try:
+        return scale_of(code)
+    except Invalid:
+        return None
+
+
+def label_of(member: enum.Enum) -> str:
+    """What screens call an enum member: its value, unless that is only a code."""
+    text = str(member.value)
+    return text if text != member.name and not text.isupper() else text.replace("_", " ").capitalize()
+
+
+def tone_of(member: enum.Enum) -> str:
+    """The tone of a member's badge; the word says the same, so colour never carries meaning alone."""
+    return _TONES.get(member.name, "plain")
+
+
+_TONES = (
+    dict.fromkeys(("PAID", "ACTIVE", "SUCCEEDED", "DONE", "SENT", "APPROVED", "CONFIRMED"), "ok")
+    | dict.fromkeys(("PENDING", "UNKNOWN", "SUBMITTED", "RETRY_WAIT", "PARTIALLY_REFUNDED", "PENDING_APPROVAL"), "warn")
+    | dict.fromkeys(("FAILED", "DECLINED", "CHARGED_BACK", "BLOCKED", "DEAD", "REJECTED", "LOCKED"), "bad")
+    | dict.fromkeys(("CREATED", "AUTHORIZED", "QUEUED", "REQUESTED", "RUNNING", "DUE", "TOTALLY_REFUNDED"), "info")
+)
+
+
+def renderer(column: Column, names: Mapping[int, str], links: str | None) -> Callable[[Any], Any]:
+    """A function from a row to what the cell shows; everything that does not change from row to row is done here.
+
+    Args:
+        column: what is shown.
+        names: for a link, the names of the rows it points to.
+        links: for a link, where they live (`/customers/{}/`), or None when the reader may not open them.
+    """
+    name = column.name
+    match column.kind:
+        case Kind.MONEY:
+            unit_key = column.unit_key
+            return lambda row: money_cell(getattr(row, name), getattr(row, str(unit_key)))
+        case Kind.ENUM:
+            badges = {member: ui.badge(label_of(member), tone_of(member)) for member in column.members or ()}
+            return lambda row: badges.get(getattr(row, name), EMPTY)
+        case Kind.FLAG:
+            flags = {True: ui.badge("Yes", "ok"), False: ui.badge("No", "plain")}
+            return lambda row: flags.get(getattr(row, name), EMPTY)
+        case Kind.MOMENT:
+            when = ui.moment_writer(zone())
+            return lambda row: when(getattr(row, name))
+        case Kind.LINK:
+            return lambda row: link_cell(getattr(row, name), names, links)
+        case Kind.JSON:
+            return lambda row: json_text(getattr(row, name)) or EMPTY
+    show = masked(column.info.get("mask"))
+
+    def plain(row: Any) -> Any:
+        value = getattr(row, name)
+        if value is None or value == "":
+            return EMPTY
+        text = show(value)
+        return text if len(text) <= LONGEST_CELL else f"{text[:LONGEST_CELL]}…"
+
+    return plain
+
+
+def money_cell(minor: int | None, unit: str | None) -> Any:
+    """An amount as cells show it; an unknown unit is said, never guessed."""
+    if minor is None or unit is None:
+        return EMPTY
+    scale = unit_scale(unit)
+    return f"{minor} minor units of {unit}" if scale is None else ui.amount(minor, unit, scale)
+
+
+def money_text(minor: int, unit: str) -> str:
+    """An amount in a sentence."""
+    scale = unit_scale(unit)
+    return f"{minor} minor units of {unit}" if scale is None else f"{format_minor(minor, scale)} {unit}"
+
+
+_LINK = Markup('<a class="link" href="{}">{}</a>')
+
+
+def link_cell(value: int | None, names: Mapping[int, str], links: str | None) -> Any:
+    """A related row by name."""
+    if value is None:
+        return EMPTY
+    name = names.get(value, f"No. {value}")
+    return _LINK.format(links.format(value), name) if links else name
+
+
+def json_text(value: Any) -> str:
+    """A structured value as one line."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {json_text(item)}" for key, item in value.items())
+    if isinstance(value, list):
+        return ", ".join(json_text(item) for item in value)
+    return "" if value is None else str(value)
+
+
+def day_text(day: dt.date) -> str:
+    """A day as sentences say it."""
+    return f"{day:%-d %b %Y}"
