@@ -12,7 +12,7 @@ from typing import Any
 
 from flask import current_app
 from itsdangerous import BadSignature, SignatureExpired, URLSafeTimedSerializer
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from payadmin.audit import Event
@@ -140,6 +140,8 @@ def _read(offer: str) -> dict[str, Any]:
 
 def _burn(work: Work, nonce: str, act: str) -> bool:
     make = postgresql.insert if work.session.get_bind().dialect.name == "postgresql" else sqlite.insert
+    stale = delete(SpentOffer).where(SpentOffer.created_at < work.now - PAUSE)  # their offers are long too old
+    work.session.execute(stale.execution_options(synchronize_session=False))
     spent = make(SpentOffer).values(nonce=nonce, staff_id=work.actor.staff_id, act=act[:100])
     once = spent.on_conflict_do_nothing(index_elements=["nonce"]).returning(SpentOffer.id)
     return work.session.scalar(once) is not None

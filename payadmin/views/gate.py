@@ -3,7 +3,7 @@
 import datetime as dt
 from dataclasses import dataclass
 
-from flask import Flask, abort, current_app, g, request, session
+from flask import Flask, abort, current_app, flash, g, request, session
 from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
 from flask_login import LoginManager, UserMixin, current_user, login_user, logout_user
@@ -175,6 +175,8 @@ def _gate() -> None:
         if "X-Poll" not in request.headers and utcnow() - current_user.last_seen_at > SEEN_EVERY:
             access.touch_session(g.actor, current_user.session_id)
     elif request.endpoint is not None and request.endpoint not in PUBLIC:
+        if session.pop("_user_id", None) is not None:
+            flash("Your session has ended. Sign in again to go on.", "warning")
         abort(401)
 
 

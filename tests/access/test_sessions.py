@@ -45,6 +45,14 @@ def test_a_session_ends_after_fifteen_minutes_without_an_act(app: Flask):
     assert not is_in(client)
 
 
+def test_whoever_idled_out_is_told_so_and_comes_back_to_the_same_page(app: Flask):
+    client = enter_as(app, make_staff(Role.ADMIN).id)
+    age(db.session.query(UserSession).one(), seen=901)
+    answer = client.get("/account/password?x=1")
+    assert answer.location == "/login?next=/account/password?x%3D1"
+    assert "Your session has ended" in client.get(answer.location).text
+
+
 def test_polling_is_not_an_act(app: Flask):
     client = enter_as(app, make_staff(Role.ADMIN).id)
     age(db.session.query(UserSession).one(), seen=600)

@@ -9,10 +9,10 @@ import datetime as dt
 import hashlib
 from typing import Any
 
-from sqlalchemy import case, or_, update
+from sqlalchemy import case, delete, or_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from payadmin.models.access import LoginGuard, StaffUser
+from payadmin.models.access import LoginGuard
 from payadmin.work import Work
 
 TRIES = 10
@@ -49,11 +49,10 @@ def forget(work: Work, key: str) -> None:
     _update(work, key, LoginGuard.fails > 0, fails=0)
 
 
-def is_paused(work: Work, staff: StaffUser) -> bool:
-    """Whether strangers' browsers are shut out of this account at the moment."""
-    key = guard_key(staff.username, None)
-    found = work.session.query(LoginGuard).filter_by(key=key).one_or_none()
-    return found is not None and found.fails >= TRIES and found.until >= work.now
+def tidy(work: Work) -> None:
+    """Drop counters whose pause ended more than a day ago: strangers invent user names without end."""
+    stale = delete(LoginGuard).where(LoginGuard.until < work.now - dt.timedelta(days=1))
+    work.session.execute(stale.execution_options(synchronize_session=False))
 
 
 def _update(work: Work, key: str, condition: Any, **values: Any) -> bool:

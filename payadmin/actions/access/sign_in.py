@@ -314,6 +314,7 @@ def _wrong(work: Work, staff_id: int, reason: str) -> None:
 
 def _complete(work: Work, staff: StaffUser, ticket: Ticket, browser: Browser, reason: str | None = None) -> Opened:
     guard.forget(work, guard.guard_key(ticket.username, ticket.device))
+    guard.tidy(work)
     work.change(StaffUser, staff.id, last_login_at=work.now)
     token = open_session(work, staff, browser)
     work.record(Event.ACCESS_SIGNED_IN, staff, username=staff.username, browser=browser.agent[:80], reason=reason)
