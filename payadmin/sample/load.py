@@ -85,7 +85,7 @@ def load_sample(engine: Engine, *, full: bool = False, progress: Progress = lamb
 
 
 def load_reference(engine: Engine) -> None:
-    """What payments cannot do without: every currency of ISO 4217 and the methods. Run again, it adds what is missing."""
+    """What payments cannot do without: the currencies of ISO 4217 and the methods; adds what is missing."""
     from iso4217 import Currency  # noqa: PLC0415  (it parses the ISO table when imported: 40 ms)
 
     money = [currency for currency in Currency if currency.exponent is not None]
@@ -141,7 +141,7 @@ class _Loader:
             (_CUSTOMER.c.external_id, _CUSTOMER.c.id, self._customers),
             (_SUBSCRIPTION.c.subscription_id, _SUBSCRIPTION.c.id, self._subscriptions),
         ):
-            known.update(connection.execute(select(key, row_id)).tuples().all())
+            known.update(connection.execute(select(key, row_id)).all())
         units = [{"code": code, "name": name, "scale": _SCALE} for code, name in _UNITS.items()]
         _add_missing(connection, _UNIT, units)
         _add_missing(connection, _METHOD, [{"code": code, "name": name} for code, name in METHODS.items()])
@@ -149,7 +149,7 @@ class _Loader:
     def _ids(self, connection: Connection, chunk: list[SamplePayment]) -> dict[str, int]:
         first, last = chunk[0].values["transaction_id"], chunk[-1].values["transaction_id"]
         there = select(_PAYMENT.c.transaction_id, _PAYMENT.c.id).where(_PAYMENT.c.transaction_id.between(first, last))
-        return dict(connection.execute(there).tuples().all())
+        return dict(connection.execute(there).all())
 
     def _add_parties(self, connection: Connection, payments: list[SamplePayment]) -> None:
         organizations: dict[str, dict[str, Any]] = {}
@@ -203,7 +203,7 @@ def _add(
 ) -> None:
     if rows:
         added = insert(table).returning(table.c[key], table.c.id)
-        known.update(connection.execute(added, list(rows.values())).tuples().all())
+        known.update(connection.execute(added, list(rows.values())).all())
 
 
 def _add_missing(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
