@@ -87,15 +87,15 @@ class Settings:
     mail_from: str = _setting(_text, "The sender of mails.", "payadmin@localhost")
     business_tz: str = _setting(_zone, "The time zone of days, months and schedules.", "Europe/London")
     company_name: str = _setting(_text, "Printed on invoices and mails.", "payadmin")
-    files_folder: Path = _setting(_path, "Folder for invoices and other files payadmin keeps.", Path("files"))
+    files_folder: Path = _setting(_path, "Folder for invoices and other files payadmin keeps.", Path("files"))  # noqa: RUF009
     trusted_hosts: tuple[str, ...] = _setting(_words, "Host names payadmin answers to. Empty: any (development).", ())
     proxy_hops: int = _setting(_whole, "How many trusted proxies stand in front (ProxyFix).", 0)
-    secure_cookies: bool = _setting(_yes_no, "Cookies over https only, with the `__Host-` prefix and HSTS.", True)  # noqa: FBT003
+    secure_cookies: bool = _setting(_yes_no, "Cookies over https only, with the `__Host-` prefix and HSTS.", True)
     frame_ancestors: tuple[str, ...] = _setting(_words, "Origins that may embed pages. Empty: none.", ())
     session_idle_minutes: int = _setting(_whole, "A session ends after this long without an act.", 15)
     session_absolute_hours: int = _setting(_whole, "A session ends after this long, whatever happens.", 12)
     worker_threads: int = _setting(_whole, "Provider calls one worker makes at the same time.", 8)
-    demo: bool = _setting(_yes_no, "Set by `payadmin demo`: the login page names the demo accounts.", False)  # noqa: FBT003
+    demo: bool = _setting(_yes_no, "Set by `payadmin demo`: the login page names the demo accounts.", False)
 
     def __post_init__(self) -> None:
         mistakes = []
@@ -135,3 +135,20 @@ class Settings:
         if mistakes:
             raise SettingsError("\n".join(mistakes))
         return cls(**values)
+
+
+def settings_table() -> str:
+    """The settings as the README's table; a test compares the two."""
+    lines = ["| variable | default | what it says |", "|---|---|---|"]
+    lines += [
+        f"| `{item.name.upper()}` | {_shown(item.default)} | {item.metadata['help']} |" for item in fields(Settings)
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _shown(default: object) -> str:
+    if default is MISSING:
+        return "required"
+    if isinstance(default, bool):
+        return "`yes`" if default else "`no`"
+    return f"`{default}`" if default not in ("", ()) else "empty"

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, make_url, text
+from sqlalchemy import Connection, make_url
+from sqlalchemy.schema import CreateSchema, DropSchema
 
 from payadmin.db import Base, make_engine
 from payadmin.migrations import head, upgrade
@@ -98,10 +99,10 @@ def scratch(url: str) -> Iterator[str]:
     # A schema needs no right to create databases, and its names are seen by nobody else's search path.
     schema = f"payadmin_check_{secrets.token_hex(6)}"
     with connected(url) as connection:
-        connection.execute(text(f'CREATE SCHEMA "{schema}"'))
+        connection.execute(CreateSchema(schema))
     try:
         address = make_url(url).update_query_dict({"options": f"-csearch_path={schema}"})
         yield address.render_as_string(hide_password=False)
     finally:
         with connected(url) as connection:
-            connection.execute(text(f'DROP SCHEMA "{schema}" CASCADE'))
+            connection.execute(DropSchema(schema, cascade=True))

@@ -8,6 +8,7 @@ from sqlalchemy import Index, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from payadmin.db import Base, BigId, Json, UtcDateTime, enum_column, utcnow
+from payadmin.kernel.states import Machine
 
 
 class OutboxState(StrEnum):
@@ -15,6 +16,16 @@ class OutboxState(StrEnum):
     RUNNING = "Running"
     DONE = "Done"
     DEAD = "Given up"
+
+
+OUTBOX_MACHINE = Machine(
+    initial=OutboxState.DUE,
+    moves={
+        OutboxState.DUE: frozenset({OutboxState.RUNNING}),
+        # Claimed again when its worker's lease has run out; due again when the job failed or answered Later.
+        OutboxState.RUNNING: frozenset({OutboxState.RUNNING, OutboxState.DUE, OutboxState.DONE, OutboxState.DEAD}),
+    },
+)
 
 
 class OutboxMessage(Base):

@@ -1,0 +1,99 @@
+"""Settings: read once, every mistake at once, secrets never shown, and the README says what there is."""
+
+import base64
+import re
+from dataclasses import FrozenInstanceError, fields
+from pathlib import Path
+
+import pytest
+
+from payadmin.config import Settings, SettingsError, settings_table
+
+pytestmark = pytest.mark.once
+
+README = Path(__file__).parents[2] / "README.md"
+KEY = base64.urlsafe_b64encode(b"k" * 32).decode()
+OLD_KEY = base64.urlsafe_b64encode(b"o" * 32).decode()
+NEEDED = {"DATABASE_URL": "sqlite:////tmp/payadmin.db", "SECRET_KEY": "s" * 32, "TOTP_KEYS": KEY}
+
+
+def test_three_settings_are_enough() -> None:
+    settings = Settings.from_env(NEEDED | {"HOME": "/root", "PATH": "/bin"})
+    assert settings.database_url == "sqlite:////tmp/payadmin.db"
+    assert settings.totp_keys == (b"k" * 32,)
+    assert settings.secure_cookies is True
+    assert settings.demo is False
+
+
+def test_all_mistakes_are_reported_together() -> None:
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_env({"SESSION_IDLE_MINUTES": "a few", "BUSINESS_TZ": "Mars/Olympus", "SECURE_COOKIES": "perhaps"})
+    found = str(caught.value).splitlines()
+    assert [line.split()[0] for line in found] == [
+        "DATABASE_URL",
+        "SECRET_KEY",
+        "TOTP_KEYS",
+        "BUSINESS_TZ",
+        "SECURE_COOKIES",
+        "SESSION_IDLE_MINUTES",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("SECRET_KEY", "short", "at least 32 characters"),
+        ("DATABASE_URL", "mysql://localhost/x", "must start with sqlite"),
+        ("DATABASE_URL", "", "must start with sqlite"),
+        ("TOTP_KEYS", "not base64 at all!", "32-byte keys"),
+        ("TOTP_KEYS", base64.urlsafe_b64encode(b"short").decode(), "32-byte keys"),
+        ("TOTP_KEYS", "", "32-byte keys"),
+        ("PROXY_HOPS", "-1", "whole number"),
+        ("PROXY_HOPS", "\uff11", "whole number"),
+        ("PROXY_HOPS", "1e3", "whole number"),
+        ("BUSINESS_TZ", "../../etc/passwd", "IANA time zone"),
+        ("DEMO", "2", "yes or no"),
+    ],
+)
+def test_a_setting_that_makes_no_sense_is_named(name: str, value: str, says: str) -> None:
+    with pytest.raises(SettingsError, match=f"{name} .*{says}"):
+        Settings.from_env(NEEDED | {name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "read"),
+    [
+        ("TRUSTED_HOSTS", "a.example, b.example", ("a.example", "b.example")),
+        ("TOTP_KEYS", f"{KEY} {OLD_KEY}", (b"k" * 32, b"o" * 32)),
+        ("SECURE_COOKIES", "Off", False),
+        ("WORKER_THREADS", "3", 3),
+        ("FILES_FOLDER", "/srv/files", Path("/srv/files")),
+        ("BUSINESS_TZ", "Asia/Almaty", "Asia/Almaty"),
+    ],
+)
+def test_a_setting_is_read_as_its_type(name: str, value: str, read: object) -> None:
+    assert getattr(Settings.from_env(NEEDED | {name: value}), name.lower()) == read
+
+
+def test_the_business_zone_is_a_zone() -> None:
+    assert Settings.from_env(NEEDED | {"BUSINESS_TZ": "Europe/Rome"}).zone.key == "Europe/Rome"
+
+
+def test_secrets_are_not_shown_and_nothing_can_be_changed() -> None:
+    settings = Settings.from_env(NEEDED)
+    assert "s" * 32 not in repr(settings)
+    assert "kkkk" not in repr(settings)
+    with pytest.raises(FrozenInstanceError):
+        settings.demo = True  # type: ignore[misc]
+
+
+def test_the_table_has_a_row_for_every_setting_and_no_secret_default() -> None:
+    rows = settings_table().splitlines()[2:]
+    assert [row.split("|")[1].strip() for row in rows] == [f"`{item.name.upper()}`" for item in fields(Settings)]
+    assert all(row.count("|") == 4 for row in rows)
+
+
+def test_the_readme_says_what_the_settings_are() -> None:
+    found = re.search(r"<!-- settings -->\n(.*?)<!-- /settings -->", README.read_text(), re.DOTALL)
+    assert found, "README.md must hold `payadmin.config.settings_table()` between the markers <!-- settings -->"
+    assert found.group(1).strip() == settings_table().strip()
