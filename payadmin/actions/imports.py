@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final, TypeVar, cast
 
-from sqlalchemy import ColumnElement, Table, insert, select
+from sqlalchemy import ColumnElement, Insert, Table, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from payadmin.actions.import_layouts import COUNCIL_METHOD, Draft, Mistake, understand
@@ -151,7 +151,7 @@ def store_payments(
 
 def _ensure_method(work: Work, code: str, name: str) -> None:
     if not work.exists(PaymentMethod.code == code):
-        work.session.execute(insert(_METHOD), [{"code": code, "name": name}])
+        work.session.execute(_insert(_METHOD), [{"code": code, "name": name}])
 
 
 def _mistakes_in_context(work: Work, drafts: list[Draft]) -> Iterator[Mistake]:
@@ -193,7 +193,7 @@ def _store(work: Work, drafts: list[Draft]) -> None:
     ]
     ids: dict[str, int] = {}
     for batch in _batches(payments):
-        added = insert(_PAYMENT).returning(_PAYMENT.c.transaction_id, _PAYMENT.c.id)
+        added = _insert(_PAYMENT).returning(_PAYMENT.c.transaction_id, _PAYMENT.c.id)
         ids.update(work.session.execute(added, batch).all())
     _store_history(work, drafts, ids)
 
@@ -232,9 +232,9 @@ def _store_history(work: Work, drafts: list[Draft], ids: dict[str, int]) -> None
                     "updated_at": at,
                 }
             )
-    work.session.execute(insert(_EVENT), events)
+    work.session.execute(_insert(_EVENT), events)
     if refunds:
-        work.session.execute(insert(_REFUND), refunds)
+        work.session.execute(_insert(_REFUND), refunds)
 
 
 def _organizations(work: Work, drafts: list[Draft]) -> dict[str, int]:
@@ -244,7 +244,7 @@ def _organizations(work: Work, drafts: list[Draft]) -> dict[str, int]:
     known = _ids(work, Organization.name, Organization.id, kinds)
     new = [{"name": name, "kind": kind} for name, kind in kinds.items() if name not in known]
     for batch in _batches(new):
-        added = insert(_ORGANIZATION).returning(_ORGANIZATION.c.name, _ORGANIZATION.c.id)
+        added = _insert(_ORGANIZATION).returning(_ORGANIZATION.c.name, _ORGANIZATION.c.id)
         known.update(work.session.execute(added, batch).all())
     return known
 
@@ -257,7 +257,7 @@ def _customers(work: Work, drafts: list[Draft], organizations: dict[str, int]) -
         found.setdefault(draft.customer["external_id"] or "", draft.customer | {"organization_id": organization})
     known = _ids(work, Customer.external_id, Customer.id, found)
     for batch in _batches([values for external_id, values in found.items() if external_id not in known]):
-        added = insert(_CUSTOMER).returning(_CUSTOMER.c.external_id, _CUSTOMER.c.id)
+        added = _insert(_CUSTOMER).returning(_CUSTOMER.c.external_id, _CUSTOMER.c.id)
         known.update(work.session.execute(added, batch).all())
     return known
 
@@ -273,6 +273,11 @@ def _present(work: Work, key: Any, wanted: Iterable[str]) -> Iterator[str]:
     for batch in _batches(wanted):
         condition: ColumnElement[bool] = key.in_(batch)
         yield from work.session.scalars(select(key).where(condition))
+
+
+def _insert(table: Table) -> Insert:
+    """An INSERT of many rows that the one sentence about the whole file explains."""
+    return insert(table).execution_options(explained=True)
 
 
 def _batches(items: Iterable[T]) -> Iterator[list[T]]:
