@@ -17,6 +17,7 @@ from payadmin.kernel.errors import Conflict, Refusal
 from payadmin.models.parties import Customer
 from payadmin.models.payments import (
     DISPLAY_STATUS,
+    INVOICED,
     Mode,
     Note,
     Notification,
@@ -182,7 +183,7 @@ class TransactionsPage(PayAdminModelView):
             reasons = {
                 "refund": why_not_refundable(row),
                 "void": why_not_voidable(row),
-                "invoice": None if row.status in payments.INVOICED else "No invoice exists for this status.",
+                "invoice": None if row.status in INVOICED else "No invoice exists for this status.",
                 "subscription": None if row.subscription_id else "This payment is not recurring.",
             }
             return {name: why for name, why in reasons.items() if why} or None
