@@ -10,6 +10,7 @@ from decimal import Decimal
 from enum import Enum
 from typing import Any, Final, TypeVar
 
+from payadmin.db import utcnow
 from payadmin.kernel.credits import Credits
 from payadmin.kernel.errors import Invalid
 from payadmin.kernel.masks import card_number_digits
@@ -387,7 +388,7 @@ def moment_of(value: Value, *, field: str | None = None) -> dt.datetime:
         if len(text) == 10:  # noqa: PLR2004  (a day alone: 2026-03-04)
             moment = dt.datetime.combine(moment.date(), _NOON)
     moment = moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment.astimezone(dt.UTC)
-    if not _EARLIEST <= moment <= dt.datetime.now(dt.UTC) + dt.timedelta(days=1):
+    if not _EARLIEST <= moment <= utcnow() + dt.timedelta(days=1):
         raise Invalid(f"{moment.date()} is not a day on which a payment can have been made.", field=field)
     return moment
 
