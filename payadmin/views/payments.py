@@ -241,7 +241,8 @@ class TransactionsPage(PayAdminModelView):
     def notify_view(self, row_id: int) -> Response:
         """Mail the customer about this payment (P-37)."""
         self.get_row(row_id)
-        payments.request_notification(current_actor(), row_id, key=request.form.get("key", ""))
+        key = request.form.get("key", "")
+        payments.request_notification(current_actor(), row_id, key=key, settings=_settings())
         flash("The e-mail to the customer is on its way.", "success")
         return redirect(self._details(row_id), 303)
 

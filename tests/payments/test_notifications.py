@@ -24,7 +24,7 @@ from payadmin.db import db, utcnow
 from payadmin.jobs import Later, notifications
 from payadmin.jobs.notifications import send_notification
 from payadmin.jobs.runner import drain
-from payadmin.kernel.errors import Conflict, Forbidden, NotFound
+from payadmin.kernel.errors import Conflict, Forbidden, Invalid, NotFound
 from payadmin.models.audit import AuditEvent
 from payadmin.models.outbox import OutboxMessage, OutboxState
 from payadmin.models.payments import (
@@ -224,6 +224,8 @@ def test_only_who_may_notify_does_and_only_about_a_payment(make: Make, office: S
         )
     with pytest.raises(NotFound):
         request_notification(make.actor(), 404, key="form", settings=office)
+    with pytest.raises(Invalid):
+        request_notification(make.actor(), payment_id, key="", settings=office)
     with pytest.raises(Forbidden):
         book_notification(make.actor(), 1, state=NotificationState.SENT)
     assert rows(Notification) == 0

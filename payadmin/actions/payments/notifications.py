@@ -10,7 +10,7 @@ from sqlalchemy import select
 from payadmin.actions.payments.orders import add_event
 from payadmin.audit import Event
 from payadmin.config import Settings
-from payadmin.kernel.errors import Conflict
+from payadmin.kernel.errors import Conflict, Invalid
 from payadmin.kernel.text import one_line
 from payadmin.models.parties import Customer, Organization
 from payadmin.models.payments import (
@@ -66,8 +66,11 @@ def request_notification(work: Work, payment_id: int, *, key: str, settings: Set
 
     Raises:
         NotFound: no such payment.
+        Invalid: no key, as from a form that is not ours.
         Conflict: the customer cannot be mailed, or a mail was requested less than a minute ago.
     """
+    if not key:
+        raise Invalid("The form is incomplete. Reload the page and try again.")
     payment = work.get(Payment, payment_id, lock=True)
     digest = hashlib.sha256(f"{payment.id}:{key}".encode()).hexdigest()[:40]
     message_id = f"<{digest}@{domain_of(settings.mail_from)}>"
