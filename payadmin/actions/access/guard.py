@@ -9,7 +9,7 @@ import datetime as dt
 import hashlib
 from typing import Any
 
-from sqlalchemy import case, delete, or_, update
+from sqlalchemy import case, delete, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from payadmin.models.access import LoginGuard
@@ -51,8 +51,10 @@ def forget(work: Work, key: str) -> None:
 
 def tidy(work: Work) -> None:
     """Drop counters whose pause ended more than a day ago: strangers invent user names without end."""
-    stale = delete(LoginGuard).where(LoginGuard.until < work.now - dt.timedelta(days=1))
-    work.session.execute(stale.execution_options(synchronize_session=False))
+    # Counters in use by another sign-in are left alone: waiting for them could deadlock.
+    stale = select(LoginGuard.id).where(LoginGuard.until < work.now - dt.timedelta(days=1))
+    statement = delete(LoginGuard).where(LoginGuard.id.in_(stale.with_for_update(skip_locked=True)))
+    work.session.execute(statement.execution_options(synchronize_session=False))
 
 
 def _update(work: Work, key: str, condition: Any, **values: Any) -> bool:
