@@ -7,8 +7,9 @@ from typing import Any, cast
 
 from flask_sqlalchemy.session import Session as AppSession
 from sqlalchemy import event, inspect
-from sqlalchemy.orm import Mapper, ORMExecuteState, Session, UOWTransaction
+from sqlalchemy.orm import Mapper, ORMExecuteState, Session, SessionTransaction, UOWTransaction
 
+from payadmin.db import Base
 from payadmin.kernel import masks
 from payadmin.models.audit import AuditEvent
 from payadmin.models.base import Audited
@@ -46,6 +47,7 @@ class Event(enum.StrEnum):
     RECORD_CREATED = "records.record.created"
     RECORD_DELETED = "records.record.deleted"
     RECORD_UPDATED = "records.record.updated"
+    REFUND_CHECKED = "payments.refund.checked"
     REFUND_FAILED = "payments.refund.failed"
     REFUND_REQUESTED = "payments.refund.requested"
     REFUND_SENT = "payments.refund.sent"
@@ -53,6 +55,7 @@ class Event(enum.StrEnum):
     REFUND_UNKNOWN = "payments.refund.unknown"
     RUN_CREATED = "records.run.created"
     RUN_STARTED = "records.run.started"
+    VOID_CHECKED = "payments.void.checked"
     VOID_FAILED = "payments.void.failed"
     VOID_REQUESTED = "payments.void.requested"
     VOID_SENT = "payments.void.sent"
@@ -66,6 +69,7 @@ class Unexplained(RuntimeError):
 
 RowKey = tuple[str, str]
 
+_IDENTIFIERS = ("_id", "_number", "reference", "token")
 _CHANGED = "payadmin.changed"
 _EXPLAINED = "payadmin.explained"
 
@@ -102,6 +106,18 @@ def plain(value: object) -> object:
     return str(value)
 
 
+def found_by(keys: Mapping[str, object]) -> dict[str, object] | None:
+    """What an act can be found by, as the trail holds it; card numbers are looked for in everything but identifiers.
+
+    One in forty random 16-digit numbers looks like a card number, and a masked invoice number would find nothing.
+    """
+    found = {key: plain(value) for key, value in keys.items() if value is not None}
+    for key, value in found.items():
+        if isinstance(value, str) and not key.endswith(_IDENTIFIERS):
+            found[key] = masks.mask_pan_in_text(value)
+    return found or None
+
+
 def facts(model: type, values: Mapping[str, object]) -> dict[str, object]:
     """`values` of `model`'s columns, with secrets left out and personal data masked (AU3)."""
     mapper = cast("Mapper[Any]", inspect(model))
@@ -110,8 +126,10 @@ def facts(model: type, values: Mapping[str, object]) -> dict[str, object]:
         info = mapper.columns[key].info if key in mapper.columns else {}
         if info.get("secret"):
             found[key] = "changed"
+        elif not isinstance(value, str) or isinstance(value, enum.Enum):
+            found[key] = plain(value)
         else:
-            found[key] = masks.mask(info["mask"], value) if info.get("mask") and isinstance(value, str) else plain(value)
+            found[key] = masks.mask(info["mask"], value) if info.get("mask") else masks.mask_pan_in_text(value)
     return found
 
 
@@ -146,6 +164,8 @@ def _after_flush(session: Session, _context: UOWTransaction) -> None:
 def _before_commit(session: Session) -> None:
     if session.new or session.dirty or session.deleted:
         session.flush()
+    if session.in_nested_transaction():
+        return  # a savepoint is no commit: what it changed must be explained when the whole is committed
     unexplained = session.info.get(_CHANGED, set()) - session.info.get(_EXPLAINED, set())
     if unexplained:
         rows = ", ".join(f"{table} {row_id}" for table, row_id in sorted(unexplained)[:5])
@@ -158,14 +178,35 @@ def _forget(session: Session, *_: object) -> None:
     session.info.pop(_EXPLAINED, None)
 
 
+def _after_commit(session: Session) -> None:
+    if not session.in_nested_transaction():
+        _forget(session)
+
+
+def _after_rollback(session: Session, ended: SessionTransaction) -> None:
+    if ended.nested:
+        # The sentences written inside the savepoint are gone; which they were is not known, so all must be said again.
+        session.info.pop(_EXPLAINED, None)
+    else:
+        _forget(session)
+
+
 def _refuse_bulk(context: ORMExecuteState) -> None:
-    if not (context.is_update or context.is_delete or context.is_insert):
+    if not (context.is_update or context.is_delete or context.is_insert) or context.execution_options.get("explained"):
         return
-    if context.execution_options.get("explained") or context.bind_mapper is None:
-        return
-    if issubclass(context.bind_mapper.class_, Audited | AuditEvent):
-        msg = f"a bulk statement on {context.bind_mapper.class_.__name__}: use Work.change, which the trail can follow"
+    table = getattr(context.statement, "table", None)
+    if table is not None and table.name in _watched():
+        msg = f"a bulk statement on {table.name}: use Work.change, which the trail can follow"
         raise Unexplained(msg)
+
+
+def _watched() -> frozenset[str]:
+    """The tables whose rows may change only with a sentence, and the trail itself."""
+    return frozenset(
+        mapper.persist_selectable.description
+        for mapper in Base.registry.mappers
+        if issubclass(mapper.class_, Audited | AuditEvent)
+    )
 
 
 def guard(session_class: type[Session] = AppSession) -> None:
@@ -174,8 +215,8 @@ def guard(session_class: type[Session] = AppSession) -> None:
         ("before_flush", _before_flush),
         ("after_flush", _after_flush),
         ("before_commit", _before_commit),
-        ("after_commit", _forget),
-        ("after_soft_rollback", _forget),
+        ("after_commit", _after_commit),
+        ("after_soft_rollback", _after_rollback),
         ("do_orm_execute", _refuse_bulk),
     ):
         if not event.contains(session_class, name, listener):

@@ -1,19 +1,21 @@
 """Promised work: a row in the transaction that needs it, drained by workers from the database.
 
-Redis is only a doorbell. If it is down, flushed or slow, the rows are still there, and the scheduler's tick rings again.
+Redis is only a doorbell. If it is down, flushed or slow, the rows are still there, and the scheduler's tick sees them.
 """
 
 import datetime as dt
 import logging
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask import current_app
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from payadmin.db import utcnow
-from payadmin.models.outbox import OutboxMessage, OutboxState
+from payadmin.models.outbox import OUTBOX_MACHINE, OutboxMessage, OutboxState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 log = logging.getLogger(__name__)
 
@@ -30,20 +32,23 @@ def promise(session: Session, job: str, args: dict[str, Any], *, after: dt.timed
     return message
 
 
-def ring() -> None:
-    """Tell the workers that there is something to do. Never fails: the tick rings again."""
+def ring() -> bool:
+    """Tell the workers that there is something to do; whether they could be told. Never fails."""
     bell: Callable[[], None] | None = current_app.extensions.get(DOORBELL)
     if bell is None:
-        return
+        return False
     try:
         bell()
-    except Exception:  # noqa: BLE001 - whatever ails Redis must not touch the act that was just committed
-        log.warning("the doorbell did not ring; the scheduler's tick will", exc_info=True)
+    except Exception:
+        # Whatever ails Redis must not touch the act that was just committed.
+        log.warning("the doorbell did not ring; the scheduler sees to it", exc_info=True)
+        return False
+    return True
 
 
 def due(now: dt.datetime) -> Any:
     """The condition under which a message can be claimed: it is due, or its worker's lease has run out."""
-    return (OutboxMessage.state.in_((OutboxState.DUE, OutboxState.RUNNING))) & (OutboxMessage.due_at <= now)
+    return OutboxMessage.state.in_(OUTBOX_MACHINE.sources(OutboxState.RUNNING)) & (OutboxMessage.due_at <= now)
 
 
 def database_now(session: Session) -> dt.datetime:
@@ -91,4 +96,4 @@ def waiting(session: Session) -> bool:
 
 def dead(session: Session) -> int:
     """How many messages were given up and wait for a person."""
-    return session.scalar(select(func.count()).where(or_(OutboxMessage.state == OutboxState.DEAD))) or 0
+    return session.scalar(select(func.count()).where(OutboxMessage.state == OutboxState.DEAD)) or 0

@@ -8,11 +8,12 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import ColumnElement, inspect, select, update
 from sqlalchemy.orm import Session
+from sqlalchemy.orm.exc import StaleDataError
 
 from payadmin import audit, outbox
 from payadmin.audit import Event
 from payadmin.db import db, utcnow
-from payadmin.kernel.errors import Forbidden, NotFound, Refusal
+from payadmin.kernel.errors import Conflict, Forbidden, NotFound, Refusal
 from payadmin.kernel.masks import mask_pan_in_text
 from payadmin.models.audit import AuditEvent
 from payadmin.permissions import Permission, Role
@@ -74,9 +75,7 @@ class Work:
         self.session.flush()
         return row
 
-    def change(
-        self, model: type[Any], row_id: int, *, when: Iterable[ColumnElement[bool]] = (), **values: Any
-    ) -> bool:
+    def change(self, model: type[Any], row_id: int, *, when: Iterable[ColumnElement[bool]] = (), **values: Any) -> bool:
         """Change a row by one conditional UPDATE: the only way money and states change.
 
         A new `status` is accepted only from the states that the model's machine allows, whatever `when` says.
@@ -138,7 +137,7 @@ class Work:
         entry.entity, entry.entity_id = table, row_id
         entry.before = None if before is None else masked(before)  # type: ignore[assignment]
         entry.after = None if after is None else masked(after)  # type: ignore[assignment]
-        entry.keys = {key: audit.plain(value) for key, value in keys.items() if value is not None} or None
+        entry.keys = audit.found_by(keys)
         self.session.add(entry)
         return entry
 
@@ -159,15 +158,21 @@ class Work:
 USE_CASES: dict[str, Callable[..., Any]] = {}
 
 
-def use_case(permission: Permission) -> Callable[[Callable[Concatenate[Work, P], T]], Callable[Concatenate[Actor, P], T]]:
+def use_case(
+    permission: Permission, *, about: type[Any] | None = None
+) -> Callable[[Callable[Concatenate[Work, P], T]], Callable[Concatenate[Actor, P], T]]:
     """Make a function the door to one act.
 
     The decorated function takes a `Work` first; callers pass an `Actor` instead. The permission is checked, the
     transaction opened (with SQLite's write lock from the start), committed or rolled back as a whole; refusals are
     written to the trail in a transaction of their own, because the act's was rolled back.
 
+    Args:
+        about: the model of the row whose id comes first, so that a refusal stands in that row's story too.
+
     Raises:
         Forbidden: the actor lacks `permission`.
+        Conflict: somebody else changed a row meanwhile (its version moved on).
         Refusal: whatever the act refuses; nothing has changed then.
     """
 
@@ -183,14 +188,12 @@ def use_case(permission: Permission) -> Callable[[Callable[Concatenate[Work, P],
                 raise RuntimeError(msg)
             try:
                 work = _begin(session, actor, name)
-                if not actor.may(permission):
-                    raise Forbidden("Your role does not allow this.")
-                result = function(work, *args, **kwargs)
-                session.commit()
+                _check(actor, permission)
+                result = _whole(session, function, work, *args, **kwargs)
             except Refusal as refusal:
                 session.rollback()
                 session.info.pop(_WORK, None)
-                _record_refusal(session, actor, name, args, refusal)
+                _record_refusal(session, actor, refusal, name=name, about=about, row_id=args[0] if args else None)
                 raise
             except BaseException:
                 session.rollback()
@@ -203,7 +206,7 @@ def use_case(permission: Permission) -> Callable[[Callable[Concatenate[Work, P],
 
         run.permission = permission  # type: ignore[attr-defined]
         USE_CASES[name] = run
-        return run  # type: ignore[return-value]
+        return run
 
     return decorate
 
@@ -214,6 +217,22 @@ def _begin(session: Session, actor: Actor, name: str) -> Work:
     session.connection(execution_options={"immediate": True})
     session.info[_WORK] = name
     return Work(actor=actor, session=session, now=utcnow(), name=name)
+
+
+def _check(actor: Actor, permission: Permission) -> None:
+    if not actor.may(permission):
+        raise Forbidden("Your role does not allow this.")
+
+
+def _whole(
+    session: Session, function: Callable[Concatenate[Work, P], T], work: Work, *args: P.args, **kwargs: P.kwargs
+) -> T:
+    try:
+        result = function(work, *args, **kwargs)
+        session.commit()
+    except StaleDataError as error:
+        raise Conflict("Somebody else changed this record meanwhile. Reload it and try again.") from error
+    return result
 
 
 def _entry(actor: Actor, event: str, *, outcome: str, reason: str | None) -> AuditEvent:
@@ -229,10 +248,13 @@ def _entry(actor: Actor, event: str, *, outcome: str, reason: str | None) -> Aud
     )
 
 
-def _record_refusal(session: Session, actor: Actor, name: str, args: tuple[object, ...], refusal: Refusal) -> None:
+def _record_refusal(
+    session: Session, actor: Actor, refusal: Refusal, *, name: str, about: type[Any] | None, row_id: object
+) -> None:
     session.connection(execution_options={"immediate": True})
     entry = _entry(actor, name, outcome="refused", reason=refusal.sentence)
-    entry.entity_id = str(args[0])[:64] if args and isinstance(args[0], int | str) else None
+    entry.entity = about.__tablename__ if about else None
+    entry.entity_id = str(row_id)[:64] if isinstance(row_id, int | str) else None
     entry.keys = {"refusal": refusal.code}
     session.add(entry)
     session.commit()

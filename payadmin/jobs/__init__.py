@@ -1,5 +1,7 @@
 """Jobs: what workers do. Each is a name and ids, opens nothing of its own, and is safe to run twice."""
 
+import functools
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -10,6 +12,7 @@ from payadmin import outbox
 from payadmin.config import Settings
 
 QUEUE = "payadmin"
+ROOMS = ("notifications", "payments", "runs")
 F = TypeVar("F", bound=Callable[..., "Later | None"])
 
 
@@ -35,7 +38,8 @@ def job(name: str) -> Callable[[F], F]:
 
 def load_jobs() -> None:
     """Import every room's jobs, so that `JOBS` is whole. A worker's parent calls it before it forks."""
-    from payadmin.jobs import notifications, payments, runs  # noqa: F401, PLC0415 - imported for what they register
+    for room in ROOMS:
+        importlib.import_module(f"payadmin.jobs.{room}")
 
 
 def init_doorbell(app: Flask, settings: Settings) -> None:
@@ -45,17 +49,16 @@ def init_doorbell(app: Flask, settings: Settings) -> None:
 
 
 def _redis_bell(url: str) -> Callable[[], None]:
-    connection: Any = None
+    @functools.cache
+    def connection() -> Any:
+        from redis import Redis  # noqa: PLC0415 - commands that never ring need no client
+
+        return Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2)
 
     def bell() -> None:
-        nonlocal connection
         from payadmin.jobs.runner import ring_queue  # noqa: PLC0415 - RQ is imported where it is used
 
-        if connection is None:
-            from redis import Redis  # noqa: PLC0415
-
-            connection = Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2)
-        ring_queue(connection)
+        ring_queue(connection())
 
     return bell
 

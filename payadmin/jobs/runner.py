@@ -1,23 +1,30 @@
 """Running promised work: the drain that workers perform, and the RQ worker and job classes that may touch the queue."""
 
+import contextlib
 import datetime as dt
 import logging
+import os
+import signal
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from flask import Flask, current_app
 from redis import Redis
 from rq import Queue
+from rq.executions import Execution
 from rq.job import Job
 from rq.serializers import JSONSerializer
 from rq.worker import Worker
+from sqlalchemy import delete
+from sqlalchemy.orm import configure_mappers
 
 from payadmin import jobs, outbox
 from payadmin.db import db, utcnow
 from payadmin.jobs import JOBS, QUEUE, Later
-from payadmin.kernel.errors import Refusal
+from payadmin.kernel.errors import Conflict, NotFound
 from payadmin.models.outbox import Heartbeat, OutboxState
 
 log = logging.getLogger(__name__)
@@ -25,7 +32,15 @@ log = logging.getLogger(__name__)
 # A ring more than this many waiting jobs would only wake workers that find nothing.
 RINGS_AT_MOST = 4
 DRAIN_SECONDS = 120
+TICK_DRAIN_SECONDS = 10
+LOOK_AGAIN_SECONDS = 0.5
+# An idle worker wakes up, and says that it lives, this often less 15 seconds.
+WORKER_TTL_SECONDS = 45
+FORGET_BEATS_AFTER = dt.timedelta(days=1)
 RING_JOB = "payadmin.jobs.doorbell"
+
+# Set in a work horse that is to finish what is in hand and claim nothing more.
+_stopping = threading.Event()
 
 
 class SafeJob(Job):
@@ -80,17 +95,32 @@ def ring_queue(connection: Redis) -> None:
 
 
 class PayadminWorker(Worker):
-    """An RQ worker whose parent has imported everything its jobs need, so a job starts in milliseconds."""
+    """An RQ worker whose parent has imported everything its jobs need, so a job starts in milliseconds.
+
+    Its horse, the forked child that does the work, finishes what is in hand when the worker is told to stop and when
+    the worker is killed; it then claims nothing more and ends.
+    """
 
     def __init__(self, *args: Any, app: Flask, **kwargs: Any) -> None:
         self.app = app
         super().__init__(*args, **kwargs)
 
-    def perform_job(self, job: Job, queue: Queue) -> bool:
+    def perform_job(self, job: Job, queue: Queue, execution: Execution) -> bool:
         with self.app.app_context():
             # The parent's connections must not be shared with the forked child.
             db.engine.dispose(close=False)
-            return bool(super().perform_job(job, queue))
+            return bool(super().perform_job(job, queue, execution))
+
+    def setup_work_horse_signals(self) -> None:
+        super().setup_work_horse_signals()
+        signal.signal(signal.SIGTERM, lambda *_: _stopping.set())
+        threading.Thread(target=_stop_after, args=(self.pid,), name="worker watch", daemon=True).start()
+
+    def handle_warm_shutdown_request(self) -> None:
+        super().handle_warm_shutdown_request()
+        if self.horse_pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.horse_pid, signal.SIGTERM)
 
     def heartbeat(self, *args: Any, **kwargs: Any) -> None:
         super().heartbeat(*args, **kwargs)
@@ -98,13 +128,22 @@ class PayadminWorker(Worker):
             beat(f"worker {self.name[:60]}", "worker")
 
 
+def _stop_after(worker_pid: int) -> None:
+    while os.getppid() == worker_pid and not _stopping.is_set():
+        time.sleep(0.5)
+    _stopping.set()
+
+
 def beat(name: str, kind: str) -> None:
     """Leave a sign of life in the database; trouble with it never stops the work."""
+    now = utcnow()
     try:
         with db.session.begin():
             db.session.connection(execution_options={"immediate": True})
-            db.session.merge(Heartbeat(name=name, kind=kind, at=utcnow()))
-    except Exception:  # noqa: BLE001 - a worker that cannot say it lives still works
+            db.session.merge(Heartbeat(name=name, kind=kind, at=now))
+            db.session.execute(delete(Heartbeat).where(Heartbeat.at < now - FORGET_BEATS_AFTER))
+    except Exception:
+        # A worker that cannot say it lives still works.
         log.warning("no heartbeat written", exc_info=True)
     finally:
         db.session.remove()
@@ -121,45 +160,59 @@ def drain(*, seconds: float = DRAIN_SECONDS, stop: threading.Event | None = None
         How many messages were worked on.
     """
     jobs.load_jobs()
+    stop = stop or _stopping
     app = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001 - threads need the real one
     threads = app.extensions["payadmin.settings"].worker_threads
     until = time.monotonic() + seconds
-    done = 0
+    done, running = 0, set[Future[None]]()
     with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="job") as pool:
-        while time.monotonic() < until and not (stop and stop.is_set()):
-            claimed = _claim(threads)
-            if not claimed:
-                break
-            done += len(claimed)
-            list(pool.map(lambda message: _run(app, *message), claimed))
-    return done
+        while True:
+            if len(running) < threads and time.monotonic() < until and not stop.is_set():
+                running |= {pool.submit(_run, app, message) for message in _claim(threads - len(running))}
+            if not running:
+                return done
+            # Looking again now and then: a slow provider call must not keep new work from the threads that are free.
+            finished, running = wait(running, timeout=LOOK_AGAIN_SECONDS, return_when=FIRST_COMPLETED)
+            for future in finished:
+                future.result()
+            done += len(finished)
 
 
-def _claim(limit: int) -> list[tuple[int, int, int, str, dict[str, Any]]]:
+@dataclass(frozen=True)
+class _Claimed:
+    id: int
+    fence: int
+    failures: int
+    job: str
+    args: dict[str, Any]
+
+
+def _claim(limit: int) -> list[_Claimed]:
     session = db.session()
     session.rollback()
     session.connection(execution_options={"immediate": True})
-    rows = [(row.id, row.fence, row.failures, row.job, row.args) for row in outbox.claim(session, limit=limit)]
+    rows = outbox.claim(session, limit=limit)
+    claimed = [_Claimed(row.id, row.fence, row.failures, row.job, row.args) for row in rows]
     session.commit()
     db.session.remove()
-    return rows
+    return claimed
 
 
-def _run(app: Flask, message_id: int, fence: int, failures: int, name: str, args: dict[str, Any]) -> None:
+def _run(app: Flask, message: _Claimed) -> None:
     with app.app_context():
         try:
-            answer = JOBS[name](**args)
-        except Refusal as refusal:
+            answer = JOBS[message.job](**message.args)
+        except (NotFound, Conflict) as refusal:
             # The world said no and the action recorded it: there is nothing to try again.
             values: dict[str, Any] = {"state": OutboxState.DONE, "done_at": utcnow(), "error": refusal.sentence}
         except Exception as error:
-            log.exception("job %s %s failed", name, args)
-            values = _after_failure(failures + 1, error)
+            log.exception("job %s %s failed", message.job, message.args)
+            values = _after_failure(message.failures + 1, error)
         else:
             values = _after_success(answer)
         db.session.rollback()
         db.session.connection(execution_options={"immediate": True})
-        outbox.settle(db.session(), message_id, fence, **values)
+        outbox.settle(db.session(), message.id, message.fence, **values)
         db.session.commit()
         db.session.remove()
 
@@ -181,6 +234,7 @@ def _after_failure(failures: int, error: Exception) -> dict[str, Any]:
 def work(app: Flask, redis_url: str, *, burst: bool = False) -> None:
     """Be a worker until told to stop (SIGTERM finishes the job in hand)."""
     jobs.load_jobs()
+    configure_mappers()
     connection = Redis.from_url(redis_url)
     worker = PayadminWorker(
         [queue_of(connection)],
@@ -189,23 +243,24 @@ def work(app: Flask, redis_url: str, *, burst: bool = False) -> None:
         job_class=SafeJob,
         queue_class=Queue,
         serializer=JSONSerializer,
+        worker_ttl=WORKER_TTL_SECONDS,
     )
     worker.work(burst=burst, logging_level="WARNING")
 
 
 def tick(app: Flask, stop: threading.Event, *, every_seconds: float = 2.0) -> None:
-    """Be a scheduler until `stop`: ring for what is due; without Redis, do the work here. Any number of copies may run."""
-    settings = app.extensions["payadmin.settings"]
+    """Be a scheduler until `stop`: ring for what is due, and do it here when nobody can be rung.
+
+    Any number of copies may run.
+    """
     while not stop.is_set():
         with app.app_context():
             try:
                 beat("scheduler", "scheduler")
                 waiting = outbox.waiting(db.session())
                 db.session.remove()
-                if waiting and settings.redis_url:
-                    outbox.ring()
-                elif waiting:
-                    drain(stop=stop)
+                if waiting and not outbox.ring():
+                    drain(seconds=TICK_DRAIN_SECONDS, stop=stop)
             except Exception:
                 # The database or Redis may be restarting underneath; the next tick tries again.
                 log.exception("a tick failed; the next one follows in %s s", every_seconds)

@@ -6,12 +6,17 @@ from payadmin.kernel.errors import Conflict
 from payadmin.providers.answers import Answer, Capabilities, Outcome, Provider
 from payadmin.providers.simulator import SimulatorProvider
 
-__all__ = ["Answer", "Capabilities", "Outcome", "Provider", "provider_for"]
+__all__ = ["Answer", "Capabilities", "Outcome", "Provider", "connected", "provider_for"]
+
+
+def connected(code: str) -> bool:
+    """Whether payadmin can ask the provider `code` to move money."""
+    return code == SimulatorProvider.code
 
 
 @cache
 def provider_for(code: str, *, simulator_url: str, timeout_seconds: float) -> Provider:
     """Return the adapter of a provider; the same settings give the same adapter, so connections are kept alive."""
-    if code == SimulatorProvider.code:
+    if connected(code):
         return SimulatorProvider(simulator_url, timeout_seconds=timeout_seconds)
     raise Conflict("payadmin has no connection to this payment provider.", provider=code)

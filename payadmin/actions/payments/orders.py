@@ -1,39 +1,64 @@
 """Orders to the provider: the part that refunds and voids share after they were requested.
 
-Three short transactions, and nothing is locked while the provider thinks: the request reserved the money; `claim` says
-whose turn it is and commits; the job calls the provider; `book` writes what came of it. An order whose answer did not
-come is UNKNOWN: the provider is asked by our reference, and the same key is sent again only while the provider still
-remembers keys (reliability section 3, PY4–PY7).
+Three short transactions, and nothing is locked while the provider thinks: the request reserved the money; `claim_order`
+says whose turn it is and commits; the job calls the provider; `book_order` writes what came of it. An order whose
+answer did not come is UNKNOWN: the provider is asked by our reference, and the same key is sent again only while the
+provider still remembers keys (reliability section 3, PY4-PY7).
 """
 
 import datetime as dt
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from payadmin import outbox
 from payadmin.audit import Event
+from payadmin.kernel.errors import Conflict, Invalid
+from payadmin.kernel.masks import mask_pan_in_text
 from payadmin.models.payments import (
     OrderStatus,
     Payment,
     PaymentEvent,
     PaymentStatus,
     Refund,
+    RefundReason,
     VoidRequest,
 )
 from payadmin.permissions import Permission
-from payadmin.providers import Answer, Outcome
+from payadmin.providers import Answer, Outcome, connected
 from payadmin.work import Work, use_case
 
-ORDERS: dict[str, type[Refund | VoidRequest]] = {"refund": Refund, "void": VoidRequest}
+Order = Refund | VoidRequest
+ORDERS: dict[str, type[Refund] | type[VoidRequest]] = {"refund": Refund, "void": VoidRequest}
+CLAIMABLE = frozenset({OrderStatus.QUEUED, OrderStatus.SUBMITTED, OrderStatus.UNKNOWN})
 
-# Longer than any provider call may take (settings cap it), so a live worker never loses its claim.
+# Longer than the provider calls of one turn may take (settings cap them), so a live worker keeps its claim.
 CLAIM_LEASE = dt.timedelta(seconds=60)
 CHECK_AFTER_SECONDS = (2, 3, 5, 10, 15, 30, 60, 120, 300, 300, 300, 600, 1800, 3600)
+NOTE_LENGTH = 2_000
 
-EVENTS: dict[str, dict[Outcome, Event]] = {
-    "refund": {Outcome.SUCCEEDED: Event.REFUND_SUCCEEDED, Outcome.DECLINED: Event.REFUND_FAILED},
-    "void": {Outcome.SUCCEEDED: Event.VOID_SUCCEEDED, Outcome.DECLINED: Event.VOID_FAILED},
+EVENTS: dict[str, dict[str, Event]] = {
+    "refund": {
+        "sent": Event.REFUND_SENT,
+        "checked": Event.REFUND_CHECKED,
+        "unknown": Event.REFUND_UNKNOWN,
+        "succeeded": Event.REFUND_SUCCEEDED,
+        "failed": Event.REFUND_FAILED,
+    },
+    "void": {
+        "sent": Event.VOID_SENT,
+        "checked": Event.VOID_CHECKED,
+        "unknown": Event.VOID_UNKNOWN,
+        "succeeded": Event.VOID_SUCCEEDED,
+        "failed": Event.VOID_FAILED,
+    },
 }
+
+TOO_OLD = "The provider has no trace of this order and its key is too old to send again. Check with the provider."
+OTHER_AMOUNT = "The provider reports this order with another amount. Check with the provider."
+AFTER_ALL = "The provider reports success although it had refused. Check with the provider."
+STOPPED = "Sending was interrupted; the provider is being asked what happened."
+NOT_CONNECTED = "payadmin has no connection to this payment's provider."
 
 
 class Turn(StrEnum):
@@ -64,8 +89,8 @@ class Claim:
     charge_id: str | None = None
     card_token: str | None = None
     captured_minor: int = 0
-    first_sent_at: dt.datetime | None = None
-    last_sent_at: dt.datetime | None = None
+    since_first_send: dt.timedelta | None = None
+    since_last_send: dt.timedelta | None = None
 
 
 def add_event(work: Work, payment: Payment, event: str, *, minor: int | None = None, detail: str | None = None) -> None:
@@ -83,6 +108,33 @@ def add_event(work: Work, payment: Payment, event: str, *, minor: int | None = N
     )
 
 
+def keys_of(payment: Payment) -> dict[str, Any]:
+    """The identifiers by which staff find an act on `payment` in the trail."""
+    return {
+        "transaction_id": payment.transaction_id,
+        "invoice_number": payment.invoice_number,
+        "billing_number": payment.billing_number,
+        "customer_id": payment.customer_id,
+    }
+
+
+def check_request(payment: Payment, *, kind: str, reason: RefundReason, note: str | None) -> str | None:
+    """Refuse a request that its provider cannot be given, or that says too little or too much; return its note.
+
+    Raises:
+        Invalid: the note is missing where the reason needs one, too long, or cannot be stored.
+        Conflict: the payment's provider is not connected.
+    """
+    text = (note or "").strip()
+    if reason is RefundReason.OTHER and not text:
+        raise Invalid(f"Say in the note why you {kind} the payment.", field="note")
+    if len(text) > NOTE_LENGTH or "\0" in text:
+        raise Invalid(f"Keep the note within {NOTE_LENGTH:,} plain characters.", field="note")
+    if not connected(payment.provider):
+        raise Conflict(NOT_CONNECTED)
+    return mask_pan_in_text(text) or None
+
+
 @use_case(Permission.SYSTEM_JOB_RUN)
 def claim_order(work: Work, order_id: int, *, kind: str) -> Claim:
     """Take an order for one worker and say what to do with it. Committed before the provider hears anything.
@@ -95,28 +147,30 @@ def claim_order(work: Work, order_id: int, *, kind: str) -> Claim:
         worker holds the claim; NOTHING when the outcome is known or staff must decide.
     """
     model = ORDERS[kind]
-    order = work.get(model, order_id, lock=True)
-    payment = work.get(Payment, order.payment_id)
+    order: Order = work.get(model, order_id, lock=True)
     now = outbox.database_now(work.session)
-    if not order.is_open or order.needs_staff:
+    if order.status not in CLAIMABLE or order.needs_staff:
         return Claim(Turn.NOTHING, kind, order_id)
-    if order.status is not OrderStatus.QUEUED and order.lease_until and order.lease_until > now:
+    if order.lease_until and order.lease_until > now:
         return Claim(Turn.WAIT, kind, order_id, wait_seconds=int((order.lease_until - now).total_seconds()) + 1)
-    first = order.status is OrderStatus.QUEUED
-    values: dict[str, object] = {"fence": order.fence + 1, "lease_until": now + CLAIM_LEASE}
-    if first:
+    values: dict[str, Any] = {"fence": order.fence + 1, "lease_until": now + CLAIM_LEASE}
+    what = "checked"
+    if order.status is OrderStatus.QUEUED:
+        what = "sent"
         values |= {"status": OrderStatus.SUBMITTED, "first_sent_at": now, "last_sent_at": now}
     elif order.status is OrderStatus.SUBMITTED:
+        # Its worker died between the claim and the booking.
+        what = "unknown"
         values |= {"status": OrderStatus.UNKNOWN}
+    first_sent_at, last_sent_at = order.first_sent_at, order.last_sent_at
     if not work.change(model, order_id, when=(model.fence == order.fence,), **values):
         return Claim(Turn.WAIT, kind, order_id, wait_seconds=1)
-    order = work.get(model, order_id)
-    if first:
-        work.record(Event.REFUND_SENT if kind == "refund" else Event.VOID_SENT, order, reference=order.reference)
-    else:
-        work.record(Event.REFUND_UNKNOWN if kind == "refund" else Event.VOID_UNKNOWN, order, checks=order.checks)
+    payment = work.get(Payment, order.payment_id)
+    if what == "unknown":
+        add_event(work, payment, f"{kind.capitalize()} being checked", detail=STOPPED)
+    work.record(EVENTS[kind][what], order, checks=order.checks or None, reference=order.reference, **keys_of(payment))
     return Claim(
-        turn=Turn.SEND if first else Turn.ASK,
+        turn=Turn.SEND if what == "sent" else Turn.ASK,
         kind=kind,
         order_id=order_id,
         fence=order.fence,
@@ -130,27 +184,29 @@ def claim_order(work: Work, order_id: int, *, kind: str) -> Claim:
         charge_id=payment.provider_payment_id,
         card_token=payment.card_token,
         captured_minor=payment.captured_minor or payment.amount_minor,
-        first_sent_at=order.first_sent_at,
-        last_sent_at=order.last_sent_at,
+        since_first_send=now - first_sent_at if first_sent_at else None,
+        since_last_send=now - last_sent_at if last_sent_at else None,
     )
 
 
 @use_case(Permission.SYSTEM_JOB_RUN)
-def resend_order(work: Work, order_id: int, *, kind: str, fence: int) -> bool:
-    """Note that the same key is about to be sent again; False when the claim is over and nothing may be sent."""
+def hold_order(work: Work, order_id: int, *, kind: str, fence: int) -> bool:
+    """Renew a claim just before the order is sent; False when the claim is over and nothing may be sent."""
     model = ORDERS[kind]
     now = outbox.database_now(work.session)
-    won = work.change(
+    order: Order = work.get(model, order_id, lock=True)
+    held = work.change(
         model,
         order_id,
-        when=(model.fence == fence, model.status == OrderStatus.UNKNOWN),
+        when=(model.fence == fence, model.status.in_((OrderStatus.SUBMITTED, OrderStatus.UNKNOWN))),
+        first_sent_at=order.first_sent_at or now,
         last_sent_at=now,
         lease_until=now + CLAIM_LEASE,
     )
-    if won:
-        order = work.get(model, order_id)
-        work.record(Event.REFUND_SENT if kind == "refund" else Event.VOID_SENT, order, reference=order.reference)
-    return won
+    if held:
+        payment = work.get(Payment, order.payment_id)
+        work.record(EVENTS[kind]["sent"], order, reference=order.reference, **keys_of(payment))
+    return held
 
 
 @use_case(Permission.SYSTEM_JOB_RUN)
@@ -161,10 +217,7 @@ def introduce_payment(work: Work, payment_id: int, *, provider_payment_id: str) 
     ):
         payment = work.get(Payment, payment_id)
         work.record(
-            Event.PAYMENT_INTRODUCED,
-            payment,
-            after={"provider_payment_id": provider_payment_id},
-            transaction_id=payment.transaction_id,
+            Event.PAYMENT_INTRODUCED, payment, after={"provider_payment_id": provider_payment_id}, **keys_of(payment)
         )
 
 
@@ -178,11 +231,16 @@ def book_order(work: Work, order_id: int, *, kind: str, fence: int, answer: Answ
     Returns:
         Seconds after which the provider should be asked again, or None when there is nothing more to do.
     """
-    model = ORDERS[kind]
-    order = work.get(model, order_id, lock=True)
+    order: Order = work.get(ORDERS[kind], order_id, lock=True)
+    succeeded = answer.outcome is Outcome.SUCCEEDED
     if not order.is_open:
+        if succeeded and order.status is OrderStatus.FAILED and not order.needs_staff:
+            _call_staff(work, order, kind, AFTER_ALL)
         return None
-    if answer.outcome is not Outcome.SUCCEEDED and order.fence != fence:
+    if not succeeded and order.fence != fence:
+        return None
+    if succeeded and isinstance(order, Refund) and answer.amount_minor not in {None, order.amount_minor}:
+        _call_staff(work, order, kind, OTHER_AMOUNT)
         return None
     if answer.outcome in {Outcome.SUCCEEDED, Outcome.DECLINED}:
         _close(work, order, kind, answer)
@@ -191,93 +249,81 @@ def book_order(work: Work, order_id: int, *, kind: str, fence: int, answer: Answ
 
 
 @use_case(Permission.SYSTEM_JOB_RUN)
-def leave_to_staff(work: Work, order_id: int, *, kind: str, fence: int) -> None:
-    """Stop asking: the provider has no trace of the order and may have forgotten its key, so a person decides."""
-    model = ORDERS[kind]
-    sentence = "The provider has no trace of this order and its key is too old to send again. Check with the provider."
-    if work.change(model, order_id, when=(model.fence == fence,), needs_staff=True, message=sentence):
-        order = work.get(model, order_id)
-        payment = work.get(Payment, order.payment_id)
-        add_event(work, payment, f"{kind.capitalize()} needs a decision", detail=sentence)
-        work.record(
-            Event.REFUND_UNKNOWN if kind == "refund" else Event.VOID_UNKNOWN, order, reason=sentence, outcome="failed"
-        )
+def leave_to_staff(work: Work, order_id: int, *, kind: str, fence: int, sentence: str) -> None:
+    """Stop asking: neither asking nor sending can end this order any more, so a person decides."""
+    order: Order = work.get(ORDERS[kind], order_id, lock=True)
+    if order.is_open and order.fence == fence:
+        _call_staff(work, order, kind, sentence)
 
 
-def _close(work: Work, order: Refund | VoidRequest, kind: str, answer: Answer) -> None:
-    succeeded = answer.outcome is Outcome.SUCCEEDED
+def _call_staff(work: Work, order: Order, kind: str, sentence: str) -> None:
+    work.change(type(order), order.id, needs_staff=True, lease_until=None, message=sentence)
+    payment = work.get(Payment, order.payment_id)
+    add_event(work, payment, f"{kind.capitalize()} needs a decision", detail=sentence)
+    work.record(EVENTS[kind]["unknown"], order, reason=sentence, outcome="failed", **keys_of(payment))
+
+
+def _close(work: Work, order: Order, kind: str, answer: Answer) -> None:
+    """End the order and, in the same transaction, move the reserve: to what was refunded, or back."""
     payment = work.get(Payment, order.payment_id, lock=True)
-    before: dict[str, object] = {"status": payment.status, "refunded_minor": payment.refunded_minor}
-    if order.status is OrderStatus.QUEUED:
-        # Only a success that was found without ever being sent by us could arrive here: refuse to guess.
-        msg = f"{kind} {order.id} was answered before it was sent"
-        raise RuntimeError(msg)
+    before = {"status": payment.status, "refunded_minor": payment.refunded_minor}
+    succeeded = answer.outcome is Outcome.SUCCEEDED
+    amount = order.amount_minor if isinstance(order, Refund) else 0
+    moves: dict[str, Any] = {"in_flight": None, "reserved_minor": Payment.reserved_minor - amount}
+    if not succeeded:
+        event = f"{kind.capitalize()} failed"
+    elif kind == "void":
+        moves["status"] = PaymentStatus.VOIDED
+        event = "Void executed"
+    else:
+        total = payment.refunded_minor + amount == payment.captured_minor
+        moves["refunded_minor"] = Payment.refunded_minor + amount
+        moves["status"] = PaymentStatus.TOTALLY_REFUNDED if total else PaymentStatus.PARTIALLY_REFUNDED
+        event = "Total refund executed" if total else "Partial refund executed"
     closed = work.change(
         type(order),
         order.id,
         status=OrderStatus.SUCCEEDED if succeeded else OrderStatus.FAILED,
         provider_id=answer.provider_id if succeeded else None,
         lease_until=None,
+        needs_staff=False,
         code=answer.code,
         message=(answer.message or "")[:300] or None,
     )
-    amount = order.amount_minor if isinstance(order, Refund) else 0
-    values: dict[str, object] = {"in_flight": None}
-    if amount:
-        values["reserved_minor"] = Payment.reserved_minor - amount
-    if succeeded and amount:
-        total = payment.refunded_minor + amount == payment.captured_minor
-        values["refunded_minor"] = Payment.refunded_minor + amount
-        values["status"] = PaymentStatus.TOTALLY_REFUNDED if total else PaymentStatus.PARTIALLY_REFUNDED
-        event = "Total refund executed" if total else "Partial refund executed"
-    elif succeeded:
-        values["status"] = PaymentStatus.VOIDED
-        event = "Void executed"
-    else:
-        event = f"{kind.capitalize()} failed"
-    if not (closed and work.change(Payment, payment.id, when=(Payment.reserved_minor >= amount,), **values)):
+    if not (closed and work.change(Payment, payment.id, when=(Payment.reserved_minor >= amount,), **moves)):
         msg = f"{kind} {order.id} cannot be booked: payment {payment.id} is {payment.status}"
         raise RuntimeError(msg)
-    payment = work.get(Payment, payment.id)
-    order = work.get(type(order), order.id)
     add_event(work, payment, event, minor=amount or None, detail=order.message)
     work.record(
-        EVENTS[kind][answer.outcome],
+        EVENTS[kind]["succeeded" if succeeded else "failed"],
         order,
         also=(payment,),
         before=before,
         after={"status": payment.status, "refunded_minor": payment.refunded_minor},
         reason=order.message,
-        transaction_id=payment.transaction_id,
-        invoice_number=payment.invoice_number,
-        billing_number=payment.billing_number,
+        reference=order.reference,
+        **keys_of(payment),
     )
 
 
-def _leave_unknown(work: Work, order: Refund | VoidRequest, kind: str, answer: Answer) -> int:
+def _leave_unknown(work: Work, order: Order, kind: str, answer: Answer) -> int:
     wait = CHECK_AFTER_SECONDS[min(order.checks, len(CHECK_AFTER_SECONDS) - 1)]
     first = order.status is OrderStatus.SUBMITTED
     sentence = {
         Outcome.PENDING: "The provider is working on it.",
         Outcome.NOT_SENT: "The provider cannot be reached; the order will be sent again.",
     }.get(answer.outcome, "The provider did not answer; it is being asked what happened.")
-    model = type(order)
-    values: dict[str, object] = {"checks": order.checks + 1, "lease_until": None, "message": sentence}
+    values: dict[str, Any] = {"checks": order.checks + 1, "lease_until": None, "message": sentence}
     if first:
         values["status"] = OrderStatus.UNKNOWN
     if answer.outcome is Outcome.NOT_SENT:
         values["last_sent_at"] = None
-    work.change(model, order.id, when=(model.fence == order.fence,), **values)
-    order = work.get(model, order.id)
+        if order.first_sent_at == order.last_sent_at:
+            # It never reached the provider at all, so the provider's memory of keys has not begun to fade.
+            values["first_sent_at"] = None
+    work.change(type(order), order.id, **values)
     payment = work.get(Payment, order.payment_id)
     if first:
         add_event(work, payment, f"{kind.capitalize()} being checked", detail=sentence)
-    work.record(
-        Event.REFUND_UNKNOWN if kind == "refund" else Event.VOID_UNKNOWN,
-        order,
-        reason=sentence,
-        outcome="failed",
-        transaction_id=payment.transaction_id,
-    )
+    work.record(EVENTS[kind]["unknown"], order, reason=sentence, outcome="failed", **keys_of(payment))
     return wait
-

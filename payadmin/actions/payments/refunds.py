@@ -5,25 +5,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from payadmin import step_up
-from payadmin.actions.payments.orders import add_event
+from payadmin.actions.payments.orders import add_event, check_request, keys_of
 from payadmin.audit import Event
 from payadmin.kernel.errors import Conflict, Invalid
-from payadmin.models.payments import (
-    REFUNDABLE,
-    InFlight,
-    OrderStatus,
-    Payment,
-    Refund,
-    RefundReason,
-)
+from payadmin.models.payments import REFUNDABLE, InFlight, OrderStatus, Payment, Refund, RefundReason
 from payadmin.permissions import Permission
 from payadmin.work import Work, use_case
 
 ACT = "payments.refund"
-NOTE_LENGTH = 2_000
 
 
-@use_case(Permission.PAYMENTS_PAYMENT_REFUND)
+@use_case(Permission.PAYMENTS_PAYMENT_REFUND, about=Payment)
 def request_refund(
     work: Work,
     payment_id: int,
@@ -38,7 +30,7 @@ def request_refund(
 ) -> Refund:
     """Promise to give back `amount_minor` of a payment. The same `key` promises once, whoever posts it how often.
 
-    The money is reserved here, by one conditional UPDATE, and given back by the worker (PY3–PY6).
+    The money is reserved here, by one conditional UPDATE, and given back by the worker (PY3-PY6).
 
     Args:
         payment_id: the payment; it must be paid, with that much left, and nothing else on its way.
@@ -51,16 +43,19 @@ def request_refund(
 
     Raises:
         Invalid: an amount, unit, note or code that makes no sense.
-        Conflict: the payment cannot be refunded by that much now; nothing was changed.
+        Conflict: the payment cannot be refunded by that much now, or the form was sent before with another amount;
+            nothing was changed.
     """
     payment = work.get(Payment, payment_id, lock=True)
     if already := _refund_with(work, key, payment_id):
+        if (already.amount_minor, already.unit) != (amount_minor, unit):
+            raise Conflict("This form was already sent, with another amount. Open it again to refund more.")
         return already
     step_up.spend(work, offer, code, ACT, {"payment": payment_id})
     return _reserve(work, payment, amount_minor=amount_minor, unit=unit, reason=reason, note=note, key=key)
 
 
-@use_case(Permission.PAYMENTS_PAYMENT_REFUND)
+@use_case(Permission.PAYMENTS_PAYMENT_REFUND, about=Payment)
 def refund_in_run(
     work: Work, payment_id: int, *, key: str, run_data: Mapping[str, Any], row_data: Mapping[str, Any]
 ) -> str:
@@ -100,18 +95,15 @@ def _refund_with(work: Work, key: str, payment_id: int) -> Refund | None:
 def _reserve(
     work: Work, payment: Payment, *, amount_minor: int, unit: str, reason: RefundReason, note: str | None, key: str
 ) -> Refund:
-    if reason is RefundReason.OTHER and not (note or "").strip():
-        raise Invalid("Say in the note why the payment is refunded.", field="note")
-    if note and len(note) > NOTE_LENGTH:
-        raise Invalid(f"Keep the note within {NOTE_LENGTH:,} characters.", field="note")
+    text = check_request(payment, kind="refund", reason=reason, note=note)
     if unit != payment.unit:
-        raise Invalid(f"This payment was made in {payment.unit} and can be refunded in {payment.unit} only.", field="amount")
+        raise Invalid(f"This payment was made in {payment.unit}: refund it in {payment.unit}.", field="amount")
     if why := payment.why_not_refundable:
         raise Conflict(why)
     if amount_minor <= 0:
         raise Invalid("Enter an amount above zero.", field="amount")
     left = Payment.captured_minor - Payment.refunded_minor - Payment.reserved_minor
-    if not work.change(
+    if amount_minor > payment.refundable_minor or not work.change(
         Payment,
         payment.id,
         when=(Payment.status.in_(REFUNDABLE), Payment.in_flight.is_(None), left >= amount_minor),
@@ -119,14 +111,13 @@ def _reserve(
         in_flight=InFlight.REFUND,
     ):
         raise Conflict("That is more than is left to refund on this payment.", field="amount")
-    payment = work.get(Payment, payment.id)
     refund = work.add(
         Refund(
             payment_id=payment.id,
             amount_minor=amount_minor,
             unit=payment.unit,
             reason=reason,
-            note=note or None,
+            note=text,
             key=key,
             provider_key=secrets.token_hex(16),
             reference=f"rf-{secrets.token_hex(10)}",
@@ -141,11 +132,9 @@ def _reserve(
         refund,
         also=(payment,),
         after={"amount_minor": amount_minor, "unit": payment.unit, "reason": reason},
-        reason=note or reason.value,
-        transaction_id=payment.transaction_id,
-        invoice_number=payment.invoice_number,
-        billing_number=payment.billing_number,
-        customer_id=payment.customer_id,
+        reason=text or reason.value,
+        reference=refund.reference,
+        **keys_of(payment),
     )
     work.promise("settle_order", kind="refund", order_id=refund.id)
     return refund

@@ -3,9 +3,9 @@
 import secrets
 
 from payadmin import step_up
-from payadmin.actions.payments.orders import add_event
+from payadmin.actions.payments.orders import add_event, check_request, keys_of
 from payadmin.audit import Event
-from payadmin.kernel.errors import Conflict, Invalid
+from payadmin.kernel.errors import Conflict
 from payadmin.models.payments import VOIDABLE, InFlight, OrderStatus, Payment, Refund, RefundReason, VoidRequest
 from payadmin.permissions import Permission
 from payadmin.work import Work, use_case
@@ -13,13 +13,20 @@ from payadmin.work import Work, use_case
 ACT = "payments.void"
 
 
-@use_case(Permission.PAYMENTS_PAYMENT_VOID)
+@use_case(Permission.PAYMENTS_PAYMENT_VOID, about=Payment)
 def request_void(
     work: Work, payment_id: int, *, reason: RefundReason, note: str | None, key: str, offer: str, code: str
 ) -> VoidRequest:
     """Promise to void a payment. The same `key` promises once (PY6, PY7).
 
+    Args:
+        note: for the trail; required when the reason is OTHER.
+        key: made when the form was shown.
+        offer: the step-up offer that the form carried (`step_up.offer(actor, ACT, {"payment": payment_id})`).
+        code: the authenticator's code.
+
     Raises:
+        Invalid: a note or code that makes no sense.
         Conflict: settled, already refunded in part, voided, or something else is on its way; nothing was changed.
     """
     payment = work.get(Payment, payment_id, lock=True)
@@ -29,8 +36,7 @@ def request_void(
             raise Conflict("This form was already used for another payment. Reload the page and try again.")
         return already
     step_up.spend(work, offer, code, ACT, {"payment": payment_id})
-    if reason is RefundReason.OTHER and not (note or "").strip():
-        raise Invalid("Say in the note why the payment is voided.", field="note")
+    text = check_request(payment, kind="void", reason=reason, note=note)
     if why := payment.why_not_voidable:
         raise Conflict(why)
     if work.exists(Refund.payment_id == payment_id):
@@ -48,12 +54,11 @@ def request_void(
         in_flight=InFlight.VOID,
     ):
         raise Conflict("The payment has changed meanwhile and cannot be voided now.")
-    payment = work.get(Payment, payment_id)
     void = work.add(
         VoidRequest(
             payment_id=payment_id,
             reason=reason,
-            note=note or None,
+            note=text,
             key=key,
             provider_key=secrets.token_hex(16),
             reference=f"vd-{secrets.token_hex(10)}",
@@ -67,11 +72,9 @@ def request_void(
         Event.VOID_REQUESTED,
         void,
         also=(payment,),
-        reason=note or reason.value,
-        transaction_id=payment.transaction_id,
-        invoice_number=payment.invoice_number,
-        billing_number=payment.billing_number,
-        customer_id=payment.customer_id,
+        reason=text or reason.value,
+        reference=void.reference,
+        **keys_of(payment),
     )
     work.promise("settle_order", kind="void", order_id=void.id)
     return void
