@@ -126,7 +126,7 @@ def _environment(home: "Home", *, demo: bool) -> dict[str, str]:
         "DEMO": "yes" if demo else "no",
         **home.secrets(),
     }
-    env = {**os.environ, **{key: value for key, value in ours.items() if key not in os.environ or key == "DATABASE_URL"}}
+    env = {**ours, **os.environ, "DATABASE_URL": home.database_url}
     env["FILES_FOLDER"] = str(home.path / "files")
     return env
 
@@ -225,7 +225,8 @@ def _greet(address: str, home: "Home", accounts: list[dict[str, str]]) -> None:
         for account in accounts:
             code = totp.code_at(account["secret"], utcnow())
             click.echo(
-                f"  {account['username']:<12}{account['password']:<22}{code:<10}{account['secret']:<34}{account['roles']}"
+                f"  {account['username']:<12}{account['password']:<22}{code:<10}"
+                f"{account['secret']:<34}{account['roles']}"
             )
         click.echo("")
         click.echo("  A code lasts 30 seconds and works once. For the next one: payadmin code NAME")
@@ -314,7 +315,7 @@ def scheduler() -> None:
 @main.command()
 @click.option("--port", type=click.IntRange(0, 65535), default=8700, show_default=True)
 @click.option("--journal", type=click.Path(dir_okay=False, path_type=Path), help="File that survives a restart.")
-@click.option("--faults", default=None, help='JSON, for example \'{"drop_after": 0.1}\'.')
+@click.option("--faults", default=None, help="JSON, for example '{\"drop_after\": 0.1}'.")
 def simulator(port: int, journal: Path | None, faults: str | None) -> None:
     """Be the payment provider's simulator, with faults on request."""
     from payadmin.simulator import serve
@@ -383,9 +384,7 @@ def create_admin(username: str, full_name: str, email: str, home: Path) -> None:
 
     app = _worker_app(_settings(home))
     with app.app_context():
-        invitation = _refusable(
-            lambda: access.create_first_admin(username=username, full_name=full_name, email=email)
-        )
+        invitation = _refusable(lambda: access.create_first_admin(username=username, full_name=full_name, email=email))
     click.echo(f"Sign in as {invitation.username} with this password, once: {invitation.password}")
 
 

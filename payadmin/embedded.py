@@ -116,7 +116,7 @@ class Home:
         return folder / f"{name}.log"
 
     def socket(self) -> Path:
-        """The path of Valkey's socket: in the home, or in a private temporary folder when the home's path is too long."""
+        """The path of Valkey's socket: in the home, or in a private temporary folder when that path is too long."""
         plain = self.path / "valkey.sock"
         if len(str(plain)) <= _SOCKET_PATH_LIMIT:
             return plain

@@ -45,6 +45,13 @@ class Actor:
 SYSTEM = Actor(staff_id=None, name="system", permissions=frozenset(Permission))
 
 
+@dataclass(frozen=True)
+class Unfinished:
+    """What a row of a run answers while its outcome is still to come; the run asks again with the same key."""
+
+    sentence: str
+
+
 @dataclass
 class Work:
     """One transaction of one actor."""

@@ -124,7 +124,10 @@ def start_run(
 
 @use_case(Permission.HOME_PAGE_READ)
 def run_again(work: Work, run_id: int, /, *, permission: Permission) -> int:
-    """Promise again what failed or never ran; how many rows that is. Rows keep their keys, so nothing happens twice."""
+    """Promise again what failed; how many rows that is.
+
+    What failed left nothing behind, so its next try has a key of its own.
+    """
     _require(work, permission)
     run = _own(work, work.get(ActionRun, run_id, lock=True))
     if run.state is RunState.DRAFT:
@@ -133,7 +136,8 @@ def run_again(work: Work, run_id: int, /, *, permission: Permission) -> int:
         select(ActionItem.id).where(ActionItem.run_id == run_id, ActionItem.state == ItemState.FAILED)
     ).all()
     for item_id in left:
-        work.session.execute(_move(item_id, (ItemState.FAILED,), state=ItemState.WAITING, sentence=None, done_at=None))
+        again = {"state": ItemState.WAITING, "attempt": ActionItem.attempt + 1, "sentence": None, "done_at": None}
+        work.session.execute(_move(item_id, (ItemState.FAILED,), **again))
         work.promise(RUN_ITEM, item_id=item_id)
     if left:
         run.state, run.done_at = RunState.QUEUED, None
@@ -152,13 +156,19 @@ def claim_item(work: Work, item_id: int, /) -> Claimed | None:
     return Claimed(
         run_id=run.id,
         row_id=item.row_id,
-        key=f"{run.token}:{item.row_id}",
+        key=f"{run.token}:{item.row_id}:{item.attempt}",
         handler=run.handler,
         actor_id=run.actor_id,
         actor_name=run.actor_name,
         run_data=dict(run.answers or {}),
         row_data=dict(item.answers or {}),
     )
+
+
+@use_case(Permission.SYSTEM_JOB_RUN)
+def note_item(work: Work, item_id: int, /, *, sentence: str) -> None:
+    """Say how far a row is whose outcome is still to come."""
+    work.session.execute(_move(item_id, OPEN, sentence=sentence[:300]))
 
 
 @use_case(Permission.SYSTEM_JOB_RUN)

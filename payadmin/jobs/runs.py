@@ -13,10 +13,11 @@ from payadmin.jobs import Later, job
 from payadmin.kernel.errors import Conflict, NeedsApproval, NotFound, Refusal
 from payadmin.models.access import StaffUser
 from payadmin.models.system import ItemState
-from payadmin.work import SYSTEM, USE_CASES, Actor
+from payadmin.work import SYSTEM, USE_CASES, Actor, Unfinished
 
 log = logging.getLogger(__name__)
 
+ASK_AGAIN_SECONDS = 2
 UNEXPECTED = "Something went wrong on our side. Use “run again what is left”; nothing is done twice."
 
 
@@ -47,6 +48,9 @@ def run_item(*, item_id: int) -> Later | None:
     except Exception:
         log.exception("row %s of run %s failed", claimed.row_id, claimed.run_id)
         state, sentence = ItemState.FAILED, UNEXPECTED
+    if isinstance(sentence, Unfinished):
+        runs.note_item(SYSTEM, item_id, sentence=sentence.sentence)
+        return Later(ASK_AGAIN_SECONDS)
     runs.settle_item(SYSTEM, item_id, state=state, sentence=sentence if isinstance(sentence, str) else None)
     return None
 

@@ -85,6 +85,7 @@ class ActionItem(Base):
     row_id: Mapped[int] = mapped_column()
     label: Mapped[str | None] = mapped_column(String(200))
     state: Mapped[ItemState] = enum_column(ItemState, default=ItemState.WAITING)
+    attempt: Mapped[int] = mapped_column(default=1)
     answers: Mapped[dict[str, Any] | None] = mapped_column(Json)
     sentence: Mapped[str | None] = mapped_column(String(300))
     done_at: Mapped[dt.datetime | None] = mapped_column(UtcDateTime)

@@ -6,9 +6,8 @@ from typing import Any
 
 from flask import Blueprint, Flask, flash, redirect, render_template, request, url_for
 from sqlalchemy import select
-from werkzeug.wrappers import Response
 from wtforms import Form, HiddenField, SelectField, StringField, TextAreaField
-from wtforms.fields.choices import SelectChoice
+from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than its stubs
 from wtforms.validators import InputRequired, Length
 
 from payadmin import step_up
@@ -67,12 +66,10 @@ class RefundForm(OrderForm):
 
     amount = MoneyField("Amount to refund", [InputRequired("Enter an amount.")])
 
-    def process(self, formdata: Any = None, obj: Any = None, data: Any = None, **kwargs: Any) -> None:
-        """Read the amount with the decimals of the payment's unit."""
-        if obj is not None:
-            self.amount.scale = unit_scale(obj.unit) or 0
-            data = {"amount": obj.refundable_minor}
-        super().process(formdata, None, data, **kwargs)
+    def process(self, formdata: Any = None, obj: Any = None, *args: Any, **kwargs: Any) -> None:
+        """Read the amount with the decimals of the payment's unit; it starts with all that is left."""
+        self.amount.scale = unit_scale(obj.unit) or 0
+        super().process(formdata, None, {"amount": obj.refundable_minor}, *args[1:], **kwargs)
 
 
 class RowAmountForm(Form):
@@ -80,20 +77,18 @@ class RowAmountForm(Form):
 
     amount = MoneyField("Refund", [InputRequired("Enter an amount, or take the payment out of the selection.")])
 
-    def process(self, formdata: Any = None, obj: Any = None, data: Any = None, **kwargs: Any) -> None:
+    def process(self, formdata: Any = None, obj: Any = None, *args: Any, **kwargs: Any) -> None:
         """Start with what is left, in the decimals of the payment's unit."""
-        most = 0
-        if obj is not None:
-            most, scale = obj.refundable_minor, unit_scale(obj.unit) or 0
-            self.amount.scale, self.amount.max_minor = scale, most
-            self.amount.render_kw = {
-                **(self.amount.render_kw or {}),
-                "data-amt": "",
-                "data-cur": obj.unit,
-                "data-max": str(most),
-                "data-exp": str(scale),
-            }
-        super().process(formdata, None, {"amount": most}, **kwargs)
+        most, scale = obj.refundable_minor, unit_scale(obj.unit) or 0
+        self.amount.scale, self.amount.max_minor = scale, most
+        self.amount.render_kw = {
+            **(self.amount.render_kw or {}),
+            "data-amt": "",
+            "data-cur": obj.unit,
+            "data-max": str(most),
+            "data-exp": str(scale),
+        }
+        super().process(formdata, None, {"amount": most}, *args[1:], **kwargs)
 
 
 def refund_page(payment: Payment) -> Any:
@@ -106,17 +101,24 @@ def refund_page(payment: Payment) -> Any:
         refund = payments.request_refund(
             current_actor(),
             payment.id,
-            amount_minor=form.amount.data,
+            amount_minor=int(form.amount.data or 0),
             unit=payment.unit,
             reason=RefundReason[form.reason.data],
             note=form.note.data,
-            key=form.key.data,
-            offer=form.offer.data,
+            key=form.key.data or "",
+            offer=form.offer.data or "",
             code=(form.code.data or "").strip(),
         )
         return f"The refund of {money_text(refund.amount_minor, refund.unit)} is accepted and will be processed."
 
-    return _order_page(payment, form, "refund", payments.REFUND_ACT, why_not_refundable(payment), request_refund)
+    return _order_page(
+        payment,
+        form,
+        kind="refund",
+        act=payments.REFUND_ACT,
+        why_not=why_not_refundable(payment),
+        send=request_refund,
+    )
 
 
 def void_page(payment: Payment) -> Any:
@@ -131,16 +133,18 @@ def void_page(payment: Payment) -> Any:
             payment.id,
             reason=RefundReason[form.reason.data],
             note=form.note.data,
-            key=form.key.data,
-            offer=form.offer.data,
+            key=form.key.data or "",
+            offer=form.offer.data or "",
             code=(form.code.data or "").strip(),
         )
         return "The void is accepted and will be processed."
 
-    return _order_page(payment, form, "void", payments.VOID_ACT, why_not_voidable(payment), request_void)
+    return _order_page(
+        payment, form, kind="void", act=payments.VOID_ACT, why_not=why_not_voidable(payment), send=request_void
+    )
 
 
-def _order_page(payment: Payment, form: Any, kind: str, act: str, why_not: str | None, send: Any) -> Any:
+def _order_page(payment: Payment, form: Any, *, kind: str, act: str, why_not: str | None, send: Any) -> Any:
     payment_id, status, problem = payment.id, 200, None
     details = url_for("transactions.details_view", row_id=payment_id)
     # A form that was sent already is recognised by its key, so it is not judged by what it has itself changed.

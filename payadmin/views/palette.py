@@ -51,11 +51,11 @@ def _records(term: str) -> Iterator[Hit]:
     if actor.may(Permission.SUBSCRIPTIONS_SUBSCRIPTION_READ):
         for found in _rows(Subscription, term, Subscription.subscription_id, Subscription.billing_number):
             url = url_for("subscriptions.details_view", row_id=found.id)
-            yield _hit("Subscriptions", "repeat", found.subscription_id, found.billing_number, url)
+            yield _hit("Subscriptions", "repeat", found.subscription_id, found.billing_number, url=url)
     if actor.may(Permission.PARTIES_ORGANIZATION_READ):
         for found in _rows(Organization, term, Organization.name):
             url = url_for("organizations.details_view", row_id=found.id)
-            yield _hit("Organizations", "building", found.name, found.kind.value, url)
+            yield _hit("Organizations", "building", found.name, found.kind.value, url=url)
 
 
 def _payments(term: str) -> Iterator[Hit]:
@@ -64,18 +64,20 @@ def _payments(term: str) -> Iterator[Hit]:
     found = {row.id: row for row in _rows(Payment, term, *keys) if row.mode is mode}
     for model, key in ((Invoice, Invoice.number), (Refund, Refund.reference), (VoidRequest, VoidRequest.reference)):
         ids = select(model.payment_id).where(key == term)
-        found |= {row.id: row for row in db.session.scalars(select(Payment).where(Payment.id.in_(ids), Payment.mode == mode))}
+        about = select(Payment).where(Payment.id.in_(ids), Payment.mode == mode)
+        found |= {row.id: row for row in db.session.scalars(about)}
     for row in list(found.values())[:MOST_OF_A_KIND]:
         end = f"{format_minor(row.amount_minor, unit_scale(row.unit) or 0)} {row.unit}"
         url = url_for("transactions.details_view", row_id=row.id)
-        yield _hit("Payments", "credit-card", row.transaction_id, f"{row.status.value} · {row.invoice_number}", url, end)
+        sub = f"{row.status.value} · {row.invoice_number}"
+        yield _hit("Payments", "credit-card", row.transaction_id, sub, url=url) | {"end": end}
 
 
 def _customers(term: str) -> Iterator[Hit]:
     for row in _rows(Customer, term, Customer.external_id, Customer.email, Customer.phone, Customer.name):
         email = masked("email")(row.email) if row.email else ""
         url = url_for("customers.details_view", row_id=row.id)
-        yield _hit("Customers", "user", masked("name")(row.name), f"{row.external_id} · {email}", url)
+        yield _hit("Customers", "user", masked("name")(row.name), f"{row.external_id} · {email}", url=url)
 
 
 def _rows(model: Any, term: str, *keys: Any) -> list[Any]:
@@ -89,8 +91,8 @@ def _rows(model: Any, term: str, *keys: Any) -> list[Any]:
     return list(found.values())[:MOST_OF_A_KIND]
 
 
-def _hit(group: str, icon: str, title: str, sub: str, url: str, end: str | None = None) -> Hit:
-    return {"group": group, "icon": icon, "title": title, "sub": sub, "url": url} | ({"end": end} if end else {})
+def _hit(group: str, icon: str, title: str, sub: str, *, url: str) -> Hit:
+    return {"group": group, "icon": icon, "title": title, "sub": sub, "url": url}
 
 
 def init_palette(app: Flask) -> None:

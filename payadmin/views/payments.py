@@ -1,19 +1,20 @@
 """Transactions: the list, the details of one payment, and what staff do with them."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from flask import Response as FlaskResponse
 from flask import current_app, flash, redirect, render_template, request, url_for
 from flask_admin import expose
 from markupsafe import Markup
-from sqlalchemy import Select, select
+from sqlalchemy import Select, and_, or_, select
 from werkzeug.wrappers import Response
 
 from payadmin.actions import payments
 from payadmin.db import db
 from payadmin.kernel.errors import Conflict, Refusal
+from payadmin.models.audit import AuditEvent
 from payadmin.models.parties import Customer
 from payadmin.models.payments import (
     DISPLAY_STATUS,
@@ -167,7 +168,8 @@ class TransactionsPage(PayAdminModelView):
         actor = current_actor()
         if actor.may(Permission.PAYMENTS_PAYMENT_VOID):
             url = f"{self.address}{{id}}/action/void/"
-            entries.append({"name": "void", "label": "Void…", "icon": "ban", "url": url, "danger": True, "dialog": True})
+            void = {"name": "void", "label": "Void…", "icon": "ban", "url": url}
+            entries.append(void | {"danger": True, "dialog": True})
         if actor.may(Permission.PAYMENTS_PAYMENT_INVOICE):
             url = f"{self.address}{{id}}/invoice/"
             entries.append({"name": "invoice", "label": "Invoice…", "icon": "file-invoice", "url": url, "dialog": True})
@@ -176,7 +178,7 @@ class TransactionsPage(PayAdminModelView):
             entries.append({"name": "subscription", "label": "Go to subscription", "icon": "repeat", "url": url})
         return entries
 
-    def offers(self) -> Callable[[Any], dict[str, str] | None] | None:
+    def offers(self) -> Callable[[Any], Any] | None:
         """What a row's menu shows greyed, and why."""
 
         def off(row: Any) -> dict[str, str] | None:
@@ -200,8 +202,10 @@ class TransactionsPage(PayAdminModelView):
             raise BadAddress("A chosen row is not a row.")
         chosen = self.get_query().with_only_columns(Payment.id).limit(payments.MOST_INVOICES + 1)
         if request.form.get("all") == "1":
-            chosen = self._all_matching(request.form.get("list", "")).with_only_columns(Payment.id).limit(
-                payments.MOST_INVOICES + 1
+            chosen = (
+                self._all_matching(request.form.get("list", ""))
+                .with_only_columns(Payment.id)
+                .limit(payments.MOST_INVOICES + 1)
             )
         else:
             chosen = chosen.where(Payment.id.in_(ids))
@@ -263,6 +267,16 @@ class TransactionsPage(PayAdminModelView):
         """Whether something is still on its way: the fragment that the details page polls."""
         return render_template("payments/_progress.html", payment=self.get_row(row_id))
 
+    def _story(self, row: Payment, orders_of: list[tuple[str, Any]]) -> Sequence[AuditEvent]:
+        """The trail of the payment and of its refunds and voids, newest first."""
+        about = [and_(AuditEvent.entity == "payment", AuditEvent.entity_id == str(row.id))]
+        about += [
+            and_(AuditEvent.entity == type(order).__tablename__, AuditEvent.entity_id == str(order.id))
+            for _kind, order in orders_of
+        ]
+        newest = select(AuditEvent).where(or_(*about)).order_by(AuditEvent.id.desc()).limit(MOST_NOTES)
+        return db.session.scalars(newest).all()
+
     def _details(self, row_id: int) -> str:
         return url_for(f"{self.endpoint}.details_view", row_id=row_id)
 
@@ -290,6 +304,7 @@ class TransactionsPage(PayAdminModelView):
                 .order_by(PaymentEvent.at.desc(), PaymentEvent.id.desc())
             ).all(),
             "orders": orders_of,
+            "history": self._story(row, orders_of),
             "notes": db.session.scalars(
                 select(Note).where(Note.payment_id == row.id).order_by(Note.id.desc()).limit(MOST_NOTES)
             ).all(),

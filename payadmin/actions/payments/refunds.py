@@ -7,10 +7,10 @@ from typing import Any
 from payadmin import step_up
 from payadmin.actions.payments.orders import add_event, check_request, keys_of
 from payadmin.audit import Event
-from payadmin.kernel.errors import Conflict, Invalid
+from payadmin.kernel.errors import Conflict, Invalid, ProviderDeclined, ProviderUnknown
 from payadmin.models.payments import REFUNDABLE, InFlight, OrderStatus, Payment, Refund, RefundReason
 from payadmin.permissions import Permission
-from payadmin.work import Work, use_case
+from payadmin.work import Unfinished, Work, use_case
 
 ACT = "payments.refund"
 
@@ -58,8 +58,10 @@ def request_refund(
 @use_case(Permission.PAYMENTS_PAYMENT_REFUND, about=Payment)
 def refund_in_run(
     work: Work, payment_id: int, *, key: str, run_data: Mapping[str, Any], row_data: Mapping[str, Any]
-) -> str:
+) -> str | Unfinished:
     """Refund one payment of a bulk run, whose start spent the step-up for all of them (PY8).
+
+    Asked again with the same key, it tells what became of the refund instead of making another.
 
     Args:
         key: the run's token and the row, so a run that is taken up again refunds nothing twice.
@@ -67,7 +69,12 @@ def refund_in_run(
         row_data: `amount` in minor units of the payment's unit; without it all that is left is refunded (P-23).
 
     Returns:
-        The sentence that the outcome page shows.
+        The sentence that the outcome page shows; `Unfinished` until the provider has answered.
+
+    Raises:
+        Conflict: the payment cannot be refunded by that much any more.
+        ProviderDeclined: the provider refused; the reserve was given back.
+        ProviderUnknown: nobody knows, and a person has to ask the provider.
     """
     payment = work.get(Payment, payment_id, lock=True)
     refund = _refund_with(work, key, payment_id)
@@ -82,7 +89,13 @@ def refund_in_run(
             note=run_data.get("note"),
             key=key,
         )
-    return f"Accepted as {refund.reference}; it is being sent to the provider."
+    if refund.status is OrderStatus.SUCCEEDED:
+        return f"Refunded as {refund.reference}."
+    if refund.status is OrderStatus.FAILED:
+        raise ProviderDeclined(refund.message or "The provider refused the refund.")
+    if refund.needs_staff:
+        raise ProviderUnknown(refund.message or "The outcome is unknown; ask the provider.")
+    return Unfinished(refund.message or f"Accepted as {refund.reference}; the provider is being asked.")
 
 
 def _refund_with(work: Work, key: str, payment_id: int) -> Refund | None:
