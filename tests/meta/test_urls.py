@@ -11,6 +11,8 @@ from flask.testing import FlaskClient
 from werkzeug.routing import Rule
 
 from payadmin.permissions import Role
+from payadmin.views.base import PayAdminModelView
+from payadmin.views.core import PAGE_OF
 from payadmin.views.gate import PUBLIC
 from tests.support.make import Make
 
@@ -26,9 +28,9 @@ def rules(app: Flask) -> list[Rule]:
     return sorted(found, key=lambda rule: rule.rule)
 
 
-def address(app: Flask, rule: Rule) -> str:
+def address(app: Flask, rule: Rule, **given: object) -> str:
     """An address that `rule` answers, about rows and files that do not exist."""
-    values = {name: _value(rule, name) for name in rule.arguments}
+    values = {name: _value(rule, name) for name in rule.arguments} | given
     built = app.url_map.bind("localhost").build(rule.endpoint, values)
     assert isinstance(built, str)
     return built
@@ -41,11 +43,25 @@ def _value(rule: Rule, name: str) -> object:
     return NO_ROW if type(converter).__name__ == "IntegerConverter" else "no-such"
 
 
-def entrances(app: Flask) -> Iterator[tuple[Rule, str, str]]:
-    """Each address with each method that it offers."""
+def entrances(app: Flask) -> Iterator[tuple[str, str, str]]:
+    """Each address with each method that it offers; the address of a page's actions, once for each action.
+
+    Yields:
+        what the table calls it, an address to ask for, the method.
+    """
     for rule in rules(app):
-        for method in sorted(set(rule.methods or ()) - NOT_OURS):
-            yield rule, address(app, rule), method
+        endpoint = rule.endpoint.rpartition(".")[0]
+        actions = sorted(pages(app)[endpoint].row_actions) if "action" in rule.arguments else [None]
+        for action in actions:
+            given = {} if action is None else {"action": action}
+            name = rule.rule.replace("<action>", str(action))
+            for method in sorted(set(rule.methods or ()) - NOT_OURS):
+                yield name, address(app, rule, **given), method
+
+
+def pages(app: Flask) -> dict[str, PayAdminModelView]:
+    """The models' pages by their endpoint."""
+    return {page.endpoint: page for page in app.extensions[PAGE_OF].values()}
 
 
 @pytest.fixture
@@ -77,12 +93,12 @@ def test_addresses_that_need_nobody_are_few_and_known(app: Flask) -> None:
 @pytest.mark.once
 def test_a_form_without_its_token_is_refused_everywhere(app: Flask, make: Make) -> None:
     client, accepted = make.browse(Role.ADMIN, Role.PAYMENTS_OPERATOR), []
-    for rule, path, method in entrances(app):
+    for name, path, method in entrances(app):
         if method == "GET":
             continue
         response = client.open(path, method=method)
         if response.status_code != 400:
-            accepted.append(f"{method} {rule.rule}: {response.status}")
+            accepted.append(f"{method} {name}: {response.status}")
     assert accepted == []
 
 
@@ -95,8 +111,8 @@ def test_who_may_enter_where_is_what_the_golden_table_says(
     made = io.StringIO()
     table = csv.writer(made, lineterminator="\n")
     table.writerow(["address", "method", *(role.value for role in Role)])
-    for rule, path, method in entrances(app):
-        table.writerow([rule.rule, method, *(enters(clients[role], path, method) for role in Role)])
+    for name, path, method in entrances(app):
+        table.writerow([name, method, *(enters(clients[role], path, method) for role in Role)])
     if request.config.getoption("--renew-golden"):
         GOLDEN.write_text(made.getvalue())
     assert made.getvalue().splitlines() == GOLDEN.read_text().splitlines()
