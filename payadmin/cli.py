@@ -379,9 +379,16 @@ def user() -> None:
 @click.option("--email", prompt="E-mail")
 @_HOME
 def create_admin(username: str, full_name: str, email: str, home: Path) -> None:
-    """Create the first administrator (of DATABASE_URL, or of --home)."""
+    """Create the first administrator (of DATABASE_URL, or of --home, which is made if it is not there)."""
     from payadmin.actions import access
+    from payadmin.embedded import Home
+    from payadmin.migrations import upgrade
 
+    if "DATABASE_URL" not in os.environ:
+        folder = Home(home.expanduser().absolute())
+        folder.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.secrets()
+        upgrade(folder.database_url)
     app = _worker_app(_settings(home))
     with app.app_context():
         invitation = _refusable(lambda: access.create_first_admin(username=username, full_name=full_name, email=email))
