@@ -168,7 +168,7 @@ def drain(*, seconds: float = DRAIN_SECONDS, stop: threading.Event | None = None
     with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="job") as pool:
         while True:
             if len(running) < threads and time.monotonic() < until and not stop.is_set():
-                running |= {pool.submit(_run, app, message) for message in _claim(threads - len(running))}
+                running |= {pool.submit(_run, app, message) for message in _claim(app, threads - len(running))}
             if not running:
                 return done
             # Looking again now and then: a slow provider call must not keep new work from the threads that are free.
@@ -187,14 +187,13 @@ class _Claimed:
     args: dict[str, Any]
 
 
-def _claim(limit: int) -> list[_Claimed]:
-    session = db.session()
-    session.rollback()
-    session.connection(execution_options={"immediate": True})
-    rows = outbox.claim(session, limit=limit)
-    claimed = [_Claimed(row.id, row.fence, row.failures, row.job, row.args) for row in rows]
-    session.commit()
-    db.session.remove()
+def _claim(app: Flask, limit: int) -> list[_Claimed]:
+    with app.app_context():
+        session = db.session()
+        session.connection(execution_options={"immediate": True})
+        rows = outbox.claim(session, limit=limit)
+        claimed = [_Claimed(row.id, row.fence, row.failures, row.job, row.args) for row in rows]
+        session.commit()
     return claimed
 
 
@@ -214,7 +213,6 @@ def _run(app: Flask, message: _Claimed) -> None:
         db.session.connection(execution_options={"immediate": True})
         outbox.settle(db.session(), message.id, message.fence, **values)
         db.session.commit()
-        db.session.remove()
 
 
 def _after_success(answer: Later | None) -> dict[str, Any]:

@@ -16,6 +16,8 @@ from payadmin.audit import Event
 from payadmin.kernel.errors import Conflict, Invalid
 from payadmin.kernel.masks import mask_pan_in_text
 from payadmin.models.payments import (
+    REFUNDABLE,
+    VOIDABLE,
     OrderStatus,
     Payment,
     PaymentEvent,
@@ -270,16 +272,19 @@ def _close(work: Work, order: Order, kind: str, answer: Answer) -> None:
     succeeded = answer.outcome is Outcome.SUCCEEDED
     amount = order.amount_minor if isinstance(order, Refund) else 0
     moves: dict[str, Any] = {"in_flight": None, "reserved_minor": Payment.reserved_minor - amount}
+    # A payment that was charged back meanwhile keeps that status: what moved is a fact all the same.
     if not succeeded:
         event = f"{kind.capitalize()} failed"
     elif kind == "void":
-        moves["status"] = PaymentStatus.VOIDED
         event = "Void executed"
+        if payment.status in VOIDABLE:
+            moves["status"] = PaymentStatus.VOIDED
     else:
         total = payment.refunded_minor + amount == payment.captured_minor
-        moves["refunded_minor"] = Payment.refunded_minor + amount
-        moves["status"] = PaymentStatus.TOTALLY_REFUNDED if total else PaymentStatus.PARTIALLY_REFUNDED
         event = "Total refund executed" if total else "Partial refund executed"
+        moves["refunded_minor"] = Payment.refunded_minor + amount
+        if payment.status in REFUNDABLE:
+            moves["status"] = PaymentStatus.TOTALLY_REFUNDED if total else PaymentStatus.PARTIALLY_REFUNDED
     closed = work.change(
         type(order),
         order.id,
