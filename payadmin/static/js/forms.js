@@ -27,7 +27,9 @@ document.addEventListener("submit", (event) => {
   const form = event.target;
   if (form.method !== "post") return;
   lock(form);
-  if (form.matches("[data-download]")) setTimeout(() => unlock(document), DOWNLOAD_TAKES);
+  // A file leaves the page where it is, so its buttons are wanted again.
+  const isDownload = form.matches("[data-download]") || event.submitter?.matches("[data-download]");
+  if (isDownload) setTimeout(() => unlock(document), DOWNLOAD_TAKES);
 });
 
 document.addEventListener("unlock", (event) => unlock(event.target));

@@ -5,8 +5,8 @@ import { toast } from "./toasts.js";
 const OFTEN = 700;
 const HIDDEN = 5000;
 const RAREST = 8000;
-// X-Poll: asking is nobody's act, so it does not keep a session alive.
-const HEADERS = { "X-Partial": "status", "X-Poll": "1" };
+// By this header the server knows that asking is nobody's act: it does not keep a session alive.
+const HEADERS = { "X-Partial": "status" };
 
 export function init(scope) {
   findAll("[data-poll]", scope).forEach(watch);
