@@ -185,6 +185,8 @@ def _move(item_id: int, sources: Sequence[ItemState], **values: Any) -> Any:
 
 
 def _finish_if_done(work: Work, run_id: int) -> None:
+    # Two workers that settle the last two rows at once do not see each other's row: the run's lock makes one look last.
+    work.get(ActionRun, run_id, lock=True)
     if work.exists(ActionItem.run_id == run_id, ActionItem.state.in_(OPEN)):
         return
     work.session.execute(

@@ -14,10 +14,8 @@ from payadmin.db import db
 from payadmin.models.audit import AuditEvent
 from payadmin.models.system import UserPreference
 from payadmin.views import lists
-from payadmin.views.bulk import BulkPages
 from payadmin.views.columns import Column, Kind, renderer, titles_of, unit_scale
 from payadmin.views.core import NUMBERS, PAGE_OF, PageCore
-from payadmin.views.exports import ExportPages
 from payadmin.views.forms import FormPages
 from payadmin.views.search import Found, leads
 from payadmin.views.security import current_actor
@@ -36,6 +34,7 @@ class Head:
     css: str
     sort_url: str | None
     direction: str | None
+    opens: bool
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ class Related:
     all_url: str | None
 
 
-class PayAdminModelView(FormPages, ExportPages, BulkPages):
+class PayAdminModelView(FormPages):
     """A model's page: list, filters, search, details, forms, actions and exports, behind one gate."""
 
     # --- the list -----------------------------------------------------------------------------------------------------
@@ -122,13 +121,15 @@ class PayAdminModelView(FormPages, ExportPages, BulkPages):
         title = self._title_name
         return [*names, *self.list_also, *([title] if title else [])]
 
-    def names_for(self, shown: Iterable[Column], rows: Sequence[Any]) -> dict[str, dict[int, str]]:
-        """The names behind the links of these rows: one query a link column, whatever the number of rows."""
-        links = [column for column in shown if column.kind is Kind.LINK]
+    def names_for(self, shown: Iterable[Column], rows: Sequence[Any]) -> dict[str, dict[Any, str]]:
+        """The names behind the links and codes of these rows: one query a column, whatever the number of rows."""
+        links = [column for column in shown if column.kind in {Kind.LINK, Kind.CODE}]
         return {column.key: titles_of(column, {getattr(row, column.name) for row in rows} - {None}) for column in links}
 
     def _heads(self, asked: lists.Request | None, shown: Iterable[Column]) -> list[Head]:
         heads = []
+        shown = list(shown)
+        opener = self._opener(shown)
         for column in shown:
             direction, url = None, None
             can_sort = column.key in self.shape.sortable and (column.kind is not Kind.MONEY or (asked and asked.unit))
@@ -138,8 +139,13 @@ class PayAdminModelView(FormPages, ExportPages, BulkPages):
                 sort = lists.Sort(column, not asked.sort.descending if on else column.kind is not Kind.TEXT)
                 url = f"{self.address}{asked.query_string(sort=sort)}"
             css = " ".join(filter(None, ("end" if column.kind in NUMBERS else "", self.phone_.get(column.key, ""))))
-            heads.append(Head(column.key, column.label, css, url, direction))
+            heads.append(Head(column.key, column.label, css, url, direction, opens=column is opener))
         return heads
+
+    def _opener(self, shown: Sequence[Column]) -> Column | None:
+        """Which cell of a row is the link that opens it: its name, or the first that is no link itself."""
+        named = (column for column in shown if column.name == self._title_name)
+        return next(named, next((column for column in shown if column.kind is not Kind.LINK), None))
 
     def _lines(self, shown: Sequence[Column], rows: Sequence[Any], names: dict[str, dict[int, str]]) -> list[Line]:
         cells = [self.cell(column, names.get(column.key, {})) for column in shown]

@@ -53,6 +53,7 @@ class RowAction:
         step_up: a fresh authenticator code is asked for, bound to the run, its rows and its answers.
         cap: the most rows one run takes.
         bulk: whether many rows can be chosen at once.
+        download: the answer is a file, so the list stays as it is.
     """
 
     name: str
@@ -69,6 +70,7 @@ class RowAction:
     step_up: bool = False
     cap: int = CAP
     bulk: bool = True
+    download: bool = False
 
     @property
     def use_case(self) -> str | None:
@@ -148,9 +150,8 @@ class BulkPages(PageCore):
             entries.append({"name": "edit", "label": "Edit", "icon": "pencil", "url": f"{self.address}{{id}}/edit/"})
         for each in self.allowed_actions():
             url = f"{self.address}{{id}}/action/{each.name}/"
-            entries.append(
-                {"name": each.name, "label": each.label, "icon": each.icon, "url": url, "danger": each.danger}
-            )
+            shown = {"label": each.label, "icon": each.icon, "danger": each.danger}
+            entries.append({"name": each.name, "url": url, "dialog": True, **shown})
         return entries
 
     def offers(self) -> Callable[[Any], str | None] | None:
@@ -240,7 +241,7 @@ class BulkPages(PageCore):
         """The confirmation of a draft, or the outcome of what was confirmed; a post confirms."""
         run, action = self._run(token)
         if run.state is not RunState.DRAFT:
-            return self._outcome(run, action)
+            return redirect(request.path) if request.method == "POST" else self._outcome(run, action)
         if request.method == "POST":
             return self._execute(action, token)
         items, rows = self._chosen(run)

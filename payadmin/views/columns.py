@@ -147,7 +147,7 @@ def title_attr(model: type[Base]) -> InstrumentedAttribute[Any] | None:
     return next((getattr(model, key) for key in ((named,) if named else TITLES) if key in keys), None)
 
 
-def titles_of(column: Column, ids: set[int]) -> dict[int, str]:
+def titles_of(column: Column, ids: set[Any]) -> dict[Any, str]:
     """The names of the rows that `column` points to: one query, whatever their number."""
     title = column.title_attr
     if not ids or column.target is None or column.target_attr is None:
@@ -207,12 +207,18 @@ _TONES = (
 )
 
 
-def renderer(column: Column, names: Mapping[int, str], links: str | None) -> Callable[[Any], Any]:
+def enum_cell(member: enum.Enum) -> Any:
+    """A state is a badge; a choice among equals, such as a channel, is plain text."""
+    is_state = any(other.name in _TONES for other in type(member))
+    return ui.badge(label_of(member), tone_of(member)) if is_state else label_of(member)
+
+
+def renderer(column: Column, names: Mapping[Any, str], links: str | None) -> Callable[[Any], Any]:
     """A function from a row to what the cell shows; everything that does not change from row to row is done here.
 
     Args:
         column: what is shown.
-        names: for a link, the names of the rows it points to.
+        names: for a link or a code, the names of the rows it points to.
         links: for a link, where they live (`/customers/{}/`), or None when the reader may not open them.
     """
     name = column.name
@@ -221,8 +227,8 @@ def renderer(column: Column, names: Mapping[int, str], links: str | None) -> Cal
             unit_key = column.unit_key
             return lambda row: money_cell(getattr(row, name), getattr(row, str(unit_key)))
         case Kind.ENUM:
-            badges = {member: ui.badge(label_of(member), tone_of(member)) for member in column.members or ()}
-            return lambda row: badges.get(getattr(row, name), EMPTY)
+            words = {member: enum_cell(member) for member in column.members or ()}
+            return lambda row: words.get(getattr(row, name), EMPTY)
         case Kind.FLAG:
             flags = {True: ui.badge("Yes", "ok"), False: ui.badge("No", "plain")}
             return lambda row: flags.get(getattr(row, name), EMPTY)
@@ -231,6 +237,8 @@ def renderer(column: Column, names: Mapping[int, str], links: str | None) -> Cal
             return lambda row: when(getattr(row, name))
         case Kind.LINK:
             return lambda row: link_cell(getattr(row, name), names, links)
+        case Kind.CODE:
+            return lambda row: names.get(getattr(row, name), getattr(row, name)) or EMPTY
         case Kind.JSON:
             return lambda row: json_text(getattr(row, name)) or EMPTY
     show = masked(column.info.get("mask"))

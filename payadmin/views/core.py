@@ -14,7 +14,7 @@ from payadmin.kernel.errors import Forbidden, NotFound
 from payadmin.permissions import MENU, Item, Permission
 from payadmin.views import checks
 from payadmin.views.columns import Column, Kind, columns_of
-from payadmin.views.filters import Filter, begins_with, filter_for
+from payadmin.views.filters import LARGEST_ID, Filter, begins_with, filter_for
 from payadmin.views.lists import Shape, Sort, Tab
 from payadmin.views.search import Lookup, default_lookups, leads, sorts
 from payadmin.views.security import current_actor
@@ -29,6 +29,8 @@ class PageCore(ModelView):
 
     Attributes:
         menu_key: key of the menu item this page belongs to; its permission is the default of `read`.
+        slug, plural, singular: the page's address, and what its rows are called; `heading` where the page itself is
+            called something else.
         read, create, edit, export, delete: the permission each verb needs; None means nobody may.
         column_list, column_filters, column_sortable, form_columns: column keys, in order.
         default_sort: a sortable column's key, with a minus for newest first.
@@ -45,6 +47,7 @@ class PageCore(ModelView):
     slug: ClassVar[str] = ""
     plural: ClassVar[str] = ""
     singular: ClassVar[str] = ""
+    heading: ClassVar[str] = ""
     subtitle: ClassVar[str] = ""
     read: ClassVar[Permission | None] = None
     create: ClassVar[Permission | None] = None
@@ -96,6 +99,7 @@ class PageCore(ModelView):
         self.slug_ = self.slug or _kebab(self.plural or _plural(model))
         self.plural_ = self.plural or _words(_plural(model))
         self.singular_ = self.singular or _words(model.__name__)
+        self.heading_ = self.heading or self.plural_
         self.columns = {key: column for key, column in columns_of(model, self.labels).items() if not column.secret}
         super().__init__(model, db, name=self.plural_, endpoint=self.slug_.replace("-", "_"), url=f"/{self.slug_}")
 
@@ -143,21 +147,21 @@ class PageCore(ModelView):
             return
         thing = self.can_read_permission.rpartition(":")[0]
         known = {str(permission): permission for permission in Permission}
-        written = type(self).__mro__[:-1]
+        written = [cls for cls in type(self).__mro__ if issubclass(cls, PageCore) and cls is not PageCore]
         for verb, names in {"create": ("create", "write"), "edit": ("edit", "write"), "export": ("export",)}.items():
-            declared = any(verb in vars(cls) for cls in written if cls is not PageCore)
-            if not declared and self.permissions[verb] is None:
+            declared = any(verb in vars(cls) for cls in written)
+            if not declared:
                 self.permissions[verb] = next(
-                    (known[f"{thing}:{name}"] for name in names if f"{thing}:{name}" in known), None
+                    (known[f"{thing}:{name}"] for name in names if f"{thing}:{name}" in known),
+                    Permission.EXPORTS_EXPORT_READ if verb == "export" else None,
                 )
 
     def _filters_of(self, table: Any) -> Iterator[tuple[str, Filter]]:
-        for key, column in self.columns.items():
+        keys = self.columns if self.column_filters is None else self.column_filters
+        for key, column in ((key, self.columns[key]) for key in keys if key in self.columns):
             if self.column_filters is None and not (_worth_filtering(column) or leads(table, column, self.pinned)):
                 continue
-            if (self.column_filters is not None and key not in self.column_filters) or not column.info.get(
-                "filter", True
-            ):
+            if not column.info.get("filter", True):
                 continue
             begins = (
                 (lambda text, attr=column.attr: begins_with(attr, text)) if leads(table, column, self.pinned) else None
@@ -228,7 +232,8 @@ class PageCore(ModelView):
         Raises:
             NotFound: there is no such row, or it is not theirs to see: the same answer.
         """
-        found = db.session.scalars(self.get_query().where(self.model.id == row_id)).one_or_none()
+        known = 0 < row_id <= LARGEST_ID
+        found = db.session.scalars(self.get_query().where(self.model.id == row_id)).one_or_none() if known else None
         if found is None:
             raise NotFound(f"There is no such {self.singular_.lower()}.")
         return found
@@ -268,7 +273,7 @@ def _worth_listing(column: Column) -> bool:
 
 
 def _worth_filtering(column: Column) -> bool:
-    return column.kind in {Kind.ENUM, Kind.FLAG, Kind.CODE} or bool(column.info.get("filter"))
+    return column.kind in {Kind.ENUM, Kind.FLAG, Kind.CODE, Kind.MONEY} or bool(column.info.get("filter"))
 
 
 def _phone(shown: Sequence[str], columns: Mapping[str, Column]) -> dict[str, str]:

@@ -1,8 +1,9 @@
 """Exports: what the list shows, all of it, streamed with typed cells from the database to the file, and written down."""
 
+import contextlib
 import hashlib
 import io
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import Any
 
 from flask import Response, request, stream_with_context, url_for
@@ -19,7 +20,7 @@ from payadmin.kernel.sheets import csv_rows, defuse
 from payadmin.kernel.xlsx import xlsx
 from payadmin.views import lists
 from payadmin.views.columns import Column, Kind, json_text, label_of, masked, unit_scale
-from payadmin.views.core import PageCore
+from payadmin.views.bulk import BulkPages
 from payadmin.views.search import MOST_MATCHES, Found
 from payadmin.views.security import current_actor
 
@@ -41,7 +42,7 @@ class TooMany(Refusal):
     status = 413
 
 
-class ExportPages(PageCore):
+class ExportPages(BulkPages):
     """The files of a page."""
 
     export_kinds = tuple((kind, label) for kind, (label, _) in TYPES.items())
@@ -127,10 +128,11 @@ class ExportPages(PageCore):
 
         def send() -> Iterator[bytes]:
             digest, size = hashlib.sha256(), 0
-            for piece in pieces:
-                digest.update(piece)
-                size += len(piece)
-                yield piece
+            with contextlib.closing(rows):  # a reader who goes away leaves no cursor open
+                for piece in pieces:
+                    digest.update(piece)
+                    size += len(piece)
+                    yield piece
             records.finish_export(
                 actor,
                 self.endpoint,
@@ -149,7 +151,9 @@ class ExportPages(PageCore):
         response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
         return response
 
-    def export_table(self, asked: lists.Request, shown: Sequence[Column]) -> tuple[list[str], Iterator[list[Any]]]:
+    def export_table(
+        self, asked: lists.Request, shown: Sequence[Column]
+    ) -> tuple[list[str], Generator[list[Any], None, None]]:
         """The headings and the rows of the file, read from a server-side cursor with no row kept."""
         model = self.model
         names = [n for column in shown for n in (column.name, column.unit_key) if n] + [asked.sort.column.name, "id"]
@@ -163,9 +167,10 @@ class ExportPages(PageCore):
         keys = {column.name for column in shown}
         for column in shown:
             source = inner.c[_column_name(column)]
-            if column.kind is Kind.LINK and column.title_attr is not None:
+            if column.kind in {Kind.LINK, Kind.CODE} and column.title_attr is not None:
+                assert column.target_attr is not None
                 other: Any = aliased(column.target)
-                table = table.outerjoin(other, other.id == source)
+                table = table.outerjoin(other, getattr(other, column.target_attr.key) == source)
                 picked.append(getattr(other, column.title_attr.key))
                 makers.append(_text_maker(column.title_attr.property.columns[0].info.get("mask")))
             else:
@@ -183,7 +188,9 @@ class ExportPages(PageCore):
         return head, _rows(statement, shown, makers, keys)
 
 
-def _rows(statement: Any, shown: Sequence[Column], makers: Sequence[Any], keys: set[str]) -> Iterator[list[Any]]:
+def _rows(
+    statement: Any, shown: Sequence[Column], makers: Sequence[Any], keys: set[str]
+) -> Generator[list[Any], None, None]:
     plan: list[tuple[int, Any, bool]] = []
     money = {place - 1: shown_column for place, shown_column in _money_places(shown)}
     for place, maker in enumerate(makers):
@@ -192,8 +199,11 @@ def _rows(statement: Any, shown: Sequence[Column], makers: Sequence[Any], keys: 
                 plan.append((place, None, False))
         else:
             plan.append((place, maker, place in money))
-    with db.engine.connect().execution_options(stream_results=True, yield_per=BATCH) as connection:
-        for row in connection.execute(statement):
+    with (
+        db.engine.connect().execution_options(stream_results=True, yield_per=BATCH) as connection,
+        connection.execute(statement) as result,
+    ):
+        for row in result:
             yield [
                 _money(row[place], row[place + 1]) if is_money else row[place] if maker is None else maker(row[place])
                 for place, maker, is_money in plan

@@ -20,7 +20,7 @@ from wtforms import (
     TextAreaField,
 )
 from wtforms.fields.choices import SelectChoice
-from wtforms.validators import InputRequired, Length, NumberRange, Optional, StopValidation
+from wtforms.validators import DataRequired, InputRequired, Length, NumberRange, Optional, StopValidation
 from wtforms.widgets import TextInput, html_params
 
 from payadmin.kernel.errors import Invalid
@@ -30,6 +30,7 @@ from payadmin.views.filters import row_id_of
 
 LARGEST_NUMBER = 2**63 - 1
 LONGEST_TEXT = 10_000
+FIRST_YEAR, LAST_YEAR = 1900, 2200  # time zones overflow at the ends of the calendar
 
 
 class EnumField(SelectField):
@@ -142,11 +143,10 @@ class MomentField(DateTimeLocalField):
         """Read business time."""
         super().process_formdata(valuelist)
         if self.data is not None:
-            try:
-                self.data = self.data.replace(tzinfo=zone()).astimezone(dt.UTC)
-            except OverflowError:
+            if not FIRST_YEAR <= self.data.year <= LAST_YEAR:
                 self.data = None
-                raise ValueError("Write a date of this century.") from None
+                raise ValueError("Write a date of this century.")
+            self.data = self.data.replace(tzinfo=zone()).astimezone(dt.UTC)
 
 
 class JsonField(TextAreaField):
@@ -272,6 +272,8 @@ class PayAdminConverter(AdminModelConverter):
                 return SelectField(choices=links["choices"], coerce=str, **common)
             case Kind.MOMENT | Kind.JSON | Kind.UUID:
                 return _PLAIN[column.kind](**common)
+        if required:
+            validators[0] = DataRequired("This is needed.")  # after the blanks around it are gone
         length = getattr(source.type, "length", None)
         validators.append(Length(max=length or LONGEST_TEXT, message=f"At most {length or LONGEST_TEXT:,} characters."))
         validators.append(no_controls)

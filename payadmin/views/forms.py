@@ -17,6 +17,7 @@ from payadmin.kernel.errors import Conflict, Invalid, NotFound
 from payadmin.permissions import Permission
 from payadmin.views.columns import Column, Kind, masked, renderer, title_attr, titles_of, unit_scale
 from payadmin.views.core import PAGE_OF, PageCore
+from payadmin.views.exports import ExportPages
 from payadmin.views.fields import PayAdminConverter
 from payadmin.views.filters import CodeFilter, begins_with, row_id_of
 from payadmin.views.search import is_text, leads
@@ -26,8 +27,12 @@ MOST_FOUND = 20
 LONGEST_QUERY = 100
 
 
-class FormPages(PageCore):
-    """The forms of a page."""
+class FormPages(ExportPages):
+    """The forms of a page.
+
+    The parts of a page stand in one line (core, bulk, exports, forms): Flask-Admin's metaclass copies every inherited
+    address onto each class, so a part beside another would bring the stock addresses back.
+    """
 
     def _scaffold_forms(self) -> None:
         keys = self.form_columns or [key for key, column in self.columns.items() if not column.readonly]
@@ -160,7 +165,6 @@ class FormPages(PageCore):
             row=row,
             title=f"New {self.singular_.lower()}" if row is None else self.describe(row),
             back=self.address if row is None else f"{self.address}{row.id}/",
-            pickers=any(column.kind is Kind.LINK for column in self.form_columns_),
         )
         return page, status
 

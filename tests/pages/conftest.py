@@ -15,6 +15,7 @@ from payadmin import create_app
 from payadmin.config import Settings
 from payadmin.db import db
 from tests.support.make import Make
+from tests.support.signin import TestBrowser
 
 MODELS = '''
     import datetime as dt
@@ -192,6 +193,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespac
 def lab_app(settings: Settings, package: SimpleNamespace) -> Flask:
     app = create_app(settings)
     app.testing = True
+    app.test_client_class = TestBrowser
     app.config["PROPAGATE_EXCEPTIONS"] = False
     app.config["WTF_CSRF_ENABLED"] = False
     return app
