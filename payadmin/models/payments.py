@@ -151,6 +151,7 @@ NOTIFICATION_MACHINE = Machine(initial=N.QUEUED, moves={N.QUEUED: frozenset({N.S
 class Unit(Row, Audited, Base):
     """A currency or other unit of payment, with its scale: 2 for EUR, 0 for JPY, 3 for KWD."""
 
+    __title__ = "code"
     __tablename__ = "unit"
     __table_args__ = (CheckConstraint("scale BETWEEN 0 AND 8", name="scale_0_to_8"),)
 

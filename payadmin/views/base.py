@@ -35,6 +35,7 @@ class Head:
     sort_url: str | None
     direction: str | None
     opens: bool
+    opens: bool
 
 
 @dataclass(frozen=True)

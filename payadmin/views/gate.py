@@ -172,7 +172,7 @@ def _gate() -> None:
     if current_user.is_authenticated:
         g.actor = current_user.actor
         # A page that only asks again and again whether something is done is nobody's act.
-        if "X-Poll" not in request.headers and utcnow() - current_user.last_seen_at > SEEN_EVERY:
+        if request.headers.get("X-Partial") != "status" and utcnow() - current_user.last_seen_at > SEEN_EVERY:
             access.touch_session(g.actor, current_user.session_id)
     elif request.endpoint is not None and request.endpoint not in PUBLIC:
         if session.pop("_user_id", None) is not None:

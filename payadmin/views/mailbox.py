@@ -14,8 +14,11 @@ class MailboxPage(PayAdminModelView):
     read = Permission.PAYMENTS_MAILBOX_READ
     create = None
     edit = None
-    plural = "Mailbox"
+    slug = "mailbox"
+    heading = "Mailbox"
+    plural = "Mails"
     singular = "Mail"
     subtitle = "Every mail to a customer. Kept means that no mail server is configured (SMTP_URL)."
     column_list = ("created_at", "recipient", "subject", "state", "sent_at")
+    phone = {"subject": "m1", "state": "m2", "recipient": "m3", "created_at": "m4"}
     tabs = "state"

@@ -100,6 +100,7 @@ class TransactionsPage(PayAdminModelView):
     default_sort = "-created_at"
     tabs = _tabs()
     labels = {"created_at": "Date"}
+    phone = {"transaction_id": "m1", "amount": "m2", "status": "m3", "created_at": "m4"}
     list_also = (
         "status",
         "in_flight",
@@ -145,7 +146,11 @@ class TransactionsPage(PayAdminModelView):
     )(payments.refund_in_run)
 
     invoices = bulk_action(
-        "invoices", "Download invoices", permission=Permission.PAYMENTS_PAYMENT_INVOICE, icon="file-zip"
+        "invoices",
+        "Download invoices",
+        permission=Permission.PAYMENTS_PAYMENT_INVOICE,
+        icon="file-zip",
+        download=True,
     )(payments.issue_invoices)
 
     def get_query(self) -> "Select[Any]":

@@ -123,8 +123,10 @@ def _name_next_page(response: Response) -> Response:
 
 
 def _is_current(endpoint: str) -> bool:
-    blueprint, _, _ = endpoint.rpartition(".")
-    return request.endpoint == endpoint or (blueprint not in {"", "shell"} and request.blueprint == blueprint)
+    if request.endpoint in current_app.extensions["payadmin.pages"].values():
+        return request.endpoint == endpoint
+    blueprint, _, _ = endpoint.rpartition(".")  # a page below one of the menu
+    return blueprint not in {"", "shell"} and request.blueprint == blueprint
 
 
 def _frame() -> dict[str, Any]:

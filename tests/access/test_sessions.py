@@ -57,7 +57,7 @@ def test_polling_is_not_an_act(app: Flask):
     client = enter_as(app, make_staff(Role.ADMIN).id)
     age(db.session.query(UserSession).one(), seen=600)
     before = db.session.query(UserSession).one().last_seen_at
-    assert is_in(client, **{"X-Poll": "1"})
+    assert is_in(client, **{"X-Partial": "status"})
     assert db.session.query(UserSession).one().last_seen_at == before
     assert is_in(client)
     after = db.session.query(UserSession).one().last_seen_at
