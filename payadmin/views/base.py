@@ -35,7 +35,6 @@ class Head:
     sort_url: str | None
     direction: str | None
     opens: bool
-    opens: bool
 
 
 @dataclass(frozen=True)
@@ -106,14 +105,17 @@ class PayAdminModelView(FormPages):
 
     def visible_columns(self) -> list[Column]:
         """The columns this person chose, or the page's own choice."""
+        return self.chosen_columns() or [self.columns[key] for key in self.shown]
+
+    def chosen_columns(self) -> list[Column]:
+        """The columns this person chose for this list; none when they never chose."""
         preference = db.session.scalar(
             select(UserPreference.value).where(
                 UserPreference.staff_id == current_actor().staff_id,
                 UserPreference.name == f"columns:{self.endpoint}",
             )
         )
-        chosen = [key for key in (preference or {}).get("columns", ()) if key in self.columns]
-        return [self.columns[key] for key in chosen or self.shown]
+        return [self.columns[key] for key in (preference or {}).get("columns", ()) if key in self.columns]
 
     def _needed(self, shown: Iterable[Column]) -> list[str]:
         names = [name for column in shown for name in (column.name, column.unit_key) if name]

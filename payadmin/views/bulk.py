@@ -54,7 +54,6 @@ class RowAction:
         cap: the most rows one run takes.
         bulk: whether many rows can be chosen at once.
         download: the answer is a file, so the list stays as it is.
-        download: the answer is a file, so the list stays as it is.
     """
 
     name: str
@@ -71,7 +70,6 @@ class RowAction:
     step_up: bool = False
     cap: int = CAP
     bulk: bool = True
-    download: bool = False
     download: bool = False
 
     @property

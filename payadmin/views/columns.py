@@ -239,8 +239,6 @@ def renderer(column: Column, names: Mapping[Any, str], links: str | None) -> Cal
             return lambda row: link_cell(getattr(row, name), names, links)
         case Kind.CODE:
             return lambda row: names.get(getattr(row, name), getattr(row, name)) or EMPTY
-        case Kind.CODE:
-            return lambda row: names.get(getattr(row, name), getattr(row, name)) or EMPTY
         case Kind.JSON:
             return lambda row: json_text(getattr(row, name)) or EMPTY
     show = masked(column.info.get("mask"))

@@ -31,8 +31,6 @@ class PageCore(ModelView):
         menu_key: key of the menu item this page belongs to; its permission is the default of `read`.
         slug, plural, singular: the page's address, and what its rows are called; `heading` where the page itself is
             called something else.
-        slug, plural, singular: the page's address, and what its rows are called; `heading` where the page itself is
-            called something else.
         read, create, edit, export, delete: the permission each verb needs; None means nobody may.
         column_list, column_filters, column_sortable, form_columns: column keys, in order.
         default_sort: a sortable column's key, with a minus for newest first.
@@ -49,7 +47,6 @@ class PageCore(ModelView):
     slug: ClassVar[str] = ""
     plural: ClassVar[str] = ""
     singular: ClassVar[str] = ""
-    heading: ClassVar[str] = ""
     heading: ClassVar[str] = ""
     subtitle: ClassVar[str] = ""
     read: ClassVar[Permission | None] = None
@@ -102,7 +99,6 @@ class PageCore(ModelView):
         self.slug_ = self.slug or _kebab(self.plural or _plural(model))
         self.plural_ = self.plural or _words(_plural(model))
         self.singular_ = self.singular or _words(model.__name__)
-        self.heading_ = self.heading or self.plural_
         self.heading_ = self.heading or self.plural_
         self.columns = {key: column for key, column in columns_of(model, self.labels).items() if not column.secret}
         super().__init__(model, db, name=self.plural_, endpoint=self.slug_.replace("-", "_"), url=f"/{self.slug_}")
