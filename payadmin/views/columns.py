@@ -56,6 +56,7 @@ class Column:
     members: type[enum.Enum] | None = None
     target: "type[Base] | None" = None
     target_attr: InstrumentedAttribute[Any] | None = None
+    told_by: InstrumentedAttribute[Any] | None = None
 
     @property
     def name(self) -> str:
@@ -76,8 +77,8 @@ class Column:
 
     @property
     def title_attr(self) -> InstrumentedAttribute[Any] | None:
-        """Where the target's name is read from (links only)."""
-        return title_attr(self.target) if self.target else None
+        """What stands for the target (links only): `told_by`, else its name."""
+        return self.told_by or (title_attr(self.target) if self.target else None)
 
 
 def columns_of(model: type[Base], labels: Mapping[str, str] | None = None) -> dict[str, Column]:

@@ -73,6 +73,10 @@ class ExportPages(BulkPages):
             return self._confirm_export(asked, kind, refusal.sentence), 422
         return self._stream(asked, kind, started)
 
+    def exported_columns(self) -> list[Column]:
+        """The columns of the file: those on the screen, unless a page has a usual file of its own."""
+        return self.visible_columns()
+
     def _more_than(self, asked: lists.Request, most: int) -> bool:
         few = lists.narrow(asked, self.get_query()).with_only_columns(literal(1), maintain_column_froms=True)
         return (db.session.scalar(select(func.count()).select_from(few.limit(most + 1).subquery())) or 0) > most
@@ -115,11 +119,11 @@ class ExportPages(BulkPages):
             confirm=confirm,
             kind=kind,
             filter=asked.query_string(),
-            columns=[column.key for column in self.visible_columns()],
+            columns=[column.key for column in self.exported_columns()],
         )
 
     def _stream(self, asked: lists.Request, kind: str, started: int) -> Response:
-        shown = self.visible_columns()
+        shown = self.exported_columns()
         head, rows = self.export_table(asked, shown)
         counter = _Counter(rows)
         pieces = _WRITERS[kind](head, counter, self.plural_)
