@@ -1,4 +1,4 @@
-"""Records of any model: created, changed and deleted through one door, with permission, version, trail and clear refusals."""
+"""Records of any model: created, changed and deleted through one door, with permission, version and trail."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -107,7 +107,7 @@ def start_export(
     *,
     permission: Permission,
     confirm: Callable[[Work], None] | None = None,
-    **facts: object,
+    **facts: Any,
 ) -> int:
     """Write down that an export begins, so that one that is broken off is known too; the entry's id.
 
@@ -123,7 +123,7 @@ def start_export(
 
 
 @use_case(Permission.HOME_PAGE_READ)
-def finish_export(work: Work, page: str, /, *, permission: Permission, started: int, **facts: object) -> None:
+def finish_export(work: Work, page: str, /, *, permission: Permission, started: int, **facts: Any) -> None:
     """Write down what left the building: rows, bytes and the sha256 of the file."""
     _require(work, permission)
     work.record(Event.EXPORT_FINISHED, page=page, started=started, **facts)
@@ -166,8 +166,8 @@ def _differences(row: object) -> tuple[dict[str, object], dict[str, object]]:
     before: dict[str, object] = {}
     after: dict[str, object] = {}
     state = inspect(row)
-    for attribute in state.mapper.column_attrs:  # type: ignore[union-attr]
-        history = state.attrs[attribute.key].history  # type: ignore[union-attr]
+    for attribute in state.mapper.column_attrs:
+        history = state.attrs[attribute.key].history
         if history.has_changes() and attribute.key not in {"version", "updated_at"}:
             before[attribute.key] = history.deleted[0] if history.deleted else None
             after[attribute.key] = history.added[0] if history.added else None

@@ -149,7 +149,7 @@ def run_again(work: Work, run_id: int, /, *, permission: Permission) -> int:
 def claim_item(work: Work, item_id: int, /) -> Claimed | None:
     """The row to work on, or None when it is done already. A row whose worker died is claimed again."""
     won = work.session.execute(_move(item_id, OPEN, state=ItemState.RUNNING))
-    if won.rowcount != 1:
+    if won.rowcount != 1:  # type: ignore[attr-defined]
         return None
     item = work.get(ActionItem, item_id)
     run = work.get(ActionRun, item.run_id)

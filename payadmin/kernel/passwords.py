@@ -45,7 +45,7 @@ def outdated(password_hash: str) -> bool:
     return _HASHER.check_needs_rehash(password_hash)
 
 
-def complaint(password: str, *, username: str) -> str | None:  # noqa: PLR0911 - one sentence each
+def complaint(password: str, *, username: str) -> str | None:
     """What is wrong with a new password, as a sentence for the person who typed it; None when nothing is."""
     plain = password.casefold()
     if len(password) < SHORTEST:

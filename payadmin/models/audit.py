@@ -45,12 +45,19 @@ class AuditEvent(Base):
 
 
 # The application refuses to change the trail; the database refuses again, whoever asks.
-_SQLITE = "CREATE TRIGGER audit_event_no_{verb} BEFORE {VERB} ON audit_event BEGIN SELECT RAISE(ABORT, 'the audit trail is append-only'); END"
+_SQLITE = (
+    "CREATE TRIGGER audit_event_no_{verb} BEFORE {VERB} ON audit_event "
+    "BEGIN SELECT RAISE(ABORT, 'the audit trail is append-only'); END"
+)
 _POSTGRES = (
-    "CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS "
-    "$$ BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME; END $$",
-    "CREATE TRIGGER audit_event_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_event "
-    "FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()",
+    (
+        "CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME; END $$"
+    ),
+    (
+        "CREATE TRIGGER audit_event_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_event "
+        "FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
+    ),
 )
 TRIGGERS: dict[str, tuple[str, ...]] = {
     "sqlite": tuple(_SQLITE.format(verb=verb, VERB=verb.upper()) for verb in ("update", "delete")),
@@ -59,6 +66,5 @@ TRIGGERS: dict[str, tuple[str, ...]] = {
 
 for _dialect, _statements in TRIGGERS.items():
     for _statement in _statements:
-        event.listen(
-            AuditEvent.__table__, "after_create", DDL(_statement.replace("%", "%%")).execute_if(dialect=_dialect)
-        )
+        _ddl = DDL(_statement.replace("%", "%%"))  # type: ignore[no-untyped-call]
+        event.listen(AuditEvent.__table__, "after_create", _ddl.execute_if(dialect=_dialect))

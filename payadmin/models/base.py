@@ -17,7 +17,11 @@ class Row:
         UtcDateTime, default=utcnow, info={"label": "Created", "readonly": True}, sort_order=900
     )
     updated_at: Mapped[dt.datetime] = mapped_column(
-        UtcDateTime, default=utcnow, onupdate=utcnow, info={"label": "Last change", "readonly": True, "list": False}, sort_order=901
+        UtcDateTime,
+        default=utcnow,
+        onupdate=utcnow,
+        info={"label": "Last change", "readonly": True, "list": False},
+        sort_order=901,
     )
     version: Mapped[int] = mapped_column(default=1, info={"readonly": True, "list": False}, sort_order=902)
 

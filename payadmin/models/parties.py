@@ -65,8 +65,12 @@ class Customer(Row, Audited, Base):
     organization_id: Mapped[int | None] = mapped_column(
         ForeignKey("organization.id"), index=True, info={"label": "Organization"}
     )
-    name: Mapped[str] = mapped_column(search_text(200), index=True, info={"label": "Name", "search": True, "mask": "name"})
-    username: Mapped[str | None] = mapped_column(search_text(64), unique=True, info={"label": "User name", "list": False})
+    name: Mapped[str] = mapped_column(
+        search_text(200), index=True, info={"label": "Name", "search": True, "mask": "name"}
+    )
+    username: Mapped[str | None] = mapped_column(
+        search_text(64), unique=True, info={"label": "User name", "list": False}
+    )
     email: Mapped[str | None] = mapped_column(
         search_text(254), index=True, info={"label": "E-mail", "search": True, "mask": "email"}
     )

@@ -262,9 +262,7 @@ class Payment(Row, Audited, Base):
     type: Mapped[PaymentType] = enum_column(PaymentType, info={"label": "Type", "readonly": True})
     channel: Mapped[Channel] = enum_column(Channel, info={"label": "Channel", "readonly": True})
     provider: Mapped[str] = mapped_column(String(40), info={"label": "Provider", "readonly": True, "list": False})
-    method: Mapped[str] = mapped_column(
-        ForeignKey("payment_method.code"), info={"label": "Method", "readonly": True}
-    )
+    method: Mapped[str] = mapped_column(ForeignKey("payment_method.code"), info={"label": "Method", "readonly": True})
     description: Mapped[str | None] = mapped_column(
         String(300), info={"label": "Description", "readonly": True, "list": False}
     )
@@ -305,8 +303,12 @@ class Payment(Row, Audited, Base):
     )
     card_token: Mapped[str | None] = mapped_column(String(128), info={"secret": True})
     card_fingerprint: Mapped[str | None] = mapped_column(String(64), index=True, info={"secret": True})
-    card_first6: Mapped[str | None] = mapped_column(String(6), info={"label": "Card start", "readonly": True, "list": False})
-    card_last4: Mapped[str | None] = mapped_column(String(4), info={"label": "Card end", "readonly": True, "list": False})
+    card_first6: Mapped[str | None] = mapped_column(
+        String(6), info={"label": "Card start", "readonly": True, "list": False}
+    )
+    card_last4: Mapped[str | None] = mapped_column(
+        String(4), info={"label": "Card end", "readonly": True, "list": False}
+    )
     card_issuer: Mapped[str | None] = mapped_column(
         String(120), info={"label": "Card issuer", "readonly": True, "list": False}
     )
@@ -553,3 +555,6 @@ class Note(Row, Audited, Base):
     author: Mapped[str] = mapped_column(String(100), info={"label": "Author"})
     author_id: Mapped[int | None] = mapped_column(info={"list": False})
     key: Mapped[str | None] = mapped_column(String(64), unique=True, info={"secret": True})
+
+    def __str__(self) -> str:
+        return f"Note by {self.author}"

@@ -15,9 +15,9 @@ from payadmin.models.audit import AuditEvent
 from payadmin.models.system import UserPreference
 from payadmin.views import lists
 from payadmin.views.columns import Column, Kind, renderer, titles_of, unit_scale
-from payadmin.views.core import NUMBERS, PAGE_OF, PageCore
+from payadmin.views.core import NUMBERS, PAGE_OF
 from payadmin.views.forms import FormPages
-from payadmin.views.search import Found, leads
+from payadmin.views.search import leads
 from payadmin.views.security import current_actor
 
 HISTORY_LENGTH = 50
@@ -65,7 +65,7 @@ class PayAdminModelView(FormPages):
     # --- the list -----------------------------------------------------------------------------------------------------
 
     @expose("/")
-    def index_view(self) -> Any:  # type: ignore[override]
+    def index_view(self) -> Any:
         """The list, or the canonical address of what a form's separate inputs ask for."""
         asked = lists.read(self.shape, request.args)
         if any("." in key or not all(values) for key, values in request.args.lists()):
@@ -90,7 +90,7 @@ class PayAdminModelView(FormPages):
             chosen={column.key for column in shown},
             menu_actions=self.menu_actions(),
             bulk_actions=self.allowed_actions(),
-            truncated=bool(asked.search) and Found(self.shape.lookups, asked.search).truncated,
+            truncated=asked.found is not None and asked.found.truncated,
             sizes=lists.SIZES,
             dated=asked.sort.column.kind in {Kind.MOMENT, Kind.DAY},
             presets=lists.presets(),
@@ -189,7 +189,7 @@ class PayAdminModelView(FormPages):
     # --- one row ------------------------------------------------------------------------------------------------------
 
     @expose("/<int:row_id>/")
-    def details_view(self, row_id: int) -> Any:  # type: ignore[override]
+    def details_view(self, row_id: int) -> Any:
         """Everything about one row: its fields by section, what points to it, and its story."""
         row = self.get_row(row_id)
         return self.render(self.details_template, **self.details_context(row))

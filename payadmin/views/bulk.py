@@ -1,7 +1,7 @@
 """Row and bulk actions: choose, freeze, confirm with a form, do row by row in the background, see every outcome."""
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qsl
@@ -24,7 +24,7 @@ from payadmin.views import lists
 from payadmin.views.columns import title_attr, unit_scale
 from payadmin.views.core import PageCore
 from payadmin.views.filters import BadAddress, row_id_of
-from payadmin.views.search import MOST_MATCHES, Found
+from payadmin.views.search import MOST_MATCHES
 from payadmin.views.security import current_actor
 from payadmin.work import USE_CASES
 
@@ -90,7 +90,9 @@ class RowAction:
 def bulk_action(
     name: str, label: str, *, permission: Permission | None = None, **options: Any
 ) -> Callable[..., RowAction]:
-    """Make a use case an action of a page: `refund = bulk_action("refund", "Refund…", permission=…)(refunds.refund)`.
+    """Make a use case an action of a page.
+
+    `refund = bulk_action("refund", "Refund…", permission=…)(payments.refund_in_run)`
 
     Args:
         name: its word in addresses.
@@ -176,7 +178,7 @@ class BulkPages(PageCore):
     # --- choosing -----------------------------------------------------------------------------------------------------
 
     @expose("/action/", methods=("POST",))
-    def action_view(self) -> Response:  # type: ignore[override]
+    def action_view(self) -> Response:
         """Freeze what was chosen on the list and go to the confirmation."""
         action = self.action_named(request.form.get("action", ""))
         if not action.bulk:
@@ -194,7 +196,7 @@ class BulkPages(PageCore):
 
     def _all_matching(self, listed: str) -> Any:
         asked = lists.read(self.shape, MultiDict(parse_qsl(listed, keep_blank_values=True)))
-        if asked.search and Found(self.shape.lookups, asked.search).truncated:
+        if asked.found is not None and asked.found.truncated:
             raise Conflict(f"The search finds more than {MOST_MATCHES:,} rows. Narrow it before choosing all of them.")
         return lists.narrow(replace(asked, after=None, before=None), self.get_query())
 
@@ -372,7 +374,7 @@ class BulkPages(PageCore):
 
     def _progress(self, run: ActionRun) -> dict[str, Any]:
         counted = select(ActionItem.state, func.count()).where(ActionItem.run_id == run.id).group_by(ActionItem.state)
-        numbers = {state: number for state, number in db.session.execute(counted)}
+        numbers = {row[0]: row[1] for row in db.session.execute(counted)}
         ended = (ItemState.SUCCEEDED, ItemState.FAILED, ItemState.SKIPPED)
         done = sum(numbers.get(state, 0) for state in ended)
         counts = [(state.value, numbers.get(state, 0)) for state in ended]

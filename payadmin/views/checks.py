@@ -98,8 +98,8 @@ def _links(view: "PageCore") -> Iterator[str]:
     for key, column in view.columns.items():
         if column.kind is Kind.LINK and column.title_attr is None and not column.readonly:
             yield (
-                f"“{key}” points to {column.target.__name__ if column.target else 'nothing'}, which has no name to look "
-                "it up by; give that model a `__title__`."
+                f"“{key}” points to {column.target.__name__ if column.target else 'nothing'}, which has no name to "
+                "look it up by; give that model a `__title__`."
             )
         if column.kind is Kind.MONEY and column.unit_key not in {other.name for other in view.columns.values()}:
             yield f"“{key}” is money in “{column.unit_key}”, which {view.model.__name__} does not have."

@@ -180,7 +180,7 @@ def unit_scale(code: str) -> int | None:
 
     cache: dict[str, int] = current_app.extensions.setdefault("payadmin.unit_scales", {})
     if code not in cache:
-        cache.update({known: scale for known, scale in db.session.execute(select(Unit.code, Unit.scale))})
+        cache.update({row.code: row.scale for row in db.session.execute(select(Unit.code, Unit.scale))})
     if code in cache:
         return cache[code]
     try:

@@ -1,4 +1,4 @@
-"""The ground of every page: what a view declares, who may open which of its addresses, and which rows exist for them."""
+"""The ground of every page: what a view declares, who may open which address, and which rows exist for them."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -52,7 +52,7 @@ class PageCore(ModelView):
     read: ClassVar[Permission | None] = None
     create: ClassVar[Permission | None] = None
     edit: ClassVar[Permission | None] = None
-    export: ClassVar[Permission | None] = None  # type: ignore[assignment]
+    export: ClassVar[Permission | None] = None
     delete: ClassVar[Permission | None] = None
     column_list: Sequence[str] | None = None
     column_filters: Sequence[str] | None = None
@@ -222,7 +222,7 @@ class PageCore(ModelView):
         # Flask-Admin calls the view a second time after a TypeError; a payment must not be touched twice.
         return fn(self, *args, **kwargs)
 
-    def get_query(self) -> "Select[Any]":  # type: ignore[override]
+    def get_query(self) -> "Select[Any]":
         """The rows that exist for the person signed in. Every address goes through it; narrow it to scope a page."""
         return select(self.model)
 
@@ -240,7 +240,8 @@ class PageCore(ModelView):
 
     def describe(self, row: Any) -> str:
         """What the page calls one row."""
-        return str(row) if type(row).__str__ is not object.__str__ else f"{self.singular_} {row.id}"
+        plain: object = object.__str__
+        return str(row) if type(row).__str__ is not plain else f"{self.singular_} {row.id}"
 
     # --- addresses ----------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Exports: what the list shows, all of it, streamed with typed cells from the database to the file, and written down."""
+"""Exports: what the list shows, all of it, streamed with typed cells from database to file, and written down."""
 
 import contextlib
 import hashlib
@@ -19,9 +19,9 @@ from payadmin.kernel.money import Money
 from payadmin.kernel.sheets import csv_rows, defuse
 from payadmin.kernel.xlsx import xlsx
 from payadmin.views import lists
-from payadmin.views.columns import Column, Kind, json_text, label_of, masked, unit_scale
 from payadmin.views.bulk import BulkPages
-from payadmin.views.search import MOST_MATCHES, Found
+from payadmin.views.columns import Column, Kind, json_text, label_of, masked, unit_scale
+from payadmin.views.search import MOST_MATCHES
 from payadmin.views.security import current_actor
 
 SMALL = 1_000
@@ -53,7 +53,7 @@ class ExportPages(BulkPages):
         if kind not in TYPES:
             raise NotFound("There is no such kind of file.")
         asked = lists.read(self.shape, request.args)
-        if asked.search and Found(self.shape.lookups, asked.search).truncated:
+        if asked.found is not None and asked.found.truncated:
             raise Conflict(
                 f"The search finds more than {MOST_MATCHES:,} rows, and the file would miss some. Narrow it."
             )
@@ -173,6 +173,7 @@ class ExportPages(BulkPages):
             source = inner.c[_column_name(column)]
             if column.kind in {Kind.LINK, Kind.CODE} and column.title_attr is not None:
                 assert column.target_attr is not None
+                assert column.target is not None
                 other: Any = aliased(column.target)
                 table = table.outerjoin(other, getattr(other, column.target_attr.key) == source)
                 picked.append(getattr(other, column.title_attr.key))

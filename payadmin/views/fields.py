@@ -19,7 +19,7 @@ from wtforms import (
     StringField,
     TextAreaField,
 )
-from wtforms.fields.choices import SelectChoice
+from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than the stubs
 from wtforms.validators import DataRequired, InputRequired, Length, NumberRange, Optional, StopValidation
 from wtforms.widgets import TextInput, html_params
 
@@ -72,7 +72,7 @@ class EnumField(SelectField):
         """The choices, with the current member selected."""
         current = self.data.name if self.data else ""
         for choice in super().iter_choices():
-            yield choice._replace(selected=choice.value == current)
+            yield choice._replace(selected=choice.value == current)  # type: ignore[attr-defined]
 
 
 class MoneyField(StringField):
@@ -236,7 +236,7 @@ class LinkField(Field):
             if self.data is None:
                 raise ValueError("Choose one of the list.")
 
-    def pre_validate(self, form: Any) -> None:
+    def pre_validate(self, form: Any) -> None:  # noqa: ARG002
         """The row must be there."""
         if self.data is not None and self.data not in self.titles({self.data}):
             raise StopValidation("Choose one of the list.")
@@ -245,7 +245,7 @@ class LinkField(Field):
 class PayAdminConverter(AdminModelConverter):
     """Flask-Admin's converter with a field for every kind of column; what it does not know it leaves out."""
 
-    def field_for(self, column: Column, **links: Any) -> Any:
+    def field_for(self, column: Column, **links: Any) -> Any:  # noqa: C901 - one case for each kind
         """The unbound field of one column."""
         source = column.attr.property.columns[0]
         required = not source.nullable and source.default is None and source.server_default is None

@@ -118,6 +118,7 @@ class CodeFilter(Filter):
 
     def choices(self) -> list[Choice]:
         target, title = self.column.target_attr, self.column.title_attr
+        assert target is not None
         found = db.session.execute(
             select(target, target if title is None else title)
             .order_by(target if title is None else title)
@@ -185,7 +186,7 @@ class NumberFilter(Filter):
 
 
 class MoneyFilter(Filter):
-    """An exact amount or a range, always in one named unit: amounts of two units cannot be compared."""
+    """One unit (`EUR:..`), and an exact amount or a range in it: amounts of two units cannot be compared."""
 
     widget = "money"
     parts = ("unit", "from", "to")
@@ -201,7 +202,7 @@ class MoneyFilter(Filter):
         scale = unit_scale(code)
         if scale is None:
             raise BadAddress(f"{self.label}: {code} is not a known currency.")
-        start, end = _ends(amounts, lambda text: self._minor(text, scale))
+        start, end = (None, None) if amounts == RANGE else _ends(amounts, lambda text: self._minor(text, scale))
         where = [self.unit.attr == code]
         if start is not None:
             where.append(self.column.attr >= start)
@@ -209,7 +210,7 @@ class MoneyFilter(Filter):
             where.append(self.column.attr <= end)
         texts = {"from": start, "to": end}
         fields = {key: "" if minor is None else decimal_text(minor, scale) for key, minor in texts.items()}
-        summary = _range_text(start, end, lambda minor: money_text(minor, code))
+        summary = code if amounts == RANGE else _range_text(start, end, lambda minor: money_text(minor, code))
         return Active(and_(*where), summary, tuple(values), {"unit": code, **fields}, code)
 
     def joined(self, parts: Mapping[str, str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Create, edit, delete and the look-ups of their forms. Saving calls a use case; a stale form is refused with its input kept."""
+"""Create, edit, delete and the look-ups of their forms. Saving calls a use case; a stale form keeps its input."""
 
 import functools
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from flask_admin import expose
 from sqlalchemy import or_, select
 from werkzeug.wrappers import Response
 from wtforms import Form, HiddenField
-from wtforms.fields.choices import SelectChoice
+from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than its stubs
 
 from payadmin.actions import records
 from payadmin.db import db
@@ -93,7 +93,7 @@ class FormPages(ExportPages):
         return self._form_page(self.create_template, form)
 
     @expose("/<int:row_id>/edit/", methods=("GET", "POST"))
-    def edit_view(self, row_id: int) -> Any:  # type: ignore[override]
+    def edit_view(self, row_id: int) -> Any:
         """The form of one row, and on a post its change, if nobody else changed it meanwhile."""
         row = self.get_row(row_id)
         if request.method == "GET":
@@ -115,13 +115,12 @@ class FormPages(ExportPages):
             )
         except (Invalid, Conflict) as refusal:
             row = self.get_row(row_id)
-            page = self._form_page(self.edit_template, form, refusal, row=row)
-            return page
+            return self._form_page(self.edit_template, form, refusal, row=row)
         flash("Saved.", "success")
         return redirect(f"{self.address}{row_id}/")
 
     @expose("/<int:row_id>/delete/", methods=("POST",))
-    def delete_view(self, row_id: int) -> Response:  # type: ignore[override]
+    def delete_view(self, row_id: int) -> Response:
         """Delete a row that nothing points to."""
         try:
             records.delete_record(

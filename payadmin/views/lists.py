@@ -1,11 +1,12 @@
-"""The list behind every page: what its address asks for, the page of rows, where it continues, and how many there are."""
+"""The list behind every page: what its address asks for, its rows, where it continues, and how many there are."""
 
 import datetime as dt
 import enum
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from flask import current_app
@@ -13,12 +14,14 @@ from itsdangerous import BadSignature, URLSafeSerializer
 from sqlalchemy import Row, Select, exists, func, literal, select, tuple_
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import ClauseElement, Executable
-from werkzeug.datastructures import MultiDict
 
 from payadmin.db import db, utcnow
 from payadmin.views.columns import Column, Kind, zone
 from payadmin.views.filters import Active, BadAddress, Filter, clean, day_of, moment_of
 from payadmin.views.search import Found, Lookup
+
+if TYPE_CHECKING:
+    from werkzeug.datastructures import MultiDict
 
 SIZES = (20, 50, 100)
 SIZE = 50
@@ -65,6 +68,11 @@ class Request:
     before: tuple[Any, ...] | None = None
     last: bool = False
     at: dt.date | None = None
+
+    @cached_property
+    def found(self) -> Found | None:
+        """What the search finds; None without one."""
+        return Found(self.shape.lookups, self.search) if self.search else None
 
     @property
     def narrowed(self) -> bool:
@@ -146,8 +154,7 @@ def _join_parts(shape: Shape, values: dict[str, list[str]]) -> dict[str, list[st
     for base, parts in joined.items():
         if base in whole:
             raise BadAddress(f"“{base}” is given more than once.")
-        if parts.keys() != {"unit"}:  # a currency alone limits nothing: the form was sent with its default
-            whole[base] = shape.filters[base].joined(parts)
+        whole[base] = shape.filters[base].joined(parts)
     for base, several in whole.items():
         if len(several) > 1 and base in shape.filters and not shape.filters[base].repeatable:
             raise BadAddress(f"“{base}” is given more than once.")
@@ -232,9 +239,8 @@ class Page:
 
 def narrow(asked: Request, scope: "Select[Any]") -> "Select[Any]":
     """`scope` limited by the search and the filters: the rows of the list, in no order."""
-    if asked.search:
-        found = Found(asked.shape.lookups, asked.search)
-        scope = scope.where(literal(value=False) if found.ids is None else asked.shape.model.id.in_(found.ids))
+    if asked.found is not None:
+        scope = scope.where(asked.found.holds(asked.shape.model.id))
     return scope.where(*(active.where for active in asked.active.values()))
 
 
@@ -332,7 +338,7 @@ class Count:
 
 
 def count(asked: Request, scope: "Select[Any]") -> Count:
-    """The number of rows: exact up to 10,000; beyond that an estimate for the whole list, "10,000+" for a part of it."""
+    """The number of rows: exact up to 10,000; beyond, an estimate for the whole list, "10,000+" for a part of it."""
     statement = narrow(asked, scope)
     if not asked.narrowed and (estimate := _estimate(scope)) > COUNT_CAP:
         digits = len(str(estimate)) - 3

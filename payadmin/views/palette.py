@@ -13,7 +13,7 @@ from payadmin.models.parties import Customer, Organization
 from payadmin.models.payments import Invoice, Mode, Payment, Refund, Subscription, VoidRequest
 from payadmin.permissions import Permission
 from payadmin.views.columns import masked, unit_scale
-from payadmin.views.search import begins_with
+from payadmin.views.filters import begins_with
 from payadmin.views.security import current_actor
 from payadmin.views.shell import current_mode, menu_for
 

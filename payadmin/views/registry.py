@@ -1,4 +1,4 @@
-"""Which pages exist: classes marked with `@page`, and models with one line of `__admin__`. Each app builds its own views."""
+"""Which pages exist: classes marked with `@page`, and models with one line of `__admin__`. Each app builds its own."""
 
 import importlib
 import pkgutil
@@ -101,7 +101,9 @@ def build_pages(
 
 
 def _clashes(views: Iterable[PayAdminModelView]) -> list[str]:
-    found, names, menus = [], {}, {}
+    found: list[str] = []
+    names: dict[str, str] = {}
+    menus: dict[str, str] = {}
     for view in views:
         name = type(view).__name__
         if view.endpoint in names:

@@ -1,9 +1,10 @@
 """The search box: every branch is a look-up through an index, and the branches are united by id."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
-from sqlalchemy import Select, String, Table, func, inspect, select, union
+from sqlalchemy import ARRAY, BigInteger, ColumnElement, Select, String, Table, any_, inspect, literal, select, union
 from sqlalchemy.orm import InstrumentedAttribute
 
 from payadmin.db import db
@@ -105,23 +106,35 @@ def _fixed(names: Sequence[str], pinned: Sequence[str]) -> int:
 
 
 class Found:
-    """What a search term finds: the ids, and whether there were more than the search looks at."""
+    """What a search term finds: looked up once, before the list is read.
+
+    A planner that sees the look-ups inside the list's own statement cannot tell how few rows they find, and walks the
+    whole table in the list's order instead. It is shown the ids.
+    """
 
     def __init__(self, lookups: Sequence[Lookup], term: str) -> None:
         self.term = term
         branches = [branch.limit(MOST_MATCHES + 1) for look in lookups if (branch := look(term)) is not None]
-        self.ids: Select[Any] | None = None
+        self._statement: Select[Any] | None = None
         if branches:
             united = union(*(select(branch.subquery().c[0].label("id")) for branch in branches)).subquery()
-            self.ids = select(united.c.id)
+            self._statement = select(united.c.id).limit(MOST_MATCHES + 1)
+
+    @cached_property
+    def ids(self) -> Sequence[int]:
+        """The rows found, in no order."""
+        return () if self._statement is None else db.session.scalars(self._statement).all()
 
     @property
     def truncated(self) -> bool:
         """Whether the term matches more rows than the search looks at, so that some are not shown."""
-        if self.ids is None:
-            return False
-        matches = select(func.count()).select_from(self.ids.limit(MOST_MATCHES + 1).subquery())
-        return (db.session.scalar(matches) or 0) > MOST_MATCHES
+        return len(self.ids) > MOST_MATCHES
+
+    def holds(self, key: InstrumentedAttribute[Any]) -> ColumnElement[bool]:
+        """The condition that the row with this key was found."""
+        if db.session.get_bind().dialect.name == "postgresql":
+            return key == any_(literal(list(self.ids), ARRAY(BigInteger)))  # one argument, however many ids
+        return key.in_(self.ids)
 
 
 def is_text(column: Column) -> bool:
