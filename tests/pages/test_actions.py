@@ -46,7 +46,7 @@ def choose(client, ids, action="paint", **more) -> str:
 
 
 def painted(lab) -> dict[str, int]:
-    return {code: number for code, number in db.session.execute(select(lab.Widget.code, lab.Widget.painted))}
+    return {row.code: row.painted for row in db.session.execute(select(lab.Widget.code, lab.Widget.painted))}
 
 
 def test_a_bulk_action_is_frozen_confirmed_and_done_row_by_row(lab, admin, widgets):
@@ -59,7 +59,8 @@ def test_a_bulk_action_is_frozen_confirmed_and_done_row_by_row(lab, admin, widge
     assert "Already green." in page
     assert re.search(r"EUR · 4</span><b>4\.00 EUR</b>", page), "totals of what can be done, a line a unit"
     assert painted(lab)["W-0000"] == 0, "nothing happens before the confirmation"
-    done = admin.post(place, data=ANSWERS | {f"r{ids[0]}-coats": "2"} | {f"r{i}-coats": "1" for i in [*ids[1:], stubborn]})
+    coats = {f"r{ids[0]}-coats": "2"} | {f"r{row}-coats": "1" for row in [*ids[1:], stubborn]}
+    done = admin.post(place, data=ANSWERS | coats)
     assert done.status_code == 302, done.text[-2500:]
     assert "Working" in admin.get(place).text
     work_off()
@@ -145,7 +146,8 @@ def test_what_failed_can_be_run_again_without_doing_the_rest_twice(lab, admin, w
     page = admin.get(place).text
     assert "nobody expected this" not in page
     assert "Run again what is left" in page
-    db.session.connection().execute(lab.Widget.__table__.update().where(lab.Widget.__table__.c.id == broken).values(code="MENDED"))
+    table = lab.Widget.__table__
+    db.session.connection().execute(table.update().where(table.c.id == broken).values(code="MENDED"))
     db.session.commit()
     assert admin.post(f"{place}again/").status_code == 302
     work_off()

@@ -33,7 +33,7 @@ def page_of(lab, model="Gadget", **declared) -> type[PayAdminModelView]:
         ({"column_editable_list": ("name",)}, "column_editable_list is not offered"),
         ({"do": bulk_action("do", "Do")(print)}, "the action “do” has no permission."),
         ({"do": bulk_action("do", "Do", permission=Permission.HOME_PAGE_READ)(print)}, "is not a use case"),
-        ({"extra": expose("/extra/")(lambda self: "")}, "the address of extra has no permission"),
+        ({"extra": expose("/extra/")(lambda _self: "")}, "the address of extra has no permission"),
     ],
 )
 def test_each_mistake_is_one_clear_sentence(lab, declared, sentence):
@@ -79,9 +79,8 @@ def test_every_address_of_a_page_is_shut_for_who_may_not_read_it(lab, gadgets):
     for rule in lab.app.url_map.iter_rules():
         if not rule.endpoint.startswith("gadgets."):
             continue
-        address = (
-            str(rule).replace("<int:row_id>", str(row.id)).replace("<kind>", "csv").replace("<token>", "x").replace("<action>", "y")
-        )
+        address = str(rule).replace("<int:row_id>", str(row.id)).replace("<kind>", "csv")
+        address = address.replace("<token>", "x").replace("<action>", "y")
         for method in rule.methods - {"HEAD", "OPTIONS"}:
             assert agent.open(address, method=method).status_code == 403, (method, address)
             assert stranger.open(address, method=method).status_code in {302, 401}, (method, address)
@@ -102,7 +101,16 @@ def test_verbs_need_their_own_permission(lab, gadgets, monkeypatch):
 
 def test_every_post_needs_the_token_of_its_form(lab, gadgets, monkeypatch):
     (row,) = gadgets(1)
-    monkeypatch.setitem(lab.app.config, "WTF_CSRF_ENABLED", True)  # noqa: FBT003
+    monkeypatch.setitem(lab.app.config, "WTF_CSRF_ENABLED", True)
     admin = lab.make.browse(Role.ADMIN)
-    for address in ("new/", f"{row.id}/edit/", f"{row.id}/delete/", "action/", "columns/", "run/x/", "run/x/again/", "export/csv/"):
+    for address in (
+        "new/",
+        f"{row.id}/edit/",
+        f"{row.id}/delete/",
+        "action/",
+        "columns/",
+        "run/x/",
+        "run/x/again/",
+        "export/csv/",
+    ):
         assert admin.post(f"/gadgets/{address}").status_code == 400, address

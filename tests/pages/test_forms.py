@@ -26,8 +26,7 @@ GOOD = {
 
 
 def last_event() -> AuditEvent:
-    found = db.session.scalars(select(AuditEvent).order_by(AuditEvent.id.desc()).limit(1)).one()
-    return found
+    return db.session.scalars(select(AuditEvent).order_by(AuditEvent.id.desc()).limit(1)).one()
 
 
 def test_a_record_is_created_typed_and_explained(admin, lab):
@@ -143,7 +142,9 @@ def test_saving_what_is_there_changes_nothing(admin, lab, gadgets):
 
 def test_fields_that_are_not_on_the_form_cannot_be_set(admin, lab, gadgets):
     (row,) = gadgets(1)
-    admin.post(f"/gadgets/{row.id}/edit/", data=edit_form(admin, row.id) | {"token": "stolen", "id": "99", "version": "7"})
+    admin.post(
+        f"/gadgets/{row.id}/edit/", data=edit_form(admin, row.id) | {"token": "stolen", "id": "99", "version": "7"}
+    )
     db.session.expire_all()
     kept = db.session.get(lab.Gadget, row.id)
     assert (kept.token, kept.version) == ("very-secret-token", 2)

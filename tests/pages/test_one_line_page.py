@@ -1,9 +1,5 @@
 """A model with one line of `__admin__` gets all of a page."""
 
-import re
-
-from payadmin.permissions import Role
-
 
 def test_one_line_gives_a_page_in_the_menu_with_its_rows(lab, admin, gadgets):
     gadgets(3)
