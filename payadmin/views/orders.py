@@ -17,7 +17,7 @@ from payadmin.kernel.errors import Forbidden, Refusal
 from payadmin.models.parties import Customer
 from payadmin.models.payments import Mode, Payment, RefundReason, why_not_refundable, why_not_voidable
 from payadmin.permissions import Permission
-from payadmin.views.columns import masked, money_cell, money_text, unit_scale
+from payadmin.views.columns import enum_cell, masked, money_cell, money_text, unit_scale
 from payadmin.views.fields import MoneyField
 from payadmin.views.security import current_actor
 from payadmin.views.shell import current_mode
@@ -235,6 +235,7 @@ def _search_page(kind: str, permission: Permission, why_not: Any) -> Any:
         more=len(found) > MOST_FOUND,
         limit=MOST_FOUND,
         money=money_cell,
+        state=enum_cell,
     )
 
 

@@ -36,7 +36,7 @@ from payadmin.permissions import Permission
 from payadmin.views import orders, ui
 from payadmin.views.base import PayAdminModelView
 from payadmin.views.bulk import bulk_action
-from payadmin.views.columns import Column, masked, money_cell, tone_of, unit_scale
+from payadmin.views.columns import Column, enum_cell, masked, money_cell, tone_of, unit_scale
 from payadmin.views.filters import BadAddress, row_id_of
 from payadmin.views.lists import Tab
 from payadmin.views.registry import page
@@ -338,6 +338,7 @@ class TransactionsPage(PayAdminModelView):
             ).all(),
             "scale": unit_scale(row.unit) or 0,
             "status_word": status_cell(row),
+            "state": enum_cell,
             "why_not": {"refund": why_not_refundable(row), "void": why_not_voidable(row)},
             "may": {
                 name: actor.may(permission)
