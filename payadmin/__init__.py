@@ -1,5 +1,6 @@
 """payadmin: a low-code payments back office on Flask-Admin."""
 
+import os
 from pathlib import Path
 
 from flask import Flask
@@ -22,6 +23,11 @@ def create_app(settings: Settings) -> Flask:
     app = create_worker_app(settings)
     init_views(app, settings)
     return app
+
+
+def create_app_from_env() -> Flask:
+    """The web application with the settings of this process's environment: what gunicorn calls."""
+    return create_app(Settings.from_env(os.environ))
 
 
 def create_worker_app(settings: Settings) -> Flask:

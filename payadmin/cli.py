@@ -277,9 +277,10 @@ def code(username: str, home: Path, *, qr: bool) -> None:
 @click.option("--threads", default=8, show_default=True, help="Threads of each process.")
 def web(host: str, port: int, workers: int, threads: int) -> None:
     """Serve the pages with gunicorn (production)."""
-    _settings()
+    _settings()  # mistakes are told here, once, instead of by every gunicorn process
     arguments = ["--bind", f"{host}:{port}", "--workers", str(workers), "--threads", str(threads)]
-    os.execv(sys.executable, [sys.executable, "-m", "gunicorn", *arguments, "app:app", "--chdir", str(_app_folder())])  # noqa: S606
+    application = "payadmin:create_app_from_env()"
+    os.execv(sys.executable, [sys.executable, "-m", "gunicorn", *arguments, application])  # noqa: S606
 
 
 def _app_folder() -> Path:
