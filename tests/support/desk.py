@@ -82,7 +82,9 @@ class Desk:
             connection.execute(update(SecondFactor).where(SecondFactor.staff_id == actor.staff_id).values(last_step=0))
         with self.app.test_request_context():
             offer = step_up.offer(actor, act, {"payment": payment_id})
-        return {"offer": offer, "code": totp.code_at(secret_of(actor.staff_id), utcnow())}
+        code = totp.code_at(secret_of(actor.staff_id), utcnow())
+        db.session.rollback()
+        return {"offer": offer, "code": code}
 
     def refund(self, payment_id: int, amount_minor: int, *, actor: Actor | None = None, **values: Any) -> Refund:
         """Request a refund as an operator does."""
@@ -140,7 +142,7 @@ class Desk:
 def pass_time(**span: float) -> None:
     """Move every lease, send and due date into the past, as if `span` had passed."""
     delta = dt.timedelta(**span)
-    with db.engine.begin() as connection:
+    with db.engine.connect() as plain, plain.execution_options(immediate=True) as connection, connection.begin():
         for model in (Refund, VoidRequest):
             table = model.__table__
             for row in connection.execute(select(table.c.id, *(table.c[name] for name in ORDER_TIMES))).all():
