@@ -195,6 +195,19 @@ def test_a_new_phone_takes_over_only_when_it_is_confirmed(app: Flask):
     assert secret_of(staff.id) == fresh
 
 
+def test_a_new_phone_that_is_withdrawn_leaves_the_old_one_working(app: Flask):
+    staff = make_staff(Role.ADMIN)
+    actor, old = person(staff), secret_of(staff.id)
+    access.offer_new_authenticator(actor, code=totp.code_at(old, utcnow()))
+    fresh = access.pending_secret(actor, db.session.query(SecondFactor).one())
+    access.withdraw_new_authenticator(actor)
+    access.withdraw_new_authenticator(actor)
+    assert access.pending_secret(actor, db.session.query(SecondFactor).one()) is None
+    with pytest.raises(Invalid):
+        access.confirm_new_authenticator(actor, code=totp.code_at(fresh, utcnow()), browser=Browser("", ""))
+    assert secret_of(staff.id) == old
+
+
 def test_recovery_codes_are_hashed_and_the_old_ones_die(app: Flask):
     staff = make_staff(Role.ADMIN)
     actor = person(staff)

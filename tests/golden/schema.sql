@@ -4,12 +4,13 @@ CREATE TABLE action_item (
 	row_id INTEGER NOT NULL,
 	label VARCHAR(200),
 	state VARCHAR(24) NOT NULL,
+	attempt INTEGER NOT NULL,
 	answers JSON,
 	sentence VARCHAR(300),
 	done_at DATETIME,
 	CONSTRAINT pk_action_item PRIMARY KEY (id),
-	CONSTRAINT uq_action_item_run_id_row_id UNIQUE (run_id, row_id),
 	CONSTRAINT fk_action_item_run_id FOREIGN KEY(run_id) REFERENCES action_run (id),
+	CONSTRAINT uq_action_item_run_id_row_id UNIQUE (run_id, row_id),
 	CONSTRAINT ck_action_item_item_state CHECK (state IN ('WAITING', 'RUNNING', 'SUCCEEDED', 'FAILED', 'SKIPPED'))
 );
 CREATE INDEX ix_action_item_run_id_state_id ON action_item (run_id, state, id);
@@ -73,10 +74,10 @@ CREATE TABLE customer (
 	updated_at DATETIME NOT NULL,
 	version INTEGER NOT NULL,
 	CONSTRAINT pk_customer PRIMARY KEY (id),
-	CONSTRAINT uq_customer_external_id UNIQUE (external_id),
-	CONSTRAINT ck_customer_customer_kind CHECK (kind IN ('INDIVIDUAL', 'MERCHANT')),
 	CONSTRAINT fk_customer_organization_id FOREIGN KEY(organization_id) REFERENCES organization (id),
+	CONSTRAINT uq_customer_external_id UNIQUE (external_id),
 	CONSTRAINT uq_customer_username UNIQUE (username),
+	CONSTRAINT ck_customer_customer_kind CHECK (kind IN ('INDIVIDUAL', 'MERCHANT')),
 	CONSTRAINT ck_customer_customer_status CHECK (status IN ('ACTIVE', 'BLOCKED'))
 );
 CREATE INDEX ix_customer_created_at_id ON customer (created_at, id);
@@ -90,6 +91,24 @@ CREATE TABLE heartbeat (
 	at DATETIME NOT NULL,
 	CONSTRAINT pk_heartbeat PRIMARY KEY (name)
 );
+CREATE TABLE import_file (
+	name VARCHAR(200) NOT NULL,
+	content_hash VARCHAR(64) NOT NULL,
+	kind VARCHAR(8) NOT NULL,
+	layout VARCHAR(40) NOT NULL,
+	rows INTEGER NOT NULL,
+	payments INTEGER NOT NULL,
+	refunds INTEGER NOT NULL,
+	left_out INTEGER NOT NULL,
+	imported_by VARCHAR(100) NOT NULL,
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_import_file PRIMARY KEY (id),
+	CONSTRAINT uq_import_file_content_hash UNIQUE (content_hash)
+);
+CREATE INDEX ix_import_file_created_at_id ON import_file (created_at, id);
 CREATE TABLE invoice (
 	number VARCHAR(32) NOT NULL,
 	payment_id INTEGER NOT NULL,
@@ -99,9 +118,9 @@ CREATE TABLE invoice (
 	updated_at DATETIME NOT NULL,
 	version INTEGER NOT NULL,
 	CONSTRAINT pk_invoice PRIMARY KEY (id),
+	CONSTRAINT fk_invoice_payment_id FOREIGN KEY(payment_id) REFERENCES payment (id),
 	CONSTRAINT uq_invoice_number UNIQUE (number),
-	CONSTRAINT uq_invoice_payment_id UNIQUE (payment_id),
-	CONSTRAINT fk_invoice_payment_id FOREIGN KEY(payment_id) REFERENCES payment (id)
+	CONSTRAINT uq_invoice_payment_id UNIQUE (payment_id)
 );
 CREATE TABLE invoice_counter (
 	year INTEGER NOT NULL,
@@ -241,21 +260,21 @@ CREATE TABLE payment (
 	CONSTRAINT pk_payment PRIMARY KEY (id),
 	CONSTRAINT ck_payment_amount_positive CHECK (amount_minor > 0),
 	CONSTRAINT ck_payment_captured_within_amount CHECK (captured_minor BETWEEN 0 AND amount_minor),
-	CONSTRAINT ck_payment_reserved_not_negative CHECK (reserved_minor >= 0),
-	CONSTRAINT ck_payment_refunded_not_negative CHECK (refunded_minor >= 0),
 	CONSTRAINT ck_payment_refunded_within_captured CHECK (refunded_minor + reserved_minor <= captured_minor),
-	CONSTRAINT uq_payment_transaction_id UNIQUE (transaction_id),
-	CONSTRAINT fk_payment_merchant_id FOREIGN KEY(merchant_id) REFERENCES organization (id),
+	CONSTRAINT ck_payment_refunded_not_negative CHECK (refunded_minor >= 0),
+	CONSTRAINT ck_payment_reserved_not_negative CHECK (reserved_minor >= 0),
+	CONSTRAINT fk_payment_billed_unit FOREIGN KEY(billed_unit) REFERENCES unit (code),
 	CONSTRAINT fk_payment_customer_id FOREIGN KEY(customer_id) REFERENCES customer (id),
+	CONSTRAINT fk_payment_merchant_id FOREIGN KEY(merchant_id) REFERENCES organization (id),
+	CONSTRAINT fk_payment_method FOREIGN KEY(method) REFERENCES payment_method (code),
 	CONSTRAINT fk_payment_subscription_id FOREIGN KEY(subscription_id) REFERENCES subscription (id),
+	CONSTRAINT fk_payment_unit FOREIGN KEY(unit) REFERENCES unit (code),
+	CONSTRAINT uq_payment_provider_payment_id UNIQUE (provider_payment_id),
+	CONSTRAINT uq_payment_transaction_id UNIQUE (transaction_id),
 	CONSTRAINT ck_payment_payment_type CHECK (type IN ('DIRECT', 'SUBSCRIPTION', 'PAY_BY_LINK')),
 	CONSTRAINT ck_payment_channel CHECK (channel IN ('WEB', 'MOBILE_APP', 'CALL_CENTRE', 'POINT_OF_SALE', 'API')),
-	CONSTRAINT fk_payment_method FOREIGN KEY(method) REFERENCES payment_method (code),
-	CONSTRAINT fk_payment_unit FOREIGN KEY(unit) REFERENCES unit (code),
-	CONSTRAINT fk_payment_billed_unit FOREIGN KEY(billed_unit) REFERENCES unit (code),
 	CONSTRAINT ck_payment_payment_status CHECK (status IN ('CREATED', 'AUTHORIZED', 'PENDING', 'UNKNOWN', 'PAID', 'PARTIALLY_REFUNDED', 'TOTALLY_REFUNDED', 'FAILED', 'CANCELLED', 'VOIDED', 'CHARGED_BACK')),
 	CONSTRAINT ck_payment_in_flight CHECK (in_flight IN ('REFUND', 'VOID')),
-	CONSTRAINT uq_payment_provider_payment_id UNIQUE (provider_payment_id),
 	CONSTRAINT ck_payment_mode CHECK (mode IN ('LIVE', 'TEST'))
 );
 CREATE INDEX ix_payment_approval_code_id ON payment (approval_code, id);
@@ -335,14 +354,14 @@ CREATE TABLE refund (
 	version INTEGER NOT NULL,
 	CONSTRAINT pk_refund PRIMARY KEY (id),
 	CONSTRAINT ck_refund_amount_positive CHECK (amount_minor > 0),
+	CONSTRAINT fk_refund_payment_id FOREIGN KEY(payment_id) REFERENCES payment (id),
 	CONSTRAINT fk_refund_unit FOREIGN KEY(unit) REFERENCES unit (code),
 	CONSTRAINT uq_refund_key UNIQUE ("key"),
+	CONSTRAINT uq_refund_provider_id UNIQUE (provider_id),
 	CONSTRAINT uq_refund_provider_key UNIQUE (provider_key),
 	CONSTRAINT uq_refund_reference UNIQUE (reference),
 	CONSTRAINT ck_refund_order_status CHECK (status IN ('REQUESTED', 'PENDING_APPROVAL', 'STALE', 'QUEUED', 'SUBMITTED', 'UNKNOWN', 'SUCCEEDED', 'FAILED', 'REJECTED', 'CANCELLED', 'EXPIRED')),
-	CONSTRAINT ck_refund_refund_reason CHECK (reason IN ('REQUESTED_BY_CUSTOMER', 'DUPLICATE', 'FRAUDULENT', 'NOT_DELIVERED', 'IMPORTED', 'OTHER')),
-	CONSTRAINT uq_refund_provider_id UNIQUE (provider_id),
-	CONSTRAINT fk_refund_payment_id FOREIGN KEY(payment_id) REFERENCES payment (id)
+	CONSTRAINT ck_refund_refund_reason CHECK (reason IN ('REQUESTED_BY_CUSTOMER', 'DUPLICATE', 'FRAUDULENT', 'NOT_DELIVERED', 'IMPORTED', 'OTHER'))
 );
 CREATE INDEX ix_refund_payment_id ON refund (payment_id);
 CREATE TABLE second_factor (
@@ -356,8 +375,8 @@ CREATE TABLE second_factor (
 	updated_at DATETIME NOT NULL,
 	version INTEGER NOT NULL,
 	CONSTRAINT pk_second_factor PRIMARY KEY (id),
-	CONSTRAINT uq_second_factor_staff_id UNIQUE (staff_id),
-	CONSTRAINT fk_second_factor_staff_id FOREIGN KEY(staff_id) REFERENCES staff_user (id)
+	CONSTRAINT fk_second_factor_staff_id FOREIGN KEY(staff_id) REFERENCES staff_user (id),
+	CONSTRAINT uq_second_factor_staff_id UNIQUE (staff_id)
 );
 CREATE TABLE spent_offer (
 	nonce VARCHAR(64) NOT NULL,
@@ -368,8 +387,8 @@ CREATE TABLE spent_offer (
 	updated_at DATETIME NOT NULL,
 	version INTEGER NOT NULL,
 	CONSTRAINT pk_spent_offer PRIMARY KEY (id),
-	CONSTRAINT uq_spent_offer_nonce UNIQUE (nonce),
-	CONSTRAINT fk_spent_offer_staff_id FOREIGN KEY(staff_id) REFERENCES staff_user (id)
+	CONSTRAINT fk_spent_offer_staff_id FOREIGN KEY(staff_id) REFERENCES staff_user (id),
+	CONSTRAINT uq_spent_offer_nonce UNIQUE (nonce)
 );
 CREATE INDEX ix_spent_offer_staff_id ON spent_offer (staff_id);
 CREATE TABLE staff_user (
@@ -391,12 +410,12 @@ CREATE TABLE staff_user (
 	updated_at DATETIME NOT NULL,
 	version INTEGER NOT NULL,
 	CONSTRAINT pk_staff_user PRIMARY KEY (id),
-	CONSTRAINT ck_staff_user_username_lower CHECK (username = lower(username)),
 	CONSTRAINT ck_staff_user_session_epoch CHECK (session_epoch >= 1),
-	CONSTRAINT uq_staff_user_username UNIQUE (username),
-	CONSTRAINT uq_staff_user_email UNIQUE (email),
+	CONSTRAINT ck_staff_user_username_lower CHECK (username = lower(username)),
 	CONSTRAINT fk_staff_user_organization_id FOREIGN KEY(organization_id) REFERENCES organization (id),
 	CONSTRAINT fk_staff_user_parent_id FOREIGN KEY(parent_id) REFERENCES staff_user (id),
+	CONSTRAINT uq_staff_user_email UNIQUE (email),
+	CONSTRAINT uq_staff_user_username UNIQUE (username),
 	CONSTRAINT ck_staff_user_staff_status CHECK (status IN ('INVITED', 'ACTIVE', 'LOCKED', 'DISABLED'))
 );
 CREATE INDEX ix_staff_user_organization_id ON staff_user (organization_id);
@@ -410,8 +429,8 @@ CREATE TABLE staff_user_role (
 	updated_at DATETIME NOT NULL,
 	version INTEGER NOT NULL,
 	CONSTRAINT pk_staff_user_role PRIMARY KEY (id),
-	CONSTRAINT uq_staff_user_role_staff_id_role UNIQUE (staff_id, role),
 	CONSTRAINT fk_staff_user_role_staff_id FOREIGN KEY(staff_id) REFERENCES staff_user (id),
+	CONSTRAINT uq_staff_user_role_staff_id_role UNIQUE (staff_id, role),
 	CONSTRAINT ck_staff_user_role_role CHECK (role IN ('ADMIN', 'CFO', 'FINANCIAL_SPECIALIST', 'ACCOUNTANT', 'CASHIER', 'COMPLIANCE', 'ANTI_FRAUD', 'SUPPORT_MANAGER', 'SUPPORT_AGENT', 'ISSUER', 'PARTNER', 'PAYMENTS_OPERATOR'))
 );
 CREATE TABLE subscription (
@@ -429,10 +448,10 @@ CREATE TABLE subscription (
 	version INTEGER NOT NULL,
 	CONSTRAINT pk_subscription PRIMARY KEY (id),
 	CONSTRAINT ck_subscription_amount_positive CHECK (amount_minor > 0),
-	CONSTRAINT uq_subscription_subscription_id UNIQUE (subscription_id),
 	CONSTRAINT fk_subscription_customer_id FOREIGN KEY(customer_id) REFERENCES customer (id),
 	CONSTRAINT fk_subscription_merchant_id FOREIGN KEY(merchant_id) REFERENCES organization (id),
-	CONSTRAINT fk_subscription_unit FOREIGN KEY(unit) REFERENCES unit (code)
+	CONSTRAINT fk_subscription_unit FOREIGN KEY(unit) REFERENCES unit (code),
+	CONSTRAINT uq_subscription_subscription_id UNIQUE (subscription_id)
 );
 CREATE INDEX ix_subscription_billing_number ON subscription (billing_number);
 CREATE INDEX ix_subscription_created_at_id ON subscription (created_at, id);
@@ -503,13 +522,13 @@ CREATE TABLE void_request (
 	updated_at DATETIME NOT NULL,
 	version INTEGER NOT NULL,
 	CONSTRAINT pk_void_request PRIMARY KEY (id),
+	CONSTRAINT fk_void_request_payment_id FOREIGN KEY(payment_id) REFERENCES payment (id),
 	CONSTRAINT uq_void_request_key UNIQUE ("key"),
+	CONSTRAINT uq_void_request_provider_id UNIQUE (provider_id),
 	CONSTRAINT uq_void_request_provider_key UNIQUE (provider_key),
 	CONSTRAINT uq_void_request_reference UNIQUE (reference),
 	CONSTRAINT ck_void_request_order_status CHECK (status IN ('REQUESTED', 'PENDING_APPROVAL', 'STALE', 'QUEUED', 'SUBMITTED', 'UNKNOWN', 'SUCCEEDED', 'FAILED', 'REJECTED', 'CANCELLED', 'EXPIRED')),
-	CONSTRAINT ck_void_request_refund_reason CHECK (reason IN ('REQUESTED_BY_CUSTOMER', 'DUPLICATE', 'FRAUDULENT', 'NOT_DELIVERED', 'IMPORTED', 'OTHER')),
-	CONSTRAINT uq_void_request_provider_id UNIQUE (provider_id),
-	CONSTRAINT fk_void_request_payment_id FOREIGN KEY(payment_id) REFERENCES payment (id)
+	CONSTRAINT ck_void_request_refund_reason CHECK (reason IN ('REQUESTED_BY_CUSTOMER', 'DUPLICATE', 'FRAUDULENT', 'NOT_DELIVERED', 'IMPORTED', 'OTHER'))
 );
 CREATE INDEX ix_void_request_payment_id ON void_request (payment_id);
 CREATE UNIQUE INDEX uq_void_request_alive ON void_request (payment_id) WHERE status NOT IN ('FAILED', 'REJECTED', 'CANCELLED', 'EXPIRED');

@@ -93,7 +93,10 @@ def test_the_table_has_a_row_for_every_setting_and_no_secret_default() -> None:
     assert all(row.count("|") == 4 for row in rows)
 
 
-def test_the_readme_says_what_the_settings_are() -> None:
-    found = re.search(r"<!-- settings -->\n(.*?)<!-- /settings -->", README.read_text(), re.DOTALL)
-    assert found, "README.md must hold `payadmin.config.settings_table()` between the markers <!-- settings -->"
-    assert found.group(1).strip() == settings_table().strip()
+def test_the_readme_says_what_the_settings_are(request: pytest.FixtureRequest) -> None:
+    between = re.compile(r"(?<=<!-- settings -->\n).*?(?=<!-- /settings -->)", re.DOTALL)
+    if request.config.getoption("--renew-golden"):
+        README.write_text(between.sub(lambda _: settings_table(), README.read_text()))
+    found = between.search(README.read_text())
+    assert found, "README.md must hold the table of settings between <!-- settings --> and <!-- /settings -->"
+    assert found.group().strip() == settings_table().strip(), "`pytest tests/kernel --renew-golden` writes it anew"

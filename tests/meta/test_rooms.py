@@ -38,8 +38,8 @@ FRAME = {
     "templates": {"admin", "auth", "account", "errors", "jobs", "macros"},
 }  # fmt: skip
 NOT_ROOMS_IN_TESTS = {
-    "bench", "browser", "data", "demo", "faults", "golden", "imports", "jobs", "kernel", "meta", "pages", "providers",
-    "sample", "support", "views",
+    "bench", "browser", "data", "demo", "embedded", "faults", "golden", "imports", "jobs", "kernel", "meta", "pages",
+    "providers", "sample", "support", "views",
 }  # fmt: skip
 
 

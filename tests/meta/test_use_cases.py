@@ -43,13 +43,14 @@ SILENT = {
     "access.read_pending_secret": "shows an authenticator's secret to its owner before it is confirmed",
     "access.touch_session": "notes when a session was last seen",
     "records.choose_columns": "a person's own taste",
+    "runs.note_item": "keeps what a row of a run said so far; the act itself is recorded",
     "runs.claim_item": "takes a row of a run; what happens to it is recorded by its own use case",
     "runs.settle_item": "keeps the outcome of a row beside the run; the act itself is recorded",
 }
 
 
 @cache
-def action_functions() -> dict[str, ast.AST]:
+def action_functions() -> dict[str, ast.Module]:
     """Every function below `actions/` and what stands on `Work` beside them."""
     return functions("actions", "step_up.py")
 

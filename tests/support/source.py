@@ -42,13 +42,13 @@ def names(node: ast.AST) -> set[str]:
     return found
 
 
-def functions(*folders: str) -> dict[str, ast.AST]:
-    """Every function and method in these folders by its bare name."""
-    found: dict[str, ast.AST] = {}
+def functions(*folders: str) -> dict[str, ast.Module]:
+    """Every function and method in these folders by its bare name; those that share a name stand together."""
+    found: dict[str, ast.Module] = {}
     for file in files(*folders):
         for node in ast.walk(tree(file)):
             if isinstance(node, ast.FunctionDef):
-                found[node.name] = node
+                found.setdefault(node.name, ast.Module(body=[], type_ignores=[])).body.append(node)
     return found
 
 
