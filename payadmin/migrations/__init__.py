@@ -1,6 +1,7 @@
 """Schema changes: Alembic, configured in code, so that `payadmin db` works from any folder and any wheel."""
 
 import argparse
+import os
 from pathlib import Path
 
 from alembic import command
@@ -40,8 +41,8 @@ def head() -> str:
     return str(ScriptDirectory.from_config(config("")).get_current_head())
 
 
-def revision(message: str) -> tuple[Path, list[str]]:
-    """Write the next migration from what the models say and the migrations so far do not.
+def revision(message: str, folder: Path = VERSIONS) -> tuple[Path, list[str]]:
+    """Write the next migration into `folder`, from what the models say and the migrations so far do not.
 
     Alembic sees tables, columns, keys and indexes, but no CHECK, no trigger and no partial condition: the second
     result lists what is still missing, in sentences, to be written by hand.
@@ -52,7 +53,9 @@ def revision(message: str) -> tuple[Path, list[str]]:
     with scratch(url) as empty:
         upgrade(empty)
         number = f"{int(head()) + 1:04}"
-        made = command.revision(config(empty), message, autogenerate=True, rev_id=number)
+        settings = config(empty)
+        settings.set_main_option("version_locations", os.pathsep.join({str(VERSIONS), str(folder)}))
+        made = command.revision(settings, message, autogenerate=True, rev_id=number, version_path=str(folder))
     assert made is not None
     assert not isinstance(made, list)
     left = compare(migrated_catalog(url), models_catalog(url), "the migrations make", "the models say")
