@@ -114,6 +114,19 @@ def test_an_unknown_refund_is_looked_up_before_the_same_key_is_sent_again(desk: 
     assert desk.refunds_at_provider(refund.reference) == [30_00]
 
 
+def test_a_success_that_no_look_up_shows_is_replayed_by_the_same_key(desk: Desk) -> None:
+    payment_id = desk.paid().id
+    refund = desk.refund(payment_id, 30_00)
+    desk.simulator.config(visibility_lag_s=10**6)
+    desk.simulator.script(refund.reference, ["drop_after"])
+    desk.work()
+    pass_time(seconds=30)
+    desk.work()
+    assert (refund.status, desk.money(payment_id)) == (O.SUCCEEDED, REFUNDED)
+    assert desk.simulator.stats()["requests"]["replayed"] == 1
+    assert desk.refunds_at_provider(refund.reference) == [30_00]
+
+
 def test_after_the_key_window_nothing_is_sent_and_staff_are_called(desk: Desk) -> None:
     payment_id = desk.paid().id
     refund = desk.refund(payment_id, 30_00)
