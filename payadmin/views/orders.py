@@ -66,7 +66,9 @@ class RefundForm(OrderForm):
 
     amount = MoneyField("Amount to refund", [InputRequired("Enter an amount.")])
 
-    def process(self, formdata: Any = None, obj: Any = None, data: Any = None, **kwargs: Any) -> None:
+    def process(  # type: ignore[override]  # the payment is always given
+        self, formdata: Any = None, obj: Any = None, data: Any = None, **kwargs: Any
+    ) -> None:
         """Read the amount with the decimals of the payment's unit; it starts with all that is left."""
         self.amount.scale = unit_scale(obj.unit) or 0
         super().process(formdata, None, {**(data or {}), "amount": obj.refundable_minor}, **kwargs)
@@ -77,7 +79,9 @@ class RowAmountForm(Form):
 
     amount = MoneyField("Refund", [InputRequired("Enter an amount, or take the payment out of the selection.")])
 
-    def process(self, formdata: Any = None, obj: Any = None, data: Any = None, **kwargs: Any) -> None:
+    def process(  # type: ignore[override]  # the payment is always given
+        self, formdata: Any = None, obj: Any = None, data: Any = None, **kwargs: Any
+    ) -> None:
         """Start with what is left, in the decimals of the payment's unit."""
         most, scale = obj.refundable_minor, unit_scale(obj.unit) or 0
         self.amount.scale, self.amount.max_minor = scale, most

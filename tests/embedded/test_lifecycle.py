@@ -61,8 +61,19 @@ class Up:
 def up(tmp_path: Path) -> Iterator[Up]:
     home = tmp_path / "home"
     made = subprocess.run(
-        [*CLI, "user", "create-admin", "--username", "boss", "--full-name", "B", "--email", "b@example.com"]
-        + ["--home", str(home)],
+        [
+            *CLI,
+            "user",
+            "create-admin",
+            "--username",
+            "boss",
+            "--full-name",
+            "B",
+            "--email",
+            "b@e.it",
+            "--home",
+            str(home),
+        ],
         capture_output=True,
         text=True,
         check=True,

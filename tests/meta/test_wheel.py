@@ -1,7 +1,6 @@
 """An installed wheel serves pages from any working directory, without a checkout beside it."""
 
 import os
-import shutil
 import subprocess
 import sys
 import zipfile
