@@ -181,7 +181,7 @@ def _prepare_up(app: "Flask") -> list[dict[str, str]]:
     from payadmin.actions import access
     from payadmin.db import db
     from payadmin.models.access import StaffUser
-    from payadmin.sample.load import load_reference
+    from payadmin.reference import load_reference
 
     with app.app_context():
         load_reference(db.engine)
@@ -336,10 +336,16 @@ def db_group() -> None:
 
 @db_group.command("upgrade")
 def db_upgrade() -> None:
-    """Bring the schema up to date."""
+    """Bring the schema up to date, with the currencies and methods that payments need."""
+    from payadmin.db import make_engine
     from payadmin.migrations import upgrade
+    from payadmin.reference import load_reference
 
-    upgrade(_settings().database_url)
+    url = _settings().database_url
+    upgrade(url)
+    engine = make_engine(url)
+    load_reference(engine)
+    engine.dispose()
     click.echo("The schema is up to date.")
 
 
@@ -421,12 +427,18 @@ def import_payments(file: Path, home: Path) -> None:
 
 
 def _refusable(act: Callable[[], T]) -> T:
+    from sqlalchemy.exc import IntegrityError
+
     from payadmin.kernel.errors import Refusal
 
     try:
         return act()
     except Refusal as refusal:
         raise click.ClickException(refusal.sentence) from None
+    except IntegrityError as error:
+        # Never the statement: it holds people's data.
+        msg = f"The database refused: {str(error.orig).splitlines()[0]}. Nothing was changed."
+        raise click.ClickException(msg) from None
 
 
 @main.command()

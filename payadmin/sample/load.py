@@ -10,8 +10,8 @@ from payadmin.audit import Event
 from payadmin.models.audit import AuditEvent
 from payadmin.models.parties import Customer, Organization, OrganizationKind
 from payadmin.models.payments import Payment, PaymentEvent, PaymentMethod, Refund, Subscription, Unit
+from payadmin.reference import add_missing, method_rows
 from payadmin.sample.mapping import (
-    METHODS,
     SamplePayment,
     sample_payments,
     series_values,
@@ -84,17 +84,6 @@ def load_sample(engine: Engine, *, full: bool = False, progress: Progress = lamb
     return added
 
 
-def load_reference(engine: Engine) -> None:
-    """What payments cannot do without: the currencies of ISO 4217 and the methods; adds what is missing."""
-    from iso4217 import Currency  # noqa: PLC0415  (it parses the ISO table when imported: 40 ms)
-
-    money = [currency for currency in Currency if currency.exponent is not None]
-    units = [{"code": unit.code, "name": unit.currency_name, "scale": unit.exponent} for unit in money]
-    with engine.connect().execution_options(immediate=True) as connection, connection.begin():
-        _add_missing(connection, _UNIT, units)
-        _add_missing(connection, _METHOD, [{"code": code, "name": name} for code, name in METHODS.items()])
-
-
 def _is_there(connection: Connection, number: int) -> bool:
     """Each span ends with a payment, and is loaded in order: where its last payment is, all are."""
     found = select(_PAYMENT.c.id).where(_PAYMENT.c.transaction_id == transaction_id(number))
@@ -143,8 +132,8 @@ class _Loader:
         ):
             known.update(connection.execute(select(key, row_id)).all())
         units = [{"code": code, "name": name, "scale": _SCALE} for code, name in _UNITS.items()]
-        _add_missing(connection, _UNIT, units)
-        _add_missing(connection, _METHOD, [{"code": code, "name": name} for code, name in METHODS.items()])
+        add_missing(connection, _UNIT, units)
+        add_missing(connection, _METHOD, method_rows())
 
     def _ids(self, connection: Connection, chunk: list[SamplePayment]) -> dict[str, int]:
         first, last = chunk[0].values["transaction_id"], chunk[-1].values["transaction_id"]
@@ -204,9 +193,3 @@ def _add(
     if rows:
         added = insert(table).returning(table.c[key], table.c.id)
         known.update(connection.execute(added, list(rows.values())).all())
-
-
-def _add_missing(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
-    there = set(connection.scalars(select(table.c.code)))
-    if missing := [row for row in rows if row["code"] not in there]:
-        connection.execute(insert(table), missing)

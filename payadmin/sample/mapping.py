@@ -29,14 +29,6 @@ from payadmin.sample.source import (
 
 PROVIDER: Final = "simulator"
 UNSETTLED_FROM_ROW: Final = LAST_ROW - 210
-METHODS: Final = {
-    "AMEX": "American Express",
-    "APPLE_PAY": "Apple Pay",
-    "BANK_TRANSFER": "Bank transfer",
-    "MASTERCARD": "Mastercard",
-    "PAYPAL": "PayPal",
-    "VISA": "Visa",
-}
 _S = PaymentStatus
 _TAKEN: Final = frozenset(
     {_S.PAID, _S.PARTIALLY_REFUNDED, _S.TOTALLY_REFUNDED, _S.VOIDED, _S.CHARGED_BACK}
