@@ -32,7 +32,7 @@ FRAME = {
     "queries": set(),
     "views": {
         "account", "assets", "base", "bulk", "charts", "checks", "columns", "core", "errors", "exports", "fields",
-        "filters", "forms", "gate", "lists", "login", "mailbox", "orders", "palette", "registry", "search",
+        "filters", "forms", "gate", "lists", "login", "mailbox", "orders", "palette", "registry", "rows", "search",
         "security", "shell", "ui",
     },
     "templates": {"admin", "auth", "account", "errors", "jobs", "macros"},

@@ -11,7 +11,7 @@ from tests.support.source import PACKAGE, calls, dotted, files, relative, tree
 pytestmark = pytest.mark.once
 
 # The only places that end a transaction or start one of their own.
-ENDS_TRANSACTIONS = {"work.py", "audit.py", "outbox.py", "jobs/runner.py", "sample/"}
+ENDS_TRANSACTIONS = {"work.py", "audit.py", "outbox.py", "jobs/runner.py", "reference.py", "sample/"}
 READS = {"begin_nested", "commit", "flush", "rollback", "close", "remove"}
 WRITES = {"add", "add_all", "delete", "merge", "bulk_save_objects", "bulk_insert_mappings", "bulk_update_mappings"}
 # Where amounts are computed or shown. A PDF's widths and a list's estimated row count are no money.
