@@ -8,8 +8,8 @@ from payadmin.db import db
 from payadmin.models.audit import AuditEvent
 from payadmin.models.parties import Customer, Organization, OrganizationKind
 from payadmin.models.payments import Payment, PaymentEvent, PaymentMethod, PaymentStatus, Refund, Subscription, Unit
-from payadmin.sample import load
 from payadmin.reference import METHODS, load_reference
+from payadmin.sample import load
 from payadmin.sample.load import load_sample
 from payadmin.sample.mapping import sample_payments
 from payadmin.sample.source import LAST_ROW, read_story

@@ -7,8 +7,8 @@ import pytest
 
 from payadmin.kernel.credits import Credits
 from payadmin.models.payments import PaymentStatus
-from payadmin.sample.categories import category_code, directorate_name
 from payadmin.reference import METHODS
+from payadmin.sample.categories import category_code, directorate_name
 from payadmin.sample.mapping import UNSETTLED_FROM_ROW, sample_payment, sample_payments
 from payadmin.sample.merchants import merchant_name
 from payadmin.sample.people import person
