@@ -1,0 +1,57 @@
+"""Benchmarks run: small ones here, so that the large ones do not fail after minutes of preparation."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.once
+ROOT = Path(__file__).resolve().parents[2]
+CASES = {
+    "first_page",
+    "page_at_middle",
+    "last_page",
+    "status_filter",
+    "exact_id_search",
+    "prefix_search",
+    "email_search",
+}
+
+
+def bench(name: str) -> tuple[int, dict[str, Any], str]:
+    """Exit status, the one JSON object, and what was said meanwhile."""
+    code = "from payadmin.cli import main; main()"
+    command = [sys.executable, "-c", code, "bench", name, "--rows", "2000", "--db", "sqlite", "--json"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout), done.stderr
+
+
+def check_shape(name: str, status: int, body: dict[str, Any], said: str) -> None:
+    assert body.keys() >= {"name", "machine", "rows", "figures", "ratios", "goals"}
+    assert (body["name"], body["rows"]) == (name, 2000)
+    assert all(goal.keys() == {"value", "limit", "met"} for goal in body["goals"].values())
+    assert all(goal["met"] == (goal["value"] <= goal["limit"]) for goal in body["goals"].values())
+    assert status == (0 if all(goal["met"] for goal in body["goals"].values()) else 1)
+    assert all(value > 0 for value in body["ratios"].values())
+    assert "statistics" in said, "progress goes to standard error"
+
+
+def test_the_list_benchmark_asks_both_lists_everything_and_says_it_in_one_object():
+    status, body, said = bench("list")
+    check_shape("list", status, body, said)
+    assert body["figures"].keys() >= CASES
+    assert CASES | {"last_page_over_first", "first_page_over_floor"} <= body["ratios"].keys()
+    assert body["goals"].keys() == {"last_page_over_first"}
+    assert all(body["figures"][case]["queries"] < 15 for case in CASES)
+
+
+def test_the_export_benchmark_keeps_memory_flat_and_counts_the_rows_of_both_files():
+    status, body, said = bench("export")
+    check_shape("export", status, body, said)
+    assert body["goals"].keys() == {"csv_memory_mb", "xlsx_memory_mb"}
+    assert status == 0
+    assert body["figures"]["csv"]["rows"] == body["figures"]["xlsx"]["rows"] > 1_000
