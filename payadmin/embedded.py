@@ -40,6 +40,8 @@ def die_with_parent(parent: int) -> None:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:
         os.kill(os.getpid(), signal.SIGTERM)
+    if sys.platform == "linux":
+        return  # the kernel tells it once: a second SIGTERM would make a worker drop the job that it is finishing
 
     def watch() -> None:
         while os.getppid() == parent:

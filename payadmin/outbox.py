@@ -39,9 +39,8 @@ def ring() -> bool:
         return False
     try:
         bell()
-    except Exception:
-        # Whatever ails Redis must not touch the act that was just committed.
-        log.warning("the doorbell did not ring; the scheduler sees to it", exc_info=True)
+    except Exception as error:  # noqa: BLE001 - whatever ails Redis must not touch the act that was just committed
+        log.warning("the doorbell did not ring, the scheduler sees to it: %s", error)
         return False
     return True
 

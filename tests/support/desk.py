@@ -23,7 +23,7 @@ from payadmin.models.payments import Payment, Refund, RefundReason, VoidRequest
 from payadmin.permissions import Role, permissions_of
 from payadmin.providers.simulator import SimulatorProvider
 from payadmin.work import Actor
-from tests.support.make import Make
+from tests.support.make import Make, writing
 from tests.support.signin import make_staff, secret_of
 from tests.support.simulator import Simulator
 
@@ -52,6 +52,7 @@ class Desk:
 
     def operator(self) -> Actor:
         """A payments operator with an authenticator."""
+        writing()
         staff = make_staff(Role.PAYMENTS_OPERATOR)
         roles = frozenset({Role.PAYMENTS_OPERATOR})
         return Actor(staff_id=staff.id, name=staff.username, roles=roles, permissions=permissions_of(roles))
@@ -126,7 +127,8 @@ class Desk:
 
     def money(self, payment_id: int) -> tuple[str, int, int, str | None]:
         """Where the money of a payment is: status, reserved, refunded, what is on its way."""
-        row = db.session.get(Payment, payment_id, populate_existing=True)
+        db.session.rollback()  # what others committed is to be seen
+        row = db.session.get(Payment, payment_id)
         assert row is not None
         return row.status.name, row.reserved_minor, row.refunded_minor, row.in_flight and row.in_flight.name
 
@@ -152,6 +154,7 @@ def pass_time(**span: float) -> None:
         messages = OutboxMessage.__table__
         for row in connection.execute(select(messages.c.id, messages.c.due_at)).all():
             connection.execute(update(messages).where(messages.c.id == row.id).values(due_at=row.due_at - delta))
+    db.session.rollback()
 
 
 def trail(**by: Any) -> list[AuditEvent]:

@@ -25,6 +25,12 @@ from payadmin.work import Actor
 SCALES = {"EUR": 2, "GBP": 2, "USD": 2, "JPY": 0, "KWD": 3}
 
 
+def writing() -> None:
+    """Begin to write: on SQLite a transaction that has read cannot, once another process has written meanwhile."""
+    db.session.rollback()
+    db.session.connection(execution_options={"immediate": True})
+
+
 class Make:
     """Makes rows. Everything has a sensible default; a test names only what it is about."""
 
@@ -33,6 +39,7 @@ class Make:
         self._number = itertools.count(1)
 
     def _save(self, row: Any) -> Any:
+        writing()
         db.session.add(row)
         # Arrangements are not acts: the trail is told so, and nothing is recorded.
         db.session.flush()
