@@ -51,7 +51,9 @@ def draft_run(
     """
     _require(work, permission)
     if (kept := work.one(select(ActionRun).where(ActionRun.token == token))) is not None:
-        return _own(work, kept)
+        if (_own(work, kept).page, kept.action) != (page, action):
+            raise Conflict("This form was already used for something else. Open it again.")
+        return kept
     run = work.add(
         ActionRun(
             token=token,
@@ -123,10 +125,15 @@ def start_run(
 
 
 @use_case(Permission.HOME_PAGE_READ)
-def run_again(work: Work, run_id: int, /, *, permission: Permission) -> int:
+def run_again(
+    work: Work, run_id: int, /, *, permission: Permission, confirm: Callable[[Work], None] | None = None
+) -> int:
     """Promise again what failed; how many rows that is.
 
     What failed left nothing behind, so its next try has a key of its own.
+
+    Args:
+        confirm: called with the work in this transaction when there is something to do; it may refuse (step-up).
     """
     _require(work, permission)
     run = _own(work, work.get(ActionRun, run_id, lock=True))
@@ -135,6 +142,8 @@ def run_again(work: Work, run_id: int, /, *, permission: Permission) -> int:
     left = work.session.scalars(
         select(ActionItem.id).where(ActionItem.run_id == run_id, ActionItem.state == ItemState.FAILED)
     ).all()
+    if left and confirm is not None:
+        confirm(work)
     for item_id in left:
         again = {"state": ItemState.WAITING, "attempt": ActionItem.attempt + 1, "sentence": None, "done_at": None}
         work.session.execute(_move(item_id, (ItemState.FAILED,), **again))

@@ -1,11 +1,13 @@
 """`PayAdminModelView`: the page a model gets. Declare what differs; the rest is read from the model."""
 
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from flask import current_app, redirect, request, url_for
 from flask_admin import expose
+from markupsafe import Markup
 from sqlalchemy import inspect, select
 from werkzeug.wrappers import Response
 
@@ -14,38 +16,18 @@ from payadmin.db import db
 from payadmin.models.audit import AuditEvent
 from payadmin.models.system import UserPreference
 from payadmin.views import lists
-from payadmin.views.columns import Column, Kind, renderer, titles_of, unit_scale
+from payadmin.views.columns import Column, Kind, Scales, renderer, title_attr, titles_of
 from payadmin.views.core import NUMBERS, PAGE_OF
+from payadmin.views.filters import Active, Filter
 from payadmin.views.forms import FormPages
+from payadmin.views.rows import Head, Line, print_rows
 from payadmin.views.search import leads
 from payadmin.views.security import current_actor
 
 HISTORY_LENGTH = 50
 RELATED_LENGTH = 20
 RELATED_COLUMNS = 5
-
-
-@dataclass(frozen=True)
-class Head:
-    """One column's heading."""
-
-    key: str
-    label: str
-    css: str
-    sort_url: str | None
-    direction: str | None
-    opens: bool
-
-
-@dataclass(frozen=True)
-class Line:
-    """One row, ready to print."""
-
-    id: int
-    title: str
-    cells: Sequence[Any]
-    sums: tuple[str, int, int] | None
-    off: str | None
+INPUTS_SECONDS = 60  # a new currency or method is offered a minute later
 
 
 @dataclass(frozen=True)
@@ -54,8 +36,7 @@ class Related:
 
     label: str
     heads: Sequence[Head]
-    lines: Sequence[Line]
-    address: str
+    rows: Markup
     all_url: str | None
 
 
@@ -74,26 +55,30 @@ class PayAdminModelView(FormPages):
         shown = self.visible_columns()
         page = lists.fetch(asked, scope, self._needed(shown))
         names = self.names_for(shown, page.rows)
+        heads, lines = self._heads(asked, shown), self._lines(shown, page.rows, names)
+        many = [action for action in self.allowed_actions() if action.bulk]
         count = lists.count(asked, scope)
         counts = lists.tab_counts(self.shape, scope, self.tab_list) if self.tab_list else []
         return self.render(
             self.list_template,
             asked=asked,
             count=count,
-            heads=self._heads(asked, shown),
-            lines=self._lines(shown, page.rows, names),
+            heads=heads,
+            rows=print_rows(heads, lines, self.address, choose=bool(many), menu=True) if lines else None,
             page=page,
             address=self.address,
             tabs=[self._tab(asked, tab, counts[place]) for place, tab in enumerate(self.tab_list)],
-            filters=[(each, asked.active.get(key)) for key, each in self.shape.filters.items()],
+            filters=[
+                (each, on := asked.active.get(key), self.filter_inputs(each, on))
+                for key, each in self.shape.filters.items()
+            ],
             choosable=[column for column in self.columns.values() if column.key != "id"],
             chosen={column.key for column in shown},
             menu_actions=self.menu_actions(),
-            bulk_actions=self.allowed_actions(),
+            bulk_actions=many,
             truncated=asked.found is not None and asked.found.truncated,
             sizes=lists.SIZES,
             dated=asked.sort.column.kind in {Kind.MOMENT, Kind.DAY},
-            presets=lists.presets(),
         )
 
     @expose("/columns/", methods=("POST",))
@@ -116,6 +101,18 @@ class PayAdminModelView(FormPages):
             )
         )
         return [self.columns[key] for key in (preference or {}).get("columns", ()) if key in self.columns]
+
+    def filter_inputs(self, each: Filter, on: Active | None) -> Markup:
+        """The inputs of a filter's form. While it is not in use they are the same for everybody, so they are kept."""
+        kept: dict[tuple[str, str], tuple[float, Markup]] = current_app.extensions.setdefault("payadmin.inputs", {})
+        place = (self.endpoint, each.key)
+        if on is None and place in kept and kept[place][0] > time.monotonic() and not current_app.testing:
+            return kept[place][1]
+        inputs = current_app.jinja_env.get_template("admin/model/_filters.html").module.inputs  # type: ignore[attr-defined]
+        made: Markup = inputs(each, on, lists.presets())
+        if on is None:
+            kept[place] = (time.monotonic() + INPUTS_SECONDS, made)
+        return made
 
     def _needed(self, shown: Iterable[Column]) -> list[str]:
         names = [name for column in shown for name in (column.name, column.unit_key) if name]
@@ -153,12 +150,13 @@ class PayAdminModelView(FormPages):
     def _lines(self, shown: Sequence[Column], rows: Sequence[Any], names: dict[str, dict[int, str]]) -> list[Line]:
         cells = [self.cell(column, names.get(column.key, {})) for column in shown]
         title, sums, off = self._title_name, self._sum, self.offers()
+        scales = Scales()
         return [
             Line(
                 row.id,
                 str(getattr(row, title)) if title else f"{self.singular_} {row.id}",
                 [cell(row) for cell in cells],
-                _sum_of(row, sums) if sums is not None else None,
+                _sum_of(row, sums, scales) if sums is not None else None,
                 off(row) if off is not None else None,
             )
             for row in rows
@@ -175,8 +173,6 @@ class PayAdminModelView(FormPages):
 
     @property
     def _title_name(self) -> str | None:
-        from payadmin.views.columns import title_attr  # noqa: PLC0415
-
         attr = title_attr(self.model)
         return str(attr.key) if attr is not None and attr.key in {c.name for c in self.columns.values()} else None
 
@@ -236,11 +232,11 @@ class PayAdminModelView(FormPages):
         statement = self.get_query().where(link.attr == row.id).order_by(self.model.id.desc()).limit(RELATED_LENGTH)
         wanted = (getattr(self.model, name) for name in names)
         rows = db.session.execute(statement.with_only_columns(*wanted, maintain_column_froms=True)).all()
+        heads, lines = self._heads(None, shown), self._lines(shown, rows, self.names_for(shown, rows))
         return Related(
             label=self.plural_,
-            heads=self._heads(None, shown),
-            lines=self._lines(shown, rows, self.names_for(shown, rows)),
-            address=self.address,
+            heads=heads,
+            rows=print_rows(heads, lines, self.address, choose=False, menu=False),
             all_url=f"{self.address}?{link.key}={row.id}" if link.key in self.shape.filters else None,
         )
 
@@ -255,7 +251,7 @@ class PayAdminModelView(FormPages):
         ).all()
 
 
-def _sum_of(row: Any, column: Column) -> tuple[str, int, int] | None:
+def _sum_of(row: Any, column: Column, scales: Scales) -> tuple[str, int, int] | None:
     minor, unit = getattr(row, column.name), getattr(row, str(column.unit_key))
-    scale = unit_scale(unit) if unit else None
+    scale = scales[unit] if unit else None
     return (unit, minor, scale) if minor is not None and scale is not None else None

@@ -17,12 +17,14 @@ from payadmin import audit, step_up
 from payadmin.actions import runs
 from payadmin.db import db
 from payadmin.kernel.errors import Conflict, Forbidden, Invalid, NotFound
+from payadmin.kernel.masks import mask_pan_in_text
 from payadmin.kernel.money import Money
 from payadmin.models.system import ActionItem, ActionRun, ItemState, RunState
 from payadmin.permissions import Permission
 from payadmin.views import lists
 from payadmin.views.columns import title_attr, unit_scale
 from payadmin.views.core import PageCore
+from payadmin.views.fields import no_controls
 from payadmin.views.filters import BadAddress, row_id_of
 from payadmin.views.search import MOST_MATCHES
 from payadmin.views.security import current_actor
@@ -156,13 +158,13 @@ class BulkPages(PageCore):
             entries.append({"name": each.name, "url": url, "dialog": True, **shown})
         return entries
 
-    def offers(self) -> Callable[[Any], str | None] | None:
-        """A function from a row of the list to what its menu shows greyed and why (JSON), if any action says so."""
+    def offers(self) -> Callable[[Any], dict[str, str] | None] | None:
+        """A function from a row of the list to what its menu shows greyed and why, if any action says so."""
         choosy = [(each.name, each.offered) for each in self.allowed_actions() if each.offered is not None]
         if not choosy:
             return None
 
-        def off(row: Any) -> Any:
+        def off(row: Any) -> dict[str, str] | None:
             found = {name: why for name, offered in choosy if (why := offered(row)) is not None}
             return found or None
 
@@ -184,12 +186,12 @@ class BulkPages(PageCore):
         if not action.bulk:
             raise BadAddress("This action takes one row at a time.")
         listed = request.form.get("list", "")
+        if not listed.isprintable():
+            raise BadAddress("The list's address holds control characters.")
         if request.form.get("all") == "1":
             selection = self._all_matching(listed)
         else:
-            ids = [row_id_of(text) for text in request.form.getlist("id")[: action.cap + 1]]
-            if None in ids:
-                raise BadAddress("A chosen row is not a row.")
+            ids = chosen_ids(action.cap)
             selection = self.get_query().where(self.model.id.in_(ids))
         run = self._draft(action, secrets.token_urlsafe(18), selection, listed)
         return redirect(url_for(f"{self.endpoint}.run_view", token=run.token))
@@ -212,7 +214,7 @@ class BulkPages(PageCore):
             handler=str(action.use_case),
             selection=selection.with_only_columns(self.model.id, label.label("label"), maintain_column_froms=True),
             cap=action.cap,
-            chosen=listed[:LONGEST_CHOICE] or None,
+            chosen=mask_pan_in_text(listed[:LONGEST_CHOICE]) or None,
         )
 
     @expose("/<int:row_id>/action/<action>/", methods=("GET", "POST"))
@@ -225,7 +227,7 @@ class BulkPages(PageCore):
             token = secrets.token_urlsafe(18)
             return self._confirmation(chosen, token, [self._candidate(chosen, item, row, None)], None)
         token = request.form.get("token", "")
-        if not 16 <= len(token) <= 64 or not token.isascii() or not token.isprintable():  # noqa: PLR2004 - ours has 24
+        if not _is_token(token):
             raise BadAddress("This form is not complete. Open it again.")
         run = db.session.scalar(select(ActionRun).where(ActionRun.token == token))
         if run is not None and run.actor_id == current_actor().staff_id and run.state is not RunState.DRAFT:
@@ -252,7 +254,10 @@ class BulkPages(PageCore):
         return self._confirmation(action, token, candidates, None, run)
 
     def _execute(self, action: RowAction, token: str) -> Any:
-        run, _ = self._run(token)
+        run, drafted_for = self._run(token)
+        if drafted_for is not action:
+            # Another action's form may ask for less: its rows, its code and its permission are not this run's.
+            raise BadAddress("This form belongs to another action. Open it again.")
         items, rows = self._chosen(run)
         candidates, form = self._answered(action, items, rows)
         if not _valid(candidates, form):
@@ -262,7 +267,7 @@ class BulkPages(PageCore):
             return self._confirmation(action, token, candidates, form, run), 422
         answers = _answers(form)
         row_answers = {each.item.id: _answers(each.form) for each in able}
-        subject = {"run": token, "rows": sorted(each.item.row_id for each in able)}
+        subject = _subject(token, able)
         confirm: Callable[[Any], None] | None = None
         if action.step_up:
             offer, code = request.form.get("offer", ""), request.form.get("code", "")
@@ -288,6 +293,8 @@ class BulkPages(PageCore):
         return redirect(url_for(f"{self.endpoint}.run_view", token=token))
 
     def _run(self, token: str) -> tuple[ActionRun, RowAction]:
+        if not _is_token(token):
+            raise NotFound("There is no such run.")
         run = db.session.scalar(select(ActionRun).where(ActionRun.token == token, ActionRun.page == self.endpoint))
         if run is None or run.actor_id != current_actor().staff_id:
             raise NotFound("There is no such run.")
@@ -325,7 +332,7 @@ class BulkPages(PageCore):
         code_error: str | None = None,
     ) -> str:
         able = [each for each in candidates if each.reason is None]
-        subject = {"run": token, "rows": sorted(each.item.row_id for each in able)}
+        subject = _subject(token, able)
         single = run is None and len(candidates) == 1
         row_id = candidates[0].item.row_id if single else None
         place = {"row_id": row_id, "action": action.name} if single else {"token": token}
@@ -362,6 +369,7 @@ class BulkPages(PageCore):
             title=f"{action.label.rstrip('…')}: {run.total:,} {'row' if run.total == 1 else 'rows'}",
             status_url=url_for(f"{self.endpoint}.run_status_view", token=run.token),
             again_url=url_for(f"{self.endpoint}.rerun_view", token=run.token),
+            offer=step_up.offer(current_actor(), *self._again(run, action, items)) if action.step_up else None,
             failed=sum(item.state is ItemState.FAILED for item in items),
             back=self._back(run),
         )
@@ -385,15 +393,51 @@ class BulkPages(PageCore):
             "counts": [*counts, ("Remaining", run.total - done)],
         }
 
+    def _again(self, run: ActionRun, action: RowAction, items: Sequence[ActionItem]) -> tuple[str, dict[str, Any]]:
+        """The act and the subject of doing again what failed: the rows, and what was answered for each."""
+        failed = sorted((item for item in items if item.state is ItemState.FAILED), key=lambda item: item.id)
+        rows = [(item.row_id, item.attempt, item.answers) for item in failed]
+        return f"{self.endpoint}.{action.name}.again", {"run": run.token, "rows": rows}
+
     @expose("/run/<token>/again/", methods=("POST",))
     def rerun_view(self, token: str) -> Response:
-        """Do again what failed; what is done stays done."""
+        """Do again what failed; what is done stays done. A dangerous action asks for a fresh code once more."""
         run, action = self._run(token)
-        number = runs.run_again(current_actor(), run.id, permission=_granted(action))
+        confirm: Callable[[Any], None] | None = None
+        if action.step_up:
+            items = db.session.scalars(select(ActionItem).where(ActionItem.run_id == run.id)).all()
+            act, subject = self._again(run, action, items)
+            offer, code = request.form.get("offer", ""), request.form.get("code", "")
+            confirm = lambda work: step_up.spend(work, offer, code, act, subject)  # noqa: E731 - one call, bound here
+        try:
+            number = runs.run_again(current_actor(), run.id, permission=_granted(action), confirm=confirm)
+        except Invalid as refusal:
+            flash(refusal.sentence, "error")
+            return redirect(url_for(f"{self.endpoint}.run_view", token=token))
         flash(
             f"{number:,} {'row is' if number == 1 else 'rows are'} tried again." if number else "Nothing is left to do."
         )
         return redirect(url_for(f"{self.endpoint}.run_view", token=token))
+
+
+def chosen_ids(most: int) -> list[int]:
+    """The rows ticked on a list, each once; more than `most` are refused before the database sees them."""
+    ids = [row_id_of(text) for text in dict.fromkeys(request.form.getlist("id"))]
+    if len(ids) > most:
+        raise Conflict(f"This action takes at most {most:,} rows at once, and {len(ids):,} are chosen.")
+    found = [row_id for row_id in ids if row_id is not None]
+    if len(found) < len(ids):
+        raise BadAddress("A chosen row is not a row.")
+    return found
+
+
+def _subject(token: str, able: Sequence[Candidate]) -> dict[str, Any]:
+    """What a code confirms: the run, its rows, and the amount that each had when the page was shown.
+
+    The amounts that are typed beside the code cannot be known when the page is made; they are checked against these.
+    """
+    rows = [(each.item.row_id, each.amount and each.amount.minor, each.amount and each.amount.unit) for each in able]
+    return {"run": token, "rows": sorted(rows)}
 
 
 def _granted(action: RowAction) -> Permission:
@@ -401,11 +445,15 @@ def _granted(action: RowAction) -> Permission:
     return action.permission
 
 
+def _is_token(text: str) -> bool:
+    return 16 <= len(text) <= 64 and text.isascii() and text.isprintable()  # noqa: PLR2004 - ours have 24
+
+
 def _valid(candidates: Sequence[Candidate], form: Form | None) -> bool:
-    fine = form is None or form.validate()
-    for each in candidates:
-        fine = (each.form is None or each.form.validate()) and fine
-    return fine
+    """Whether every form makes sense; all are checked, so that all mistakes are shown at once."""
+    forms = [each for each in (form, *(candidate.form for candidate in candidates)) if each is not None]
+    checked = [each.validate(dict.fromkeys(each.data, (no_controls,))) for each in forms]
+    return all(checked)
 
 
 def _answers(form: Form | None) -> dict[str, Any]:

@@ -225,8 +225,8 @@ def renderer(column: Column, names: Mapping[Any, str], links: str | None) -> Cal
     name = column.name
     match column.kind:
         case Kind.MONEY:
-            unit_key = column.unit_key
-            return lambda row: money_cell(getattr(row, name), getattr(row, str(unit_key)))
+            unit_key, scales = str(column.unit_key), Scales()
+            return lambda row: money_cell(getattr(row, name), getattr(row, unit_key), scales)
         case Kind.ENUM:
             words = {member: enum_cell(member) for member in column.members or ()}
             return lambda row: words.get(getattr(row, name), EMPTY)
@@ -254,11 +254,19 @@ def renderer(column: Column, names: Mapping[Any, str], links: str | None) -> Cal
     return plain
 
 
-def money_cell(minor: int | None, unit: str | None) -> Any:
+class Scales(dict[str, int | None]):
+    """The decimals of units, each looked up once."""
+
+    def __missing__(self, unit: str) -> int | None:
+        self[unit] = unit_scale(unit)
+        return self[unit]
+
+
+def money_cell(minor: int | None, unit: str | None, scales: Scales | None = None) -> Any:
     """An amount as cells show it; an unknown unit is said, never guessed."""
     if minor is None or unit is None:
         return EMPTY
-    scale = unit_scale(unit)
+    scale = unit_scale(unit) if scales is None else scales[unit]
     return f"{minor} minor units of {unit}" if scale is None else ui.amount(minor, unit, scale)
 
 
@@ -268,7 +276,8 @@ def money_text(minor: int, unit: str) -> str:
     return f"{minor} minor units of {unit}" if scale is None else f"{format_minor(minor, scale)} {unit}"
 
 
-_LINK = Markup('<a class="link" href="{}">{}</a>')
+_JOIN = Markup("").join
+_LINK = (Markup('<a class="link" href="'), Markup('">'), Markup("</a>"))
 
 
 def link_cell(value: int | None, names: Mapping[int, str], links: str | None) -> Any:
@@ -276,7 +285,7 @@ def link_cell(value: int | None, names: Mapping[int, str], links: str | None) ->
     if value is None:
         return EMPTY
     name = names.get(value, f"No. {value}")
-    return _LINK.format(links.format(value), name) if links else name
+    return _JOIN((_LINK[0], links.format(value), _LINK[1], name, _LINK[2])) if links else name
 
 
 def json_text(value: Any) -> str:

@@ -286,7 +286,7 @@ _PLAIN: dict[Kind, Any] = {Kind.MOMENT: MomentField, Kind.JSON: JsonField, Kind.
 
 def no_controls(_form: Any, field: Any) -> None:
     """Refuse characters that no database and no file wants: NUL and its kind."""
-    if field.data and any(ord(letter) < 32 and letter not in "\t\r\n" for letter in field.data):  # noqa: PLR2004
+    if isinstance(field.data, str) and any(ord(letter) < 32 and letter not in "\t\r\n" for letter in field.data):  # noqa: PLR2004
         raise StopValidation("This holds characters that cannot be stored.")
 
 

@@ -27,6 +27,7 @@ SIZES = (20, 50, 100)
 SIZE = 50
 COUNT_CAP = 10_000
 TAB_SECONDS = 20
+MOST_KEPT = 500
 ARGUMENTS = frozenset({"search", "sort", "after", "before", "last", "size", "at"})
 RESERVED = ARGUMENTS | {"count", "index"}  # the last two are methods of the rows that lists read
 
@@ -379,24 +380,22 @@ def tab_counts(shape: Shape, scope: "Select[Any]", tabs: Sequence[Tab]) -> list[
     """How many rows each tab holds: one statement, each count capped, remembered for a few seconds.
 
     The counts are those of the page's scope, whatever else is filtered, so they can be shared by everybody with that
-    scope. What is remembered is found by the statement itself with its values: a scope can never be forgotten.
+    scope. What is remembered is found by the scope's own statement and values, so a scope can never be forgotten.
     """
-    counts = []
-    for tab in tabs:
-        conditions = [shape.filters[key].read(list(values)).where for key, values in tab.args.items()]
-        counts.append(capped(scope.where(*conditions)))
-    statement = select(*(each.label(f"c{place}") for place, each in enumerate(counts)))
-    compiled = statement.compile(db.session.get_bind())
-    key = (str(compiled), str(sorted(compiled.params.items())))
+    compiled = scope.with_only_columns(shape.model.id, maintain_column_froms=True).compile(db.session.get_bind())
+    key = (shape.name, str(compiled), tuple(map(str, compiled.params.items())))
     cache: dict[Any, tuple[float, list[str]]] = current_app.extensions.setdefault("payadmin.tab_counts", {})
-    now = time.monotonic()
-    if (kept := cache.get(key)) and kept[0] > now and not current_app.testing:
+    if (kept := cache.get(key)) and kept[0] > time.monotonic() and not current_app.testing:
         return kept[1]
-    numbers = db.session.execute(statement).one()
+    counts = []
+    for place, tab in enumerate(tabs):
+        conditions = [shape.filters[key].read(list(values)).where for key, values in tab.args.items()]
+        counts.append(capped(scope.where(*conditions)).label(f"c{place}"))
+    numbers = db.session.execute(select(*counts)).one()
     labels = [f"{COUNT_CAP:,}+" if number > COUNT_CAP else f"{number:,}" for number in numbers]
-    if len(cache) > 500:  # noqa: PLR2004 - scopes come and go
+    if len(cache) > MOST_KEPT:
         cache.clear()
-    cache[key] = (now + TAB_SECONDS, labels)
+    cache[key] = (time.monotonic() + TAB_SECONDS, labels)
     return labels
 
 

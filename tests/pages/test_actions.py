@@ -81,7 +81,10 @@ def test_the_form_is_checked_for_the_run_and_for_each_row(admin, widgets):
     assert answer.status_code == 422
     assert "Say why." in answer.text
     assert "One to three coats." in answer.text
+    hostile = admin.post(place, data=ANSWERS | {"reason": "a\x00b", f"r{first}-coats": "1", f"r{second}-coats": "1"})
+    assert "cannot be stored" in hostile.text
     assert db.session.scalar(select(ActionRun.state)) is RunState.DRAFT
+    assert admin.post("/widgets/action/", data={"action": "paint", "id": "1", "list": "\x00"}).status_code == 400
 
 
 def test_all_matching_rows_are_those_of_the_filter_at_that_moment(lab, admin, widgets):

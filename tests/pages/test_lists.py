@@ -4,7 +4,6 @@ import datetime as dt
 import re
 from urllib.parse import quote
 
-import pytest
 from sqlalchemy import event, text
 
 from payadmin.db import db
@@ -58,34 +57,33 @@ def test_a_day_is_where_the_list_jumps_to(admin, gadgets):
     assert link(admin.get("/gadgets/?at=2030-01-01"), "Previous page") is None
 
 
-@pytest.mark.parametrize(
-    ("query", "expected"),
-    [
-        ("colour=RED", ["G-00000"]),
-        ("colour=RED&colour=GREEN", ["G-00002", "G-00000"]),
-        ("price=EUR:1.01", ["G-00001"]),
-        ("price=EUR:1.01..", ["G-00002", "G-00001"]),
-        ("price=EUR:..1.01", ["G-00001", "G-00000"]),
-        ("price=EUR:..&sort=-price", ["G-00002", "G-00001", "G-00000"]),
-        ("price=USD:..", []),
-        ("weight=5..10", ["G-00001"]),
-        ("weight=..-3", ["G-00002"]),
-        ("made_on=2026-02-01..2026-02-28", ["G-00001"]),
-        ("sold_at=2026-06-30", ["G-00001"]),
-        ("is_fine=no", ["G-00002"]),
-        ("unit=EUR", ["G-00002", "G-00001", "G-00000"]),
-        ("code=G-00001", ["G-00001"]),
-        ("code=G-0*", ["G-00002", "G-00001", "G-00000"]),
-        ("name=gadget 1", []),
-        ("search=G-00002", ["G-00002"]),
-        ("search=G-000", ["G-00002", "G-00001", "G-00000"]),
-        ("search=Gadget 1", ["G-00001"]),
-        ("search=%25", []),
-        ("search=G_000", []),
-        ("colour=DEEP_BLUE&is_fine=yes&search=G-0", ["G-00001"]),
-    ],
-)
-def test_filters_mean_exactly_what_they_say(admin, lab, gadgets, query, expected):
+FILTERS = [
+    ("colour=RED", ["G-00000"]),
+    ("colour=RED&colour=GREEN", ["G-00002", "G-00000"]),
+    ("price=EUR:1.01", ["G-00001"]),
+    ("price=EUR:1.01..", ["G-00002", "G-00001"]),
+    ("price=EUR:..1.01", ["G-00001", "G-00000"]),
+    ("price=EUR:..&sort=-price", ["G-00002", "G-00001", "G-00000"]),
+    ("price=USD:..", []),
+    ("weight=5..10", ["G-00001"]),
+    ("weight=..-3", ["G-00002"]),
+    ("made_on=2026-02-01..2026-02-28", ["G-00001"]),
+    ("sold_at=2026-06-30", ["G-00001"]),
+    ("is_fine=no", ["G-00002"]),
+    ("unit=EUR", ["G-00002", "G-00001", "G-00000"]),
+    ("code=G-00001", ["G-00001"]),
+    ("code=G-0*", ["G-00002", "G-00001", "G-00000"]),
+    ("name=gadget 1", []),
+    ("search=G-00002", ["G-00002"]),
+    ("search=G-000", ["G-00002", "G-00001", "G-00000"]),
+    ("search=Gadget 1", ["G-00001"]),
+    ("search=%25", []),
+    ("search=G_000", []),
+    ("colour=DEEP_BLUE&is_fine=yes&search=G-0", ["G-00001"]),
+]
+
+
+def test_filters_mean_exactly_what_they_say(admin, lab, gadgets):
     make = dict
     for each in (
         make(colour=lab.Colour.RED, weight=None),
@@ -105,9 +103,9 @@ def test_filters_mean_exactly_what_they_say(admin, lab, gadgets, query, expected
         ),
     ):
         gadgets(1, **each)
-    page = admin.get(f"/gadgets/?{query}")
-    assert page.status_code == 200, page.text[-1500:]
-    assert codes(page) == expected
+    for query, expected in FILTERS:
+        page = admin.get(f"/gadgets/?{query}")
+        assert (page.status_code, codes(page)) == (200, expected), query
 
 
 def test_a_related_row_is_filtered_by_number_and_found_by_name(admin, lab, gadgets):
@@ -129,28 +127,27 @@ def test_the_separate_inputs_of_a_form_lead_to_one_canonical_address(admin, gadg
     assert len(codes(page)) == 1
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
-        "colour=PINK", "colour=", "colour=red", "page=2", "flt0_colour=RED", "sort=note", "sort=-nothing", "sort=token",
-        "sort=price", "size=1000000", "size=-1", "size=20&size=50", "after=junk", "before=W10.xx", "after=", "at=never",
-        "at=2026-02-30", "at=0001-01-01", "at=9999-12-31", "last=2", "last=1&at=2026-01-01", "price=1..2",
-        "price=EUR:x",
-        "price=EUR:1.005", "price=EUR:1e3", "price=XXZ:1..2", "price=EUR:-5..", "price=EUR:NaN",
-        "price=:1..2", "weight=a",
-        "weight=..", "weight=99999999999999999999", "made_on=2026-13-01", "made_on=2026-02-01..2026-01-01",
-        "is_fine=maybe",
-        "customer=x", "customer=99999999999999999999", "customer=-1", "token=very-secret-token", "search=a&search=b",
-        "search=" + "x" * 201, "search=%00", "code=%00", "code=*", "name=a&name=b",
-        "made_on.from=2026-01-01&made_on=2026-01-01",
-        "made_on.what=1", "colour.from=1", "settings=x", "%00=1", "=1", "__class__=1", "created_at=2026-01-01T00:00:00",
-    ],
-)  # fmt: skip
-def test_what_makes_no_sense_is_refused_and_never_widens_the_list(admin, gadgets, query):
+SENSELESS = [
+    "colour=PINK", "colour=", "colour=red", "page=2", "flt0_colour=RED", "sort=note", "sort=-nothing", "sort=token",
+    "sort=price", "size=1000000", "size=-1", "size=20&size=50", "after=junk", "before=W10.xx", "after=", "at=never",
+    "at=2026-02-30", "at=0001-01-01", "at=9999-12-31", "last=2", "last=1&at=2026-01-01", "price=1..2",
+    "price=EUR:x",
+    "price=EUR:1.005", "price=EUR:1e3", "price=XXZ:1..2", "price=EUR:-5..", "price=EUR:NaN",
+    "price=:1..2", "weight=a",
+    "weight=..", "weight=99999999999999999999", "made_on=2026-13-01", "made_on=2026-02-01..2026-01-01",
+    "is_fine=maybe",
+    "customer=x", "customer=99999999999999999999", "customer=-1", "token=very-secret-token", "search=a&search=b",
+    "search=" + "x" * 201, "search=%00", "code=%00", "code=*", "name=a&name=b",
+    "made_on.from=2026-01-01&made_on=2026-01-01",
+    "made_on.what=1", "colour.from=1", "settings=x", "%00=1", "=1", "__class__=1", "created_at=2026-01-01T00:00:00",
+]  # fmt: skip
+
+
+def test_what_makes_no_sense_is_refused_and_never_widens_the_list(admin, gadgets):
     gadgets(1)
-    answer = admin.get(f"/gadgets/?{query}")
-    allowed = {302} if query in {"colour=", "after="} else {400}
-    assert answer.status_code in allowed, (query, answer.status_code)
+    for query in SENSELESS:
+        allowed = {302} if query in {"colour=", "after="} else {400}
+        assert admin.get(f"/gadgets/?{query}").status_code in allowed, query
 
 
 def test_a_cursor_belongs_to_its_list_and_its_order(admin, gadgets):
