@@ -5,7 +5,7 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -23,7 +23,7 @@ MAX_BYTES: Final = 10 * 1024 * 1024
 MAX_ROWS: Final = 50_000
 MAX_COLUMNS: Final = 64
 
-_LIVE: Final = tuple("=+-@\t\r\0＝＋－＠")  # noqa: RUF001  (spreadsheets read the fullwidth signs as formulas too)
+_LIVE: Final = frozenset("=+-@\t\r\0＝＋－＠")  # noqa: RUF001  (spreadsheets read the fullwidth signs as formulas too)
 _CHUNK_ROWS: Final = 500
 _LONGEST_CELL: Final = 32_767
 _DELIMITERS: Final = ",;\t|"
@@ -52,7 +52,7 @@ class Table:
 
 def defuse(value: Any) -> Any:
     """The value for a CSV cell: text that a spreadsheet would run gets a leading apostrophe, numbers stay."""
-    return "'" + value if isinstance(value, str) and value.startswith(_LIVE) else value
+    return "'" + value if isinstance(value, str) and value[:1] in _LIVE else value
 
 
 def csv_rows(head: Sequence[str], rows: Iterable[Sequence[Cell]]) -> Iterator[str]:
@@ -60,9 +60,9 @@ def csv_rows(head: Sequence[str], rows: Iterable[Sequence[Cell]]) -> Iterator[st
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer)
     writer.writerow([defuse(label) for label in head])
-    plain = _PLAIN
+    cells = _CELLS
     for count, row in enumerate(rows, 1):
-        writer.writerow([value if type(value) in plain else _csv_cell(value) for value in row])
+        writer.writerow([cells[type(value)](value) for value in row])
         if count % _CHUNK_ROWS == 0:
             yield buffer.getvalue()
             buffer.seek(0)
@@ -70,23 +70,31 @@ def csv_rows(head: Sequence[str], rows: Iterable[Sequence[Cell]]) -> Iterator[st
     yield buffer.getvalue()
 
 
-_PLAIN: Final = frozenset({int, Decimal, type(None)})
+def _enum_cell(value: Enum) -> str:
+    return str(defuse(value.value if isinstance(value.value, str) else value.name))
 
 
-def _csv_cell(value: Cell) -> str:
-    match value:
-        case bool():
-            return "TRUE" if value else "FALSE"
-        case datetime():
-            return value.isoformat(" ", "seconds")
-        case date():
-            return value.isoformat()
-        case Money():
-            return value.decimal_text
-        case Enum():
-            return str(defuse(value.value if isinstance(value.value, str) else value.name))
-        case _:
-            return str(defuse(str(value)))
+class _Cells(dict[type, Callable[[Any], Any]]):
+    """How a value of each type is written; a type met for the first time is remembered."""
+
+    def __missing__(self, kind: type) -> Callable[[Any], Any]:
+        bases = (base for base in kind.__mro__ if base in self)
+        return self.setdefault(kind, _enum_cell if issubclass(kind, Enum) else self[next(bases)])
+
+
+_CELLS: Final = _Cells(
+    {
+        type(None): lambda value: value,
+        int: lambda value: value,
+        Decimal: lambda value: value,
+        bool: lambda value: "TRUE" if value else "FALSE",
+        str: lambda value: "'" + value if value[:1] in _LIVE else value,
+        datetime: lambda value: value.isoformat(" ", "seconds"),
+        date: lambda value: value.isoformat(),
+        Money: lambda value: value.decimal_text,
+        object: lambda value: str(defuse(str(value))),
+    }
+)
 
 
 def read_table(
