@@ -50,7 +50,8 @@ def draft_run(
         Conflict: nothing is selected, or more than `cap` rows are: nothing is left out silently.
     """
     _require(work, permission)
-    if (kept := work.one(select(ActionRun).where(ActionRun.token == token))) is not None:
+    kept: ActionRun | None = work.one(select(ActionRun).where(ActionRun.token == token))
+    if kept is not None:
         if (_own(work, kept).page, kept.action) != (page, action):
             raise Conflict("This form was already used for something else. Open it again.")
         return kept

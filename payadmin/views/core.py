@@ -1,5 +1,6 @@
 """The ground of every page: what a view declares, who may open which address, and which rows exist for them."""
 
+import functools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
@@ -16,7 +17,7 @@ from payadmin.views import checks
 from payadmin.views.columns import Column, Kind, columns_of
 from payadmin.views.filters import LARGEST_ID, Filter, begins_with, filter_for
 from payadmin.views.lists import Shape, Sort, Tab
-from payadmin.views.search import Lookup, default_lookups, leads, sorts
+from payadmin.views.search import Lookup, default_lookups, has_ordered_bytes, leads, sorts
 from payadmin.views.security import current_actor
 
 PAGE_OF = "payadmin.page_of"
@@ -163,9 +164,9 @@ class PageCore(ModelView):
                 continue
             if not column.info.get("filter", True):
                 continue
-            begins = (
-                (lambda text, attr=column.attr: begins_with(attr, text)) if leads(table, column, self.pinned) else None
-            )
+            begins = None
+            if leads(table, column, self.pinned) and has_ordered_bytes(column):
+                begins = functools.partial(begins_with, column.attr)
             if (made := filter_for(column, self.columns, begins)) is not None:
                 yield key, made
 

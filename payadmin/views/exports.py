@@ -11,7 +11,7 @@ from flask_admin import expose
 from sqlalchemy import func, literal, select
 from sqlalchemy.orm import aliased
 
-from payadmin import step_up
+from payadmin import audit, step_up
 from payadmin.actions import records
 from payadmin.db import db
 from payadmin.kernel.errors import Conflict, Invalid, NotFound, Refusal
@@ -82,7 +82,19 @@ class ExportPages(BulkPages):
         return (db.session.scalar(select(func.count()).select_from(few.limit(most + 1).subquery())) or 0) > most
 
     def _act(self, asked: lists.Request, kind: str) -> tuple[str, dict[str, str]]:
-        return f"{self.endpoint}.export", {"kind": kind, "list": asked.query_string()}
+        columns = ",".join(column.key for column in self.exported_columns())
+        scope = "; ".join(self._scope())
+        return f"{self.endpoint}.export", {
+            "kind": kind,
+            "list": asked.query_string(),
+            "columns": columns,
+            "scope": scope,
+        }
+
+    def _scope(self) -> list[str]:
+        """What the page itself limits its rows to, such as live or test: part of what is confirmed and written down."""
+        compiled = self.get_query().compile()
+        return [f"{name.rpartition('_')[0]}={audit.plain(value)}" for name, value in sorted(compiled.params.items())]
 
     def _confirm_export(self, asked: lists.Request, kind: str, problem: str | None) -> str:
         act, subject = self._act(asked, kind)
@@ -119,6 +131,7 @@ class ExportPages(BulkPages):
             confirm=confirm,
             kind=kind,
             filter=asked.query_string(),
+            scope=self._scope(),
             columns=[column.key for column in self.exported_columns()],
         )
 
@@ -129,6 +142,7 @@ class ExportPages(BulkPages):
         pieces = _WRITERS[kind](head, counter, self.plural_)
         actor, permission = current_actor(), self.permissions["export"]
         assert permission is not None
+        scope = self._scope()
 
         def send() -> Iterator[bytes]:
             digest, size = hashlib.sha256(), 0
@@ -144,6 +158,7 @@ class ExportPages(BulkPages):
                 started=started,
                 kind=kind,
                 filter=asked.query_string(),
+                scope=scope,
                 columns=[column.key for column in shown],
                 rows=counter.count,
                 bytes=size,

@@ -24,6 +24,7 @@ from wtforms.validators import DataRequired, InputRequired, Length, NumberRange,
 from wtforms.widgets import TextInput, html_params
 
 from payadmin.kernel.errors import Invalid
+from payadmin.kernel.masks import mask_pan_in_text
 from payadmin.kernel.money import decimal_text, parse_minor
 from payadmin.views.columns import Column, Kind, label_of, zone
 from payadmin.views.filters import row_id_of
@@ -277,6 +278,8 @@ class PayAdminConverter(AdminModelConverter):
         length = getattr(source.type, "length", None)
         validators.append(Length(max=length or LONGEST_TEXT, message=f"At most {length or LONGEST_TEXT:,} characters."))
         validators.append(no_controls)
+        if column.info.get("mask") != "phone":  # one phone number in a hundred looks like a card number
+            validators.append(no_cards)
         filters: Sequence[Any] = (_stripped, _nothing) if source.nullable else (_stripped,)
         return (StringField if length else TextAreaField)(filters=filters, **common)
 
@@ -288,6 +291,12 @@ def no_controls(_form: Any, field: Any) -> None:
     """Refuse characters that no database and no file wants: NUL and its kind."""
     if isinstance(field.data, str) and any(ord(letter) < 32 and letter not in "\t\r\n" for letter in field.data):  # noqa: PLR2004
         raise StopValidation("This holds characters that cannot be stored.")
+
+
+def no_cards(_form: Any, field: Any) -> None:
+    """Refuse full card numbers: payadmin keeps the last four digits and nothing else (PCI 3.4.1)."""
+    if isinstance(field.data, str) and mask_pan_in_text(field.data) != field.data:
+        raise StopValidation("This holds a card number. Write its last four digits only.")
 
 
 def _stripped(value: Any) -> Any:

@@ -113,6 +113,8 @@ class CodeFilter(Filter):
 
     def read(self, values: list[str]) -> Active:
         codes = tuple(dict.fromkeys(values))
+        if len(codes) > MOST_OPTIONS:
+            raise self.refuse(codes[MOST_OPTIONS])
         unit = codes[0] if len(codes) == 1 else None
         return Active(self.column.attr.in_(codes), ", ".join(codes), codes, {}, unit)
 

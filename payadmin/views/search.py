@@ -5,6 +5,7 @@ from functools import cached_property
 from typing import Any
 
 from sqlalchemy import ARRAY, BigInteger, ColumnElement, Select, String, Table, any_, inspect, literal, select, union
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import InstrumentedAttribute
 
 from payadmin.db import db
@@ -13,6 +14,8 @@ from payadmin.views.filters import begins_with, row_id_of
 
 MOST_MATCHES = 10_000
 SHORTEST_PREFIX = 3
+
+_POSTGRESQL = postgresql.dialect()
 
 Lookup = Callable[[str], "Select[Any] | None"]
 
@@ -66,7 +69,14 @@ def default_lookups(model: type[Any], columns: Mapping[str, Column]) -> tuple[Lo
         if column.kind is Kind.TEXT and not column.secret and column.info.get("search", True) and leads(table, column)
     ]
     lower: dict[str, Callable[[str], str]] = {"email": str.lower}
-    return (by_id(model), *(prefix(column.attr, fold=lower.get(column.name, str)) for column in texts))
+    kinds = [(prefix if has_ordered_bytes(column) else exact, column) for column in texts]
+    return (by_id(model), *(look(column.attr, fold=lower.get(column.name, str)) for look, column in kinds))
+
+
+def has_ordered_bytes(column: Column) -> bool:
+    """Whether both databases find prefixes of the column through its index (see `payadmin.db.search_text`)."""
+    kind = column.attr.property.columns[0].type.dialect_impl(_POSTGRESQL)
+    return getattr(kind, "collation", None) == "C"
 
 
 def leads(table: Table, column: Column, pinned: Sequence[str] = ()) -> bool:

@@ -24,7 +24,7 @@ MODELS = '''
     from sqlalchemy import ForeignKey, Index, MetaData, String, Text
     from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-    from payadmin.db import NAMING, Base, Json, UtcDateTime, enum_column
+    from payadmin.db import NAMING, Base, Json, UtcDateTime, enum_column, search_text
     from payadmin.models.base import Audited, Row, minor_column
     from payadmin.models.parties import Customer
     from payadmin.models.payments import Unit
@@ -51,8 +51,8 @@ MODELS = '''
         )
         __admin__ = dict(menu="units")
 
-        code: Mapped[str] = mapped_column(String(40), unique=True, info={"label": "Code", "search": True})
-        name: Mapped[str] = mapped_column(String(200), index=True, info={"label": "Name"})
+        code: Mapped[str] = mapped_column(search_text(40), unique=True, info={"label": "Code", "search": True})
+        name: Mapped[str] = mapped_column(search_text(200), index=True, info={"label": "Name"})
         colour: Mapped[Colour] = enum_column(Colour, default=Colour.RED)
         price_minor: Mapped[int] = minor_column("Price", info={"readonly": False})
         unit: Mapped[str] = mapped_column(ForeignKey(Unit.code), info={"label": "Currency", "list": False})

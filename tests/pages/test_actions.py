@@ -103,7 +103,10 @@ def test_more_rows_than_the_action_takes_are_refused_not_cut(admin, widgets):
     ids = widgets(4)
     answer = admin.post("/widgets/action/", data={"action": "burn", "id": [str(i) for i in ids]})
     assert answer.status_code == 409
-    assert "at most 3 at once" in answer.text
+    assert "at most 3 rows at once, and 4 are chosen" in answer.text
+    every = admin.post("/widgets/action/", data={"action": "burn", "all": "1", "list": ""})
+    assert every.status_code == 409
+    assert "More than 3 rows match" in every.text
     assert db.session.scalar(select(func.count()).select_from(ActionRun)) == 0
 
 
