@@ -34,6 +34,7 @@ def create_worker_app(settings: Settings) -> Flask:
     """The application as workers and commands need it: settings, database, trail and doorbell, no pages."""
     from payadmin import audit, jobs  # noqa: PLC0415
     from payadmin.db import db, engine_options, prepare  # noqa: PLC0415
+    from payadmin.kernel.masks import guard_logs  # noqa: PLC0415
 
     app = Flask("payadmin", static_folder=str(_PACKAGE / "static"), template_folder=str(TEMPLATES))
     app.config.update(
@@ -48,5 +49,6 @@ def create_worker_app(settings: Settings) -> Flask:
     with app.app_context():
         prepare(db.engine)
     audit.guard()
+    guard_logs()
     jobs.init_doorbell(app, settings)
     return app

@@ -68,15 +68,22 @@ def _setting(parse: Callable[[str], Any], help_: str, default: Any = MISSING, *,
 class Settings:
     """Everything payadmin can be told. The variable of a field is its name in capitals."""
 
-    database_url: str = _setting(_text, "Where the data lives: `sqlite:////path/file.db` or `postgresql+psycopg://…`.")
+    database_url: str = _setting(
+        _text, "Where the data lives: `sqlite:////path/file.db` or `postgresql+psycopg://…`.", secret=True
+    )
     secret_key: str = _setting(_text, "Signs sessions, links and cursors. At least 32 characters.", secret=True)
     totp_keys: tuple[bytes, ...] = _setting(
         _keys, "Keys that encrypt second factors at rest; the first encrypts, all decrypt.", secret=True
     )
     redis_url: str = _setting(
-        _text, "Redis or Valkey: the doorbell of the workers. Without it the scheduler drains the work itself.", ""
+        _text,
+        "Redis or Valkey: the doorbell of the workers. Without it the scheduler drains the work itself.",
+        "",
+        secret=True,
     )
-    simulator_url: str = _setting(_text, "Where the payment provider's simulator answers.", "http://127.0.0.1:8700")
+    simulator_url: str = _setting(
+        _text, "Where the payment provider's simulator answers.", "http://127.0.0.1:8700", secret=True
+    )
     provider_timeout_seconds: int = _setting(_whole, "How long a provider call may take.", 15)
     smtp_url: str = _setting(
         _text,

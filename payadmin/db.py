@@ -101,9 +101,11 @@ def _snake(name: str) -> str:
 
 def engine_options(url: str) -> dict[str, Any]:
     """Options for `create_engine` that make `url` safe for money."""
+    # What a statement was about stays out of logs: the driver's errors would print hashes, tokens and addresses.
+    hidden = {"hide_parameters": True}
     if url.startswith("sqlite"):
-        return {"connect_args": {"timeout": 30, "check_same_thread": False}}
-    return {"pool_pre_ping": True, "pool_size": 10, "max_overflow": 20, "pool_recycle": 1800}
+        return hidden | {"connect_args": {"timeout": 30, "check_same_thread": False}}
+    return hidden | {"pool_pre_ping": True, "pool_size": 10, "max_overflow": 20, "pool_recycle": 1800}
 
 
 def make_engine(url: str) -> Engine:

@@ -65,6 +65,7 @@ class Home:
         Raises:
             AlreadyRunning: another process holds it.
         """
+        os.umask(0o077)  # the database and the logs are their owner's, whoever may enter the folder
         self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = (self.path / "lock").open("a+")
         try:

@@ -71,6 +71,8 @@ class Work:
         Raises:
             NotFound: no such row.
         """
+        if isinstance(row_id, int) and not 0 < row_id < 2**63:  # no column holds it, and drivers refuse to look for it
+            raise NotFound("There is no such record.")
         row = self.session.get(model, row_id, populate_existing=True, with_for_update=True if lock else None)
         if row is None:
             raise NotFound("There is no such record.")

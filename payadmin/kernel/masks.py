@@ -1,9 +1,10 @@
 """What is shown of personal and card data to people who need not see all of it, and never to a log."""
 
+import contextlib
 import logging
 import re
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 _DOTS: Final = "•••"
 _SEPARATOR: Final = r"(?:%20|[ \u00a0\-+._])"
@@ -113,3 +114,22 @@ class PanFilter(logging.Filter):
             if isinstance(value, str) and key != "msg":
                 record.__dict__[key] = mask_pan_in_text(value)
         return True
+
+
+def guard_logs() -> None:
+    """Have every record of this process masked as it is made, whichever logger or handler it goes through."""
+    made = logging.getLogRecordFactory()
+    if getattr(made, "masks", False):
+        return
+
+    def factory(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = made(*args, **kwargs)
+        with contextlib.suppress(TypeError, ValueError):  # arguments that do not fit are the handler's to report
+            _MASKED.filter(record)
+        return record
+
+    factory.masks = True  # type: ignore[attr-defined]
+    logging.setLogRecordFactory(factory)
+
+
+_MASKED: Final = PanFilter()

@@ -452,7 +452,7 @@ def _is_token(text: str) -> bool:
 def _valid(candidates: Sequence[Candidate], form: Form | None) -> bool:
     """Whether every form makes sense; all are checked, so that all mistakes are shown at once."""
     forms = [each for each in (form, *(candidate.form for candidate in candidates)) if each is not None]
-    checked = [each.validate(dict.fromkeys(each.data, (no_controls,))) for each in forms]
+    checked = [each.validate({name: [no_controls] for name in each.data}) for each in forms]
     return all(checked)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from flask import Flask, Response, current_app, g, jsonify, make_response, redirect, render_template, request, url_for
 from flask_wtf.csrf import CSRFError
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DataError, SQLAlchemyError
 from werkzeug.exceptions import HTTPException, Unauthorized
 
 from payadmin.kernel.errors import Refusal
@@ -58,6 +58,7 @@ def init_errors(app: Flask) -> None:
     app.register_error_handler(Refusal, _refused)
     app.register_error_handler(CSRFError, _expired_form)
     app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(DataError, _unstorable)
     app.register_error_handler(Exception, _unexpected)
 
 
@@ -84,6 +85,14 @@ def _http_error(error: HTTPException) -> Response:
     response = _answer(Problem(status, error.name.lower().replace(" ", "_"), title, str(sentence)))
     response.headers.update({name: value for name, value in error.get_headers() if name in PASSED_ON})
     return response
+
+
+def _unstorable(error: DataError) -> Response:
+    """A value that no column can hold, and that nobody refused earlier: nothing was changed, so it is bad input."""
+    logger.warning("request %s %s %s: the database cannot hold a value", request_id(), request.method, request.path)
+    _roll_back()
+    logger.debug("request %s", request_id(), exc_info=error)
+    return _answer(Problem(400, "bad_request", TITLES[400], SENTENCES[400]))
 
 
 def _unexpected(error: Exception) -> Response:

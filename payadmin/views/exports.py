@@ -20,7 +20,7 @@ from payadmin.kernel.sheets import csv_rows, defuse
 from payadmin.kernel.xlsx import xlsx
 from payadmin.views import lists
 from payadmin.views.bulk import BulkPages
-from payadmin.views.columns import Column, Kind, json_text, label_of, masked, unit_scale
+from payadmin.views.columns import Column, Kind, Scales, json_text, label_of, masked
 from payadmin.views.search import MOST_MATCHES
 from payadmin.views.security import current_actor
 
@@ -219,13 +219,18 @@ def _rows(
                 plan.append((place, None, False))
         else:
             plan.append((place, maker, place in money))
+    scales = Scales()
     with (
         db.engine.connect().execution_options(stream_results=True, yield_per=BATCH) as connection,
         connection.execute(statement) as result,
     ):
         for row in result:
             yield [
-                _money(row[place], row[place + 1]) if is_money else row[place] if maker is None else maker(row[place])
+                _money(row[place], row[place + 1], scales)
+                if is_money
+                else row[place]
+                if maker is None
+                else maker(row[place])
                 for place, maker, is_money in plan
             ]
 
@@ -243,10 +248,10 @@ def _column_name(column: Column) -> str:
     return str(column.attr.property.columns[0].name)
 
 
-def _money(minor: int | None, unit: str | None) -> Any:
+def _money(minor: int | None, unit: str | None, scales: Scales) -> Any:
     if minor is None or unit is None:
         return None
-    scale = unit_scale(unit)
+    scale = scales[unit]
     return f"{minor} minor units" if scale is None else Money(minor, unit, scale)
 
 

@@ -18,7 +18,7 @@ from payadmin.models.parties import Customer
 from payadmin.models.payments import Mode, Payment, RefundReason, why_not_refundable, why_not_voidable
 from payadmin.permissions import Permission
 from payadmin.views.columns import enum_cell, masked, money_cell, money_text, unit_scale
-from payadmin.views.fields import MoneyField
+from payadmin.views.fields import MoneyField, no_controls
 from payadmin.views.security import current_actor
 from payadmin.views.shell import current_mode
 
@@ -168,8 +168,8 @@ def _order_page(payment: Payment, form: Any, *, kind: str, act: str, why_not: st
             status = 422
     else:
         form.key.data = secrets.token_urlsafe(18)
-    form.offer.data = step_up.offer(current_actor(), act, {"payment": payment_id})
     payment = db.session.get_one(Payment, payment_id)
+    form.offer.data = step_up.offer(current_actor(), act, payments.confirmed_facts(payment))
     page = render_template(
         "payments/order.html",
         payment=payment,
@@ -203,9 +203,9 @@ def _put(form: Form, refusal: Refusal) -> str | None:
 class SearchForm(Form):
     """S2's three keys; any of them may be left empty, not all."""
 
-    billing_number = StringField("Billing number", [Length(max=64)])
-    invoice_number = StringField("Invoice number", [Length(max=64)])
-    approval_code = StringField("Approval code", [Length(max=40)])
+    billing_number = StringField("Billing number", [Length(max=64), no_controls])
+    invoice_number = StringField("Invoice number", [Length(max=64), no_controls])
+    approval_code = StringField("Approval code", [Length(max=40), no_controls])
 
     def given(self) -> dict[str, str]:
         """The keys that were filled in."""

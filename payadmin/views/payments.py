@@ -35,9 +35,8 @@ from payadmin.models.payments import (
 from payadmin.permissions import Permission
 from payadmin.views import orders, ui
 from payadmin.views.base import PayAdminModelView
-from payadmin.views.bulk import bulk_action
+from payadmin.views.bulk import bulk_action, chosen_ids
 from payadmin.views.columns import Column, enum_cell, masked, money_cell, tone_of, unit_scale
-from payadmin.views.filters import BadAddress, row_id_of
 from payadmin.views.lists import Tab
 from payadmin.views.registry import page
 from payadmin.views.search import by_id, exact, prefix, through
@@ -222,9 +221,6 @@ class TransactionsPage(PayAdminModelView):
         """Bulk refund freezes the selection; bulk invoices answer with the archive at once."""
         if request.form.get("action") != "invoices":
             return super().action_view()
-        ids = [row_id_of(text) for text in request.form.getlist("id")]
-        if None in ids:
-            raise BadAddress("A chosen row is not a row.")
         chosen = self.get_query().with_only_columns(Payment.id).limit(payments.MOST_INVOICES + 1)
         if request.form.get("all") == "1":
             chosen = (
@@ -233,7 +229,7 @@ class TransactionsPage(PayAdminModelView):
                 .limit(payments.MOST_INVOICES + 1)
             )
         else:
-            chosen = chosen.where(Payment.id.in_(ids))
+            chosen = chosen.where(Payment.id.in_(chosen_ids(payments.MOST_INVOICES)))
         found = db.session.scalars(chosen).all()
         pieces = payments.invoices_zip(current_actor(), found, settings=_settings())
         headers = {"Content-Disposition": 'attachment; filename="invoices.zip"'}

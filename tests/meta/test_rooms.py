@@ -39,7 +39,7 @@ FRAME = {
 }  # fmt: skip
 NOT_ROOMS_IN_TESTS = {
     "bench", "browser", "data", "demo", "embedded", "faults", "golden", "imports", "jobs", "kernel", "meta", "pages",
-    "providers", "sample", "support", "views",
+    "providers", "sample", "security", "support", "views",
 }  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from flask import Flask
 from sqlalchemy import select, update
 
 from payadmin import step_up
-from payadmin.actions.payments import REFUND_ACT, VOID_ACT, request_refund, request_void
+from payadmin.actions.payments import REFUND_ACT, VOID_ACT, confirmed_facts, request_refund, request_void
 from payadmin.db import db, utcnow
 from payadmin.jobs import runner
 from payadmin.kernel import totp
@@ -82,7 +82,9 @@ class Desk:
         with db.engine.begin() as connection:  # half a minute has passed since the last code
             connection.execute(update(SecondFactor).where(SecondFactor.staff_id == actor.staff_id).values(last_step=0))
         with self.app.test_request_context():
-            offer = step_up.offer(actor, act, {"payment": payment_id})
+            payment = db.session.get(Payment, payment_id, populate_existing=True)
+            about = {"payment": payment_id} if payment is None else confirmed_facts(payment)
+            offer = step_up.offer(actor, act, about)
         code = totp.code_at(secret_of(actor.staff_id), utcnow())
         db.session.rollback()
         return {"offer": offer, "code": code}

@@ -10,6 +10,7 @@ from payadmin.actions.payments.invoices import (
 )
 from payadmin.actions.payments.notes import add_note
 from payadmin.actions.payments.notifications import request_notification
+from payadmin.actions.payments.orders import confirmed_facts
 from payadmin.actions.payments.refunds import ACT as REFUND_ACT
 from payadmin.actions.payments.refunds import refund_in_run, request_refund
 from payadmin.actions.payments.voids import ACT as VOID_ACT
@@ -22,6 +23,7 @@ __all__ = [
     "InvoiceFile",
     "NoInvoice",
     "add_note",
+    "confirmed_facts",
     "invoices_zip",
     "issue_invoice",
     "issue_invoices",

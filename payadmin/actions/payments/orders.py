@@ -120,6 +120,16 @@ def keys_of(payment: Payment) -> dict[str, Any]:
     }
 
 
+def confirmed_facts(payment: Payment) -> dict[str, object]:
+    """What a code confirms about a payment: which one, and the money that the form showed.
+
+    The amount of a refund is typed beside the code, so what binds it is what was left: if that has changed since the
+    form was shown, the confirmation was given for something else.
+    """
+    left = payment.captured_minor - payment.refunded_minor - payment.reserved_minor
+    return {"payment": payment.id, "left": left, "unit": payment.unit}
+
+
 def check_request(payment: Payment, *, kind: str, reason: RefundReason, note: str | None) -> str | None:
     """Refuse a request that its provider cannot be given, or that says too little or too much; return its note.
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from payadmin import step_up
-from payadmin.actions.payments.orders import add_event, check_request, keys_of
+from payadmin.actions.payments.orders import add_event, check_request, confirmed_facts, keys_of
 from payadmin.audit import Event
 from payadmin.kernel.errors import Conflict, Invalid, ProviderDeclined, ProviderUnknown
 from payadmin.models.payments import REFUNDABLE, InFlight, OrderStatus, Payment, Refund, RefundReason
@@ -38,7 +38,7 @@ def request_refund(
         unit: the payment's own unit: a refund in another one is refused.
         note: for the trail; required when the reason is OTHER.
         key: made when the form was shown.
-        offer: the step-up offer that the form carried (`step_up.offer(actor, ACT, {"payment": payment_id})`).
+        offer: the step-up offer that the form carried (`step_up.offer(actor, ACT, confirmed_facts(payment))`).
         code: the authenticator's code.
 
     Raises:
@@ -51,7 +51,9 @@ def request_refund(
         if (already.amount_minor, already.unit) != (amount_minor, unit):
             raise Conflict("This form was already sent, with another amount. Open it again to refund more.")
         return already
-    step_up.spend(work, offer, code, ACT, {"payment": payment_id})
+    if why := payment.why_not_refundable:
+        raise Conflict(why)
+    step_up.spend(work, offer, code, ACT, confirmed_facts(payment))
     return _reserve(work, payment, amount_minor=amount_minor, unit=unit, reason=reason, note=note, key=key)
 
 

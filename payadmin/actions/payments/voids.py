@@ -3,7 +3,7 @@
 import secrets
 
 from payadmin import step_up
-from payadmin.actions.payments.orders import add_event, check_request, keys_of
+from payadmin.actions.payments.orders import add_event, check_request, confirmed_facts, keys_of
 from payadmin.audit import Event
 from payadmin.kernel.errors import Conflict
 from payadmin.models.payments import VOIDABLE, InFlight, OrderStatus, Payment, Refund, RefundReason, VoidRequest
@@ -22,7 +22,7 @@ def request_void(
     Args:
         note: for the trail; required when the reason is OTHER.
         key: made when the form was shown.
-        offer: the step-up offer that the form carried (`step_up.offer(actor, ACT, {"payment": payment_id})`).
+        offer: the step-up offer that the form carried (`step_up.offer(actor, ACT, confirmed_facts(payment))`).
         code: the authenticator's code.
 
     Raises:
@@ -35,10 +35,10 @@ def request_void(
         if already.payment_id != payment_id:
             raise Conflict("This form was already used for another payment. Reload the page and try again.")
         return already
-    step_up.spend(work, offer, code, ACT, {"payment": payment_id})
-    text = check_request(payment, kind="void", reason=reason, note=note)
     if why := payment.why_not_voidable:
         raise Conflict(why)
+    step_up.spend(work, offer, code, ACT, confirmed_facts(payment))
+    text = check_request(payment, kind="void", reason=reason, note=note)
     if work.exists(Refund.payment_id == payment_id):
         raise Conflict("A refund was requested for this payment, so it cannot be voided any more.")
     if not work.change(
