@@ -7,6 +7,7 @@ const SEARCH_PAUSE = 300;
 
 let running = null;
 let pause = null;
+let shown = placeOf(location);
 
 /** Show `url` in place of the list; `focus` is a selector of what gets the focus in the new one. */
 export async function navigate(url, { push = true, focus = null } = {}) {
@@ -28,6 +29,7 @@ export async function navigate(url, { push = true, focus = null } = {}) {
   find("#messages")?.replaceWith(page.getElementById("messages") ?? "");
   toastMessages(document);
   if (push) history.pushState({}, "", url);
+  shown = placeOf(location);
   const count = find("[data-announce], .tfoot .num", fresh);
   if (count) announce(count.textContent.trim());
   return undefined;
@@ -61,7 +63,13 @@ function addressOf(form) {
   return url.href;
 }
 
+/** What a list depends on: not the part after the #, where the skip link goes. */
+function placeOf({ pathname, search }) {
+  return pathname + search;
+}
+
 addEventListener("popstate", () => {
+  if (placeOf(location) === shown) return;
   if (find("#list")) navigate(location.href, { push: false });
   else location.reload();
 });
