@@ -14,7 +14,7 @@ from payadmin.db import Base, db
 from payadmin.kernel.errors import Forbidden, NotFound
 from payadmin.permissions import MENU, Item, Permission
 from payadmin.views import checks
-from payadmin.views.columns import Column, Kind, columns_of
+from payadmin.views.columns import Column, Kind, columns_of, title_attr
 from payadmin.views.filters import LARGEST_ID, Filter, begins_with, filter_for
 from payadmin.views.lists import Shape, Sort, Tab
 from payadmin.views.search import Lookup, default_lookups, has_ordered_bytes, leads, sorts
@@ -160,15 +160,18 @@ class PageCore(ModelView):
     def _filters_of(self, table: Any) -> Iterator[tuple[str, Filter]]:
         keys = self.columns if self.column_filters is None else self.column_filters
         for key, column in ((key, self.columns[key]) for key in keys if key in self.columns):
-            if self.column_filters is None and not (_worth_filtering(column) or leads(table, column, self.pinned)):
-                continue
-            if not column.info.get("filter", True):
+            if self.column_filters is None and not self._filters_by_default(table, column):
                 continue
             begins = None
             if leads(table, column, self.pinned) and has_ordered_bytes(column):
                 begins = functools.partial(begins_with, column.attr)
             if (made := filter_for(column, self.columns, begins)) is not None:
                 yield key, made
+
+    def _filters_by_default(self, table: Any, column: Column) -> bool:
+        if column.key == "id" or column.key in self.pinned or not column.info.get("filter", True):
+            return False  # the search box finds numbers; what the page fixes cannot be chosen
+        return _worth_filtering(column) or leads(table, column, self.pinned)
 
     def _sortables(self, table: Any) -> dict[str, Column]:
         keys = self.columns if self.column_sortable is None else self.column_sortable
@@ -242,7 +245,10 @@ class PageCore(ModelView):
     def describe(self, row: Any) -> str:
         """What the page calls one row."""
         plain: object = object.__str__
-        return str(row) if type(row).__str__ is not plain else f"{self.singular_} {row.id}"
+        if type(row).__str__ is not plain:
+            return str(row)
+        title = title_attr(self.model)
+        return f"{self.singular_} {row.id}" if title is None else str(getattr(row, title.key))
 
     # --- addresses ----------------------------------------------------------------------------------------------------
 
