@@ -43,7 +43,7 @@ function show(found) {
   });
   if (!found.length) {
     const text = "Nothing found. Try a full reference or an e-mail address.";
-    results.append(make("div", { className: "empty", textContent: text }));
+    results.append(make("div", { className: "empty", role: "option", ariaDisabled: "true", textContent: text }));
   }
   mark();
 }
