@@ -59,6 +59,7 @@ def print_rows(heads: Sequence[Head], lines: Sequence[Line], address: str, *, ch
     opens = [head.opens for head in heads]
     place = escape(address)
     parts: list[str] = []
+    first_with: dict[str, int] = {}
     for line in lines:
         row, title = f"{place}{line.id}/", escape(line.title)
         parts.append(f'<tr data-href="{row}">')
@@ -68,7 +69,13 @@ def print_rows(heads: Sequence[Head], lines: Sequence[Line], address: str, *, ch
             shown = cell if type(cell) is Markup else escape(cell)
             parts.append(f'{start}<a href="{row}">{shown}</a></td>' if is_link else f"{start}{shown}</td>")
         if menu:
-            off = f" data-off='{htmlsafe_json_dumps(line.off)}'" if line.off else ""
-            parts.append(_MENU.format(line.id, title, off))
+            parts.append(_MENU.format(line.id, title, _off(line, first_with) if line.off else ""))
         parts.append("</tr>\n")
     return Markup("".join(parts))  # noqa: S704 - every value above is escaped or a number
+
+
+def _off(line: Line, first_with: dict[str, int]) -> str:
+    """What the row's menu cannot do and why; a row with the same reasons as an earlier one names that row."""
+    reasons = htmlsafe_json_dumps(line.off)
+    first = first_with.setdefault(reasons, line.id)
+    return f" data-off='{reasons}'" if first == line.id else f' data-off="{first}"'

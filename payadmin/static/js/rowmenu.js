@@ -1,5 +1,6 @@
 // One menu for all rows. The table says what it holds (data-row-actions: name, label, icon, url with {id}, danger,
-// dialog); the pressed button says for which row (data-row-menu) and what is not possible there and why (data-off).
+// dialog); the pressed button says for which row (data-row-menu) and what is not possible there and why (data-off:
+// the reasons, or the earlier row that has the same).
 import { find, icon, make } from "./dom.js";
 import { setOpener } from "./popover.js";
 
@@ -30,9 +31,15 @@ function entry(action, id, why) {
   return link;
 }
 
+function reasonsOf(button) {
+  const off = button.dataset.off ?? "{}";
+  const first = off.startsWith("{") ? button : find(`[data-row-menu="${off}"]`, button.closest("table"));
+  return JSON.parse(first.dataset.off ?? "{}");
+}
+
 function fill(box, button) {
   const actions = JSON.parse(button.closest("[data-row-actions]").dataset.rowActions);
-  const off = JSON.parse(button.dataset.off || "{}");
+  const off = reasonsOf(button);
   box.setAttribute("aria-label", button.getAttribute("aria-label") ?? "Actions");
   box.replaceChildren(...actions.map((action) => entry(action, button.dataset.rowMenu, off[action.name])));
 }
