@@ -16,8 +16,8 @@ from payadmin.db import db
 from payadmin.models.audit import AuditEvent
 from payadmin.models.system import UserPreference
 from payadmin.views import lists
-from payadmin.views.columns import Column, Kind, Scales, renderer, title_attr, titles_of
-from payadmin.views.core import NUMBERS, PAGE_OF
+from payadmin.views.columns import PAGE_OF, Column, Kind, Scales, renderer, title_attr, titles_of
+from payadmin.views.core import NUMBERS
 from payadmin.views.filters import Active, Filter
 from payadmin.views.forms import FormPages
 from payadmin.views.rows import Head, Line, print_rows

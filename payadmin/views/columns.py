@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from flask import current_app, g
 from markupsafe import Markup
-from sqlalchemy import JSON, Boolean, Date, DateTime, Enum, Integer, Numeric, String, Uuid, inspect, select
+from sqlalchemy import JSON, Boolean, Date, DateTime, Enum, Integer, Numeric, Select, String, Uuid, inspect, select
 from sqlalchemy.orm import InstrumentedAttribute, Mapper
 
 from payadmin.db import Base, UtcDateTime, db
@@ -20,6 +20,7 @@ from payadmin.kernel.money import format_minor, scale_of
 from payadmin.permissions import Permission
 from payadmin.views import ui
 
+PAGE_OF = "payadmin.page_of"
 EMPTY = Markup('<span class="muted">—</span>')
 TITLES = ("name", "title", "reference", "transaction_id", "number", "code", "external_id", "username", "subject")
 LONGEST_CELL = 80
@@ -148,15 +149,23 @@ def title_attr(model: type[Base]) -> InstrumentedAttribute[Any] | None:
     return next((getattr(model, key) for key in ((named,) if named else TITLES) if key in keys), None)
 
 
+def scope_of(column: Column) -> "Select[Any]":
+    """The rows that `column` points to and the person signed in may know of: those of the target's own page."""
+    page = current_app.extensions[PAGE_OF].get(column.target)
+    scope: Select[Any] = select(column.target) if page is None else page.get_query()  # type: ignore[arg-type]
+    return scope
+
+
 def titles_of(column: Column, ids: set[Any]) -> dict[Any, str]:
-    """The names of the rows that `column` points to: one query, whatever their number."""
+    """The names of the rows in scope that `column` points to: one query, whatever their number."""
     title = column.title_attr
     if not ids or column.target is None or column.target_attr is None:
         return {}
     if title is None:
         return {row_id: f"No. {row_id}" for row_id in ids}
     show = masked(title.property.columns[0].info.get("mask"))
-    found = db.session.execute(select(column.target_attr, title).where(column.target_attr.in_(ids)))
+    scope = scope_of(column).where(column.target_attr.in_(ids))
+    found = db.session.execute(scope.with_only_columns(column.target_attr, title, maintain_column_froms=True))
     return {row_id: show(name) for row_id, name in found}
 
 

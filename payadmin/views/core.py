@@ -14,13 +14,12 @@ from payadmin.db import Base, db
 from payadmin.kernel.errors import Forbidden, NotFound
 from payadmin.permissions import MENU, Item, Permission
 from payadmin.views import checks
-from payadmin.views.columns import Column, Kind, columns_of, title_attr
+from payadmin.views.columns import PAGE_OF, Column, Kind, columns_of, title_attr
 from payadmin.views.filters import LARGEST_ID, Filter, begins_with, filter_for
 from payadmin.views.lists import Shape, Sort, Tab
 from payadmin.views.search import Lookup, default_lookups, has_ordered_bytes, leads, sorts
 from payadmin.views.security import current_actor
 
-PAGE_OF = "payadmin.page_of"
 LARGEST_CELLS = frozenset({Kind.JSON})
 NUMBERS = frozenset({Kind.MONEY, Kind.NUMBER})
 

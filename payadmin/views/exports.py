@@ -20,7 +20,7 @@ from payadmin.kernel.sheets import csv_rows, defuse
 from payadmin.kernel.xlsx import xlsx
 from payadmin.views import lists
 from payadmin.views.bulk import BulkPages
-from payadmin.views.columns import Column, Kind, Scales, json_text, label_of, masked
+from payadmin.views.columns import Column, Kind, Scales, json_text, label_of, masked, scope_of
 from payadmin.views.search import MOST_MATCHES
 from payadmin.views.security import current_actor
 
@@ -189,7 +189,8 @@ class ExportPages(BulkPages):
             if column.kind in {Kind.LINK, Kind.CODE} and column.title_attr is not None:
                 assert column.target_attr is not None
                 assert column.target is not None
-                other: Any = aliased(column.target)
+                # The same rows in scope as on the screen: what may not be known has no name here either.
+                other: Any = aliased(column.target, scope_of(column).subquery())
                 table = table.outerjoin(other, getattr(other, column.target_attr.key) == source)
                 picked.append(getattr(other, column.title_attr.key))
                 makers.append(_text_maker(column.title_attr.property.columns[0].info.get("mask")))

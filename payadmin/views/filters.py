@@ -14,7 +14,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 from payadmin.db import db
 from payadmin.kernel.errors import Invalid, Refusal
 from payadmin.kernel.money import decimal_text, parse_minor
-from payadmin.views.columns import Column, Kind, day_text, label_of, money_text, titles_of, unit_scale, zone
+from payadmin.views.columns import Column, Kind, day_text, label_of, money_text, scope_of, titles_of, unit_scale, zone
 
 T = TypeVar("T")
 
@@ -289,11 +289,12 @@ class LinkFilter(Filter):
 
 
 def found_by_name(column: Column, typed: str, most: int) -> list[int]:
-    """The related rows whose name begins with what was typed."""
+    """The related rows in scope whose name begins with what was typed."""
     title, target = column.title_attr, column.target_attr
     if title is None or target is None or not typed:
         return []
-    return list(db.session.scalars(select(target).where(begins_with(title, typed)).limit(most)))
+    scope = scope_of(column).where(begins_with(title, typed)).limit(most)
+    return list(db.session.scalars(scope.with_only_columns(target, maintain_column_froms=True)))
 
 
 def begins_with(attr: InstrumentedAttribute[Any], text: str) -> ColumnElement[bool]:

@@ -4,9 +4,9 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from flask import current_app, flash, jsonify, redirect, request, url_for
+from flask import flash, jsonify, redirect, request, url_for
 from flask_admin import expose
-from sqlalchemy import or_, select
+from sqlalchemy import or_
 from werkzeug.wrappers import Response
 from wtforms import Form, HiddenField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than its stubs
@@ -15,8 +15,7 @@ from payadmin.actions import records
 from payadmin.db import db
 from payadmin.kernel.errors import Conflict, Invalid, NotFound
 from payadmin.permissions import Permission
-from payadmin.views.columns import Column, Kind, masked, renderer, title_attr, titles_of, unit_scale
-from payadmin.views.core import PAGE_OF, PageCore
+from payadmin.views.columns import Column, Kind, masked, renderer, scope_of, title_attr, titles_of, unit_scale
 from payadmin.views.exports import ExportPages
 from payadmin.views.fields import PayAdminConverter
 from payadmin.views.filters import CodeFilter, begins_with, row_id_of
@@ -48,7 +47,7 @@ class FormPages(ExportPages):
         match column.kind:
             case Kind.LINK:
                 address = functools.partial(url_for, f"{self.endpoint}.lookup_view", field=column.key)
-                return {"titles": functools.partial(self._visible_titles, column), "address": address}
+                return {"titles": functools.partial(titles_of, column), "address": address}
             case Kind.MONEY:
                 return {"scale": self._scale_reader(column)}
             case Kind.CODE:
@@ -200,27 +199,11 @@ class FormPages(ExportPages):
         where = [begins_with(attr, typed) for attr in _searched(target)]
         if (row_id := row_id_of(typed)) is not None:
             where.append(target.id == row_id)  # type: ignore[attr-defined]
-        scope = self._scope_of(column).where(or_(*where)).order_by(title).limit(MOST_FOUND)
+        scope = scope_of(column).where(or_(*where)).order_by(title).limit(MOST_FOUND)
         columns = (target.id, title)  # type: ignore[attr-defined]
         found = db.session.execute(scope.with_only_columns(*columns, maintain_column_froms=True))
         show = masked(title.property.columns[0].info.get("mask"))
         return [(row_id, f"{show(text)} (No. {row_id})") for row_id, text in found]
-
-    def _scope_of(self, column: Column) -> Any:
-        """The related rows the person signed in may choose: those of that model's own page, where it has one."""
-        page: PageCore | None = current_app.extensions[PAGE_OF].get(column.target)
-        return page.get_query() if page is not None else select(column.target)  # type: ignore[arg-type]
-
-    def _visible_titles(self, column: Column, ids: set[int]) -> dict[int, str]:
-        target = column.target
-        title = column.title_attr
-        assert target is not None
-        assert title is not None
-        scope = self._scope_of(column).where(target.id.in_(ids))  # type: ignore[attr-defined]
-        found = db.session.execute(
-            scope.with_only_columns(target.id, title, maintain_column_froms=True)  # type: ignore[attr-defined]
-        )
-        return {row_id: str(text) for row_id, text in found}
 
 
 def _searched(target: Any) -> list[Any]:

@@ -13,7 +13,7 @@ from werkzeug.exceptions import NotFound
 from payadmin.db import Base
 from payadmin.views.base import PayAdminModelView
 from payadmin.views.checks import PageError
-from payadmin.views.core import PAGE_OF
+from payadmin.views.columns import PAGE_OF
 from payadmin.views.security import csp_nonce
 
 V = TypeVar("V", bound=type[PayAdminModelView])

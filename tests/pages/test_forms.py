@@ -7,6 +7,8 @@ from sqlalchemy import select
 from payadmin.audit import Event
 from payadmin.db import db
 from payadmin.models.audit import AuditEvent
+from payadmin.models.parties import Customer
+from payadmin.permissions import Permission
 
 GOOD = {
     "code": "N-1",
@@ -172,3 +174,49 @@ def test_unknown_rows_are_not_there(admin, gadgets):
 def test_nothing_is_deleted_unless_the_page_says_so(admin, gadgets):
     (row,) = gadgets(1)
     assert admin.post(f"/gadgets/{row.id}/delete/").status_code == 403
+
+
+def test_what_may_be_deleted_is_unless_something_points_to_it(lab, admin, gadgets, monkeypatch):
+    view = lab.app.extensions["payadmin.page_of"][lab.Gadget]
+    monkeypatch.setitem(view.permissions, "delete", Permission.WALLETS_UNIT_WRITE)
+    free, used = (row.id for row in gadgets(2))
+    lab.make._save(lab.Widget(code="W", price_minor=1, unit="EUR", gadget_id=used))
+    assert (
+        admin.post(f"/gadgets/{used}/delete/", follow_redirects=True).text.count("Other records point to this one") == 1
+    )
+    assert admin.post(f"/gadgets/{free}/delete/").location == "/gadgets/"
+    assert admin.post(f"/gadgets/{free}/delete/").status_code == 404
+    assert db.session.scalars(select(lab.Gadget.id)).all() == [used]
+    event = last_event()
+    deleted = db.session.scalars(select(AuditEvent).where(AuditEvent.event == Event.RECORD_DELETED)).one()
+    assert (deleted.entity_id, deleted.before["code"]) == (str(free), "G-00000")
+    assert "very-secret-token" not in str(deleted.before)
+    assert event.outcome == "refused"
+
+
+def test_related_rows_out_of_scope_have_no_name_and_cannot_be_chosen(lab, admin, monkeypatch):
+    """A page's scope holds for whoever points to its rows: in cells, filters, look-ups, forms and files."""
+    lab.make.unit("EUR")
+    hidden = lab.make.customer(name="Zacharias Hidden")
+    seen = lab.make.customer(name="Zacharias Seen")
+    for place, owner in enumerate((hidden, seen)):
+        lab.make._save(lab.Gadget(code=f"G-{place:05}", name="x", price_minor=1, unit="EUR", customer_id=owner.id))
+    hidden_id, seen_id = hidden.id, seen.id
+    view = lab.app.extensions["payadmin.page_of"][Customer]
+    monkeypatch.setattr(view, "get_query", lambda: select(Customer).where(Customer.id != hidden_id))
+    pages = [
+        admin.get("/gadgets/"),
+        admin.get(f"/gadgets/?customer={hidden_id}"),
+        admin.get("/gadgets/1/"),
+        admin.get("/gadgets/1/edit/"),
+        admin.get("/gadgets/export/csv/"),
+        admin.get("/gadgets/lookup/?field=customer&q=Zacharias"),
+        admin.get("/gadgets/?customer.find=Zacharias", follow_redirects=True),
+    ]
+    for page in pages:
+        assert page.status_code == 200
+        assert "Hidden" not in page.text
+    assert "Zacharias Seen" in pages[0].text
+    assert [found["id"] for found in pages[5].json] == [seen_id]
+    chosen = admin.post("/gadgets/new/", data=GOOD | {"customer": str(hidden_id)})
+    assert chosen.status_code == 422
