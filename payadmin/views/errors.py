@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from flask import Flask, Response, current_app, g, jsonify, make_response, redirect, render_template, request, url_for
 from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import DataError, SQLAlchemyError
-from werkzeug.exceptions import HTTPException, Unauthorized
+from werkzeug.exceptions import HTTPException, SecurityError, Unauthorized
 
 from payadmin.kernel.errors import Refusal
 from payadmin.views.security import request_id
@@ -81,7 +81,9 @@ def _http_error(error: HTTPException) -> Response:
     if status >= 500:  # noqa: PLR2004 - every server error is ours
         return _answer(Problem(status, "unexpected", "Something went wrong", UNEXPECTED, number=request_id()))
     title = TITLES.get(status, error.name)
-    sentence = SENTENCES.get(status, title) if error.description == type(error).description else error.description
+    # The words of a foreign Host header are not repeated.
+    plain = error.description == type(error).description or isinstance(error, SecurityError)
+    sentence = SENTENCES.get(status, title) if plain else error.description
     response = _answer(Problem(status, error.name.lower().replace(" ", "_"), title, str(sentence)))
     response.headers.update({name: value for name, value in error.get_headers() if name in PASSED_ON})
     return response

@@ -20,6 +20,8 @@ HEADERS = {
 }
 HSTS = "max-age=63072000; includeSubDomains"
 
+LARGEST_FORM = 512 * 1024
+
 _POLICY = (
     "default-src 'none'; script-src 'self' 'nonce-{nonce}'; style-src 'self' 'nonce-{nonce}'; img-src 'self' data:; "
     "font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors {ancestors}"
@@ -51,6 +53,9 @@ def init_security(app: Flask) -> None:
         trusted = settings.proxy_hops > 0 and _GIVEN_ID.fullmatch(given)
         g.request_id = given if trusted else secrets.token_hex(8)
         g.csp_nonce = secrets.token_urlsafe(16)
+        if request.mimetype == "application/x-www-form-urlencoded":
+            # Millions of tiny fields fit into what an upload may weigh, and forms are read before anybody is known.
+            request.max_content_length = LARGEST_FORM
 
     @app.after_request
     def protect(response: Response) -> Response:

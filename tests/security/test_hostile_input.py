@@ -5,8 +5,11 @@ import time
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import select
 
 from payadmin.actions.access import plain_username
+from payadmin.db import db
+from payadmin.models.audit import AuditEvent
 from payadmin.permissions import Role
 from tests.support.make import Make
 
@@ -120,3 +123,24 @@ def test_a_megabyte_in_the_search_box_is_refused_at_once(operator: FlaskClient) 
         name = {"/void/": "billing_number", "/palette/": "q"}.get(path, "search")
         assert operator.get(path, query_string={name: "a" * 1_000_000}).status_code < 500
     assert time.perf_counter() - began < 5
+
+
+@pytest.mark.once
+def test_a_form_of_a_million_fields_is_not_even_read(app: Flask) -> None:
+    began = time.perf_counter()
+    body = b"a=&" * 1_500_000
+    answer = app.test_client().post("/login", data=body, content_type="application/x-www-form-urlencoded")
+    assert answer.status_code == 413
+    assert time.perf_counter() - began < 1
+    slow = app.test_client().post("/login", data={"username": "x" * 600_000, "password": "x"})
+    assert slow.status_code == 413
+
+
+def test_every_download_of_an_invoice_leaves_a_word_in_the_trail(operator: FlaskClient, make: Make) -> None:
+    payment = make.payment()
+    for _ in range(2):
+        assert operator.post(f"/transactions/{payment.id}/invoice/").mimetype == "application/pdf"
+    db.session.rollback()
+    said = db.session.scalars(select(AuditEvent.event)).all()
+    assert said.count("payments.invoice.issued") == 1
+    assert said.count("payments.invoice.downloaded") == 2

@@ -111,6 +111,7 @@ def issue_invoice(work: Work, payment_id: int, *, settings: Settings) -> Invoice
         raise NotFound(NO_SUCH_PAYMENT)
     if isinstance(found, NoInvoice):
         raise Conflict(found.reason)
+    work.record(Event.INVOICES_DOWNLOADED, invoices=[found.number], payments=[payment_id], count=1)
     return found
 
 
