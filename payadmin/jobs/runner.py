@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 RINGS_AT_MOST = 4
 DRAIN_SECONDS = 120
 TICK_DRAIN_SECONDS = 10
+STATISTICS_SECONDS = 86_400
 LOOK_AGAIN_SECONDS = 0.5
 # An idle worker wakes up, and says that it lives, this often less 15 seconds.
 WORKER_TTL_SECONDS = 45
@@ -246,15 +247,29 @@ def work(app: Flask, redis_url: str, *, burst: bool = False) -> None:
     worker.work(burst=burst, logging_level="WARNING")
 
 
+def renew_statistics() -> None:
+    """Tell SQLite how the rows are spread, as autovacuum tells PostgreSQL: about a second for 200,000 payments.
+
+    A planner that does not know walks every payment in the list's order to find those of three customers.
+    """
+    if db.engine.dialect.name == "sqlite":
+        with db.engine.connect().execution_options(immediate=True) as connection, connection.begin():
+            connection.exec_driver_sql("ANALYZE")
+
+
 def tick(app: Flask, stop: threading.Event, *, every_seconds: float = 2.0) -> None:
     """Be a scheduler until `stop`: ring for what is due, and do it here when nobody can be rung.
 
     Any number of copies may run.
     """
+    statistics_due = 0.0
     while not stop.is_set():
         with app.app_context():
             try:
                 beat("scheduler", "scheduler")
+                if time.monotonic() >= statistics_due:
+                    renew_statistics()
+                    statistics_due = time.monotonic() + STATISTICS_SECONDS
                 waiting = outbox.waiting(db.session())
                 db.session.remove()
                 if waiting and not outbox.ring():
