@@ -4,7 +4,7 @@ import re
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,11 +110,12 @@ def measure(report: Report, app: Flask, url: str, rows: int, say: Say) -> None:
     with stock.app_context():
         stock_engine = db.engine
     ours: dict[str, Timing] = {}
+    addresses: dict[str, str] = {}
     for case in cases(app, rows, view.filter_argument("equals")):
         mine = ask(client, case.ours, db.engine, most=REPEATS)
         theirs = ask(stock_client, case.stock, stock_engine, most=STOCK_REPEATS)
         check(case, mine, theirs)
-        ours[case.name] = mine
+        ours[case.name], addresses[case.name] = mine, case.ours
         report.figures[case.name] = mine.figures() | {"stock": theirs.figures()}
         report.ratios[case.name] = shorter(theirs.p50_ms / mine.p50_ms)
         say(f"{case.name}: {mine.p50_ms} ms, stock {theirs.p50_ms} ms")
@@ -123,10 +124,8 @@ def measure(report: Report, app: Flask, url: str, rows: int, say: Say) -> None:
     bare = ask(Client(floor(db.engine)), "/", db.engine, most=REPEATS)
     report.figures["floor"] = bare.figures()
     report.ratios["first_page_over_floor"] = shorter(ours["first_page"].p50_ms / bare.p50_ms)
-    for case_name in ("page_at_middle", "last_page"):
-        # The fastest answers are compared: other work on the machine only ever adds.
-        value = shorter(min(ours[case_name].seconds) / min(ours["first_page"].seconds))
-        report.ratios[f"{case_name}_over_first"] = value
+    for name, share in over_first(client, addresses).items():
+        report.ratios[f"{name}_over_first"] = share
     report.goals["last_page_over_first"] = Goal(report.ratios["last_page_over_first"], FLAT_LIMIT)
     report.notes += [
         "Ratios: stock Flask-Admin 2.2.1's p50 over payadmin's, unless the name says otherwise.",
@@ -195,6 +194,21 @@ def ask(
                 break
         timing.body, timing.queries = answer.text, len(statements)
     return timing
+
+
+def over_first(client: Any, addresses: Mapping[str, str]) -> dict[str, float]:
+    """What the middle and the last page cost over the first: asked in turns, so that other work slows all alike.
+
+    The fastest answers are compared: other work on the machine only ever adds.
+    """
+    names = ("first_page", "page_at_middle", "last_page")
+    best = dict.fromkeys(names, float("inf"))
+    for _ in range(2 * REPEATS):
+        for name in names:
+            start = time.perf_counter()
+            assert client.get(addresses[name]).status_code == 200
+            best[name] = min(best[name], time.perf_counter() - start)
+    return {name: shorter(best[name] / best["first_page"]) for name in names[1:]}
 
 
 @contextmanager

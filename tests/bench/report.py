@@ -30,6 +30,17 @@ class Goal:
         return self.value <= self.limit
 
 
+def this_machine() -> dict[str, Any]:
+    """What the figures were measured on."""
+    return {
+        "cpus": os.cpu_count(),
+        "memory_gb": round(psutil.virtual_memory().total / 2**30),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "load_before": round(os.getloadavg()[0], 1),
+    }
+
+
 @dataclass
 class Report:
     """Figures of this machine, ratios to a peer or a limit measured in the same run, and goals."""
@@ -41,12 +52,13 @@ class Report:
     ratios: dict[str, Any] = field(default_factory=dict)
     goals: dict[str, Goal] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    machine: dict[str, Any] = field(default_factory=this_machine)
 
     def show(self, *, as_json: bool) -> None:
         """Print the report and end the process, with status 1 when a goal is missed."""
         body = {
             "name": self.name,
-            "machine": {**machine(), "database": self.database},
+            "machine": {**self.machine, "database": self.database},
             "rows": self.rows,
             "figures": self.figures,
             "ratios": self.ratios,
@@ -67,17 +79,6 @@ class Say:
 
     def __call__(self, what: str) -> None:
         click.echo(f"{time.monotonic() - self._start:7.1f} s  {what}", err=True)
-
-
-def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
-    return {
-        "cpus": os.cpu_count(),
-        "memory_gb": round(psutil.virtual_memory().total / 2**30),
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        "load_before": round(os.getloadavg()[0], 1),
-    }
 
 
 @contextlib.contextmanager
