@@ -144,3 +144,25 @@ def test_every_download_of_an_invoice_leaves_a_word_in_the_trail(operator: Flask
     said = db.session.scalars(select(AuditEvent.event)).all()
     assert said.count("payments.invoice.issued") == 1
     assert said.count("payments.invoice.downloaded") == 2
+
+
+@pytest.mark.parametrize("letter", ["\x00", "\x1b", "\x7f", "\u202e", "\u2066"])
+def test_a_name_holds_no_controls_and_nothing_that_turns_it_round(letter: str, make: Make) -> None:
+    customer = make.customer(name="Ada")
+    operator = make.browse(Role.PAYMENTS_OPERATOR)
+    form = {"name": f"Ada{letter}noryB", "kind": "INDIVIDUAL", "locale": "en", "seen_version": str(customer.version)}
+    answer = operator.post(f"/customers/{customer.id}/edit/", data=form)
+    assert answer.status_code == 422
+    assert "cannot be stored" in answer.text
+
+
+@pytest.mark.parametrize(
+    "typed",
+    ["\u0661\u0660", "\uff11\uff10", "1e2", "NaN", "-1", "+1", "1_0", "0x10", "10,5", "1.005", "\u202e10", "9" * 60],
+)
+def test_an_amount_is_written_in_plain_digits(typed: str, operator: FlaskClient, make: Make) -> None:
+    payment = make.payment()
+    form = {"key": "k" * 20, "reason": "DUPLICATE", "amount": typed, "code": "000000"}
+    answer = operator.post(f"/transactions/{payment.id}/action/refund/", data=form)
+    assert answer.status_code == 422
+    assert 'id="amount-error" data-err>' in answer.text, "refused at the field"
