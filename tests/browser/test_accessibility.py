@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 from payadmin.permissions import Role
 from tests.support.browser import DESK, PHONE, Codes, Demo, Desk, Watched
 
-pytestmark = [pytest.mark.browser, pytest.mark.once, pytest.mark.xdist_group("browser")]
+pytestmark = [pytest.mark.browser, pytest.mark.once]
 
 OPTIONS = {
     "resultTypes": ["violations"],
@@ -144,7 +144,7 @@ PLACES = (
 )
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def eyes(demo: Demo, chromium: Browser, codes: Codes, sessions: dict[str, Any]) -> Iterator["Eyes"]:
     found = Eyes(Desk(demo, chromium, codes, sessions, Watched()))
     yield found

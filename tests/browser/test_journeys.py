@@ -12,7 +12,7 @@ from playwright.sync_api import Download, Locator, Page, expect
 
 from tests.support.browser import PHONE, Demo, Desk
 
-pytestmark = [pytest.mark.browser, pytest.mark.once, pytest.mark.xdist_group("browser")]
+pytestmark = [pytest.mark.browser, pytest.mark.once]
 
 # Paid, in pounds, not yet given back: what a refund or an invoice can take. Each test takes its own stretch; customers
 # with a failed payment belong to the bulk refund.
@@ -463,7 +463,9 @@ def test_the_keyboard_reaches_everything(desk: Desk):
     expect(button).to_be_focused()
 
     page.keyboard.press("Enter")
+    expect(entries.first).to_be_focused()
     page.keyboard.press("r")
+    expect(entries.filter(has_text="Refund")).to_be_focused()
     page.keyboard.press("Enter")
     expect(dialog(page).get_by_label("Amount to refund")).to_be_focused()
     page.keyboard.press("Escape")
