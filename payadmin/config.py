@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+# A worker's claim on a refund outlives the three calls it may make (actions/payments/orders.py, CLAIM_LEASE).
+LONGEST_PROVIDER_CALL = 15
+
 
 class SettingsError(ValueError):
     """One or more settings are missing or make no sense; the text lists every one of them."""
@@ -112,6 +115,10 @@ class Settings:
             mistakes.append("DATABASE_URL must start with sqlite:/// or postgresql+psycopg://")
         if self.smtp_url and not self.smtp_url.startswith(("smtp://", "smtps://")):
             mistakes.append("SMTP_URL must start with smtp:// or smtps://")
+        if not 1 <= self.provider_timeout_seconds <= LONGEST_PROVIDER_CALL:
+            mistakes.append(f"PROVIDER_TIMEOUT_SECONDS must be between 1 and {LONGEST_PROVIDER_CALL}")
+        if self.worker_threads < 1:
+            mistakes.append("WORKER_THREADS must be at least 1")
         if mistakes:
             raise SettingsError("\n".join(mistakes))
 

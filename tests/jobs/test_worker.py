@@ -40,6 +40,7 @@ def test_a_request_rings_a_worker_that_refunds_within_seconds(desk: Desk, bell: 
     assert [beat.kind for beat in db.session.query(Heartbeat)] == ["worker"]
 
 
+@pytest.mark.once
 def test_a_worker_outlives_a_redis_that_is_killed_and_comes_back_empty(
     desk: Desk, bell: Valkey, start_worker: Start
 ) -> None:
@@ -93,6 +94,7 @@ def test_a_killed_worker_and_horse_leave_the_refund_to_the_next(desk: Desk, bell
     assert [len(found) for found in desk.simulator.ledger()["refunded"].values()] == [1]
 
 
+@pytest.mark.once
 def test_a_worker_and_its_horse_end_with_the_program_that_started_them(desk: Desk, bell: Valkey) -> None:
     starter = textwrap.dedent("""
         import os, subprocess, sys, time
@@ -124,6 +126,7 @@ def test_a_worker_and_its_horse_end_with_the_program_that_started_them(desk: Des
 # ---- whoever can write to Redis ------------------------------------------------------------------------------------
 
 
+@pytest.mark.once
 def test_nothing_but_the_doorbell_can_be_planted_in_redis(
     desk: Desk, bell: Valkey, start_worker: Start, tmp_path: Path
 ) -> None:
@@ -202,7 +205,7 @@ def _rung(desk: Desk, payment_id: int) -> bool:
 def _slow_refund(desk: Desk) -> int:
     payment_id = desk.paid().id
     actor = desk.operator()
-    desk.simulator.config(slow=1.0, slow_s=2.5)
+    desk.simulator.config(slow=1.0, slow_s=2.0)
     desk.refund(payment_id, 30_00, actor=actor)
     desk.simulator.config()
     return payment_id

@@ -53,6 +53,9 @@ def test_all_mistakes_are_reported_together() -> None:
         ("PROXY_HOPS", "1e3", "whole number"),
         ("BUSINESS_TZ", "../../etc/passwd", "IANA time zone"),
         ("DEMO", "2", "yes or no"),
+        ("PROVIDER_TIMEOUT_SECONDS", "0", "between 1 and 15"),
+        ("PROVIDER_TIMEOUT_SECONDS", "60", "between 1 and 15"),
+        ("WORKER_THREADS", "0", "at least 1"),
     ],
 )
 def test_a_setting_that_makes_no_sense_is_named(name: str, value: str, says: str) -> None:
