@@ -64,6 +64,9 @@ class Permission(StrEnum):
     PAYMENTS_PAYMENT_READ = "payments:payment:read"
     PAYMENTS_PAYMENT_REFUND = "payments:payment:refund"
     PAYMENTS_PAYMENT_VOID = "payments:payment:void"
+    RECORDS_RECORD_EXPORT = "records:record:export"
+    RECORDS_RECORD_READ = "records:record:read"
+    RECORDS_RECORD_WRITE = "records:record:write"
     REPORTING_ANALYTICS_READ = "reporting:analytics:read"
     REPORTING_BILLING_READ = "reporting:billing:read"
     REPORTING_OPERATIONAL_READ = "reporting:operational:read"
@@ -136,6 +139,9 @@ GRANTS: dict[Role, frozenset[Permission]] = {
         P.PARTIES_ORGANIZATION_WRITE,
         P.PARTIES_PERSONAL_READ,
         P.PAYMENTS_MAILBOX_READ,
+        P.RECORDS_RECORD_EXPORT,
+        P.RECORDS_RECORD_READ,
+        P.RECORDS_RECORD_WRITE,
         P.REPORTING_OPERATIONAL_READ,
         P.SYSTEM_MONITORING_READ,
         P.SYSTEM_TEXT_WRITE,

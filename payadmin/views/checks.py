@@ -39,8 +39,8 @@ def _ground(view: "PageCore") -> Iterator[str]:
     keys = [column.key for column in inspect(view.model).primary_key]
     if keys != ["id"]:
         yield f"{view.model.__name__} needs one primary key called “id”; it has {', '.join(keys) or 'none'}."
-    if view.menu_key and view.menu_key not in MENU_KEYS:
-        yield f"“{view.menu_key}” is not a key of the menu (payadmin/permissions.py)."
+    if view.menu_key and not view.section and view.menu_key not in MENU_KEYS:
+        yield f"“{view.menu_key}” is not a key of the menu (payadmin/permissions.py), nor a heading (“Finance”)."
     if view.permissions["read"] is None:
         yield "no permission to read is declared; name a menu item or set `read`."
     for name in _exposed(view):

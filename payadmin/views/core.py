@@ -28,7 +28,9 @@ class PageCore(ModelView):
     """A model's page as its author declares it. Everything has a default read from the model.
 
     Attributes:
-        menu_key: key of the menu item this page belongs to; its permission is the default of `read`.
+        menu_key: key of the menu item this page belongs to; its permission is the default of `read`. Or the heading of
+            a menu section ("Finance"): the page gets an entry of its own there, open to administrators until `read`
+            names somebody else.
         slug, plural, singular: the page's address, and what its rows are called; `heading` where the page itself is
             called something else.
         read, create, edit, export, delete: the permission each verb needs; None means nobody may.
@@ -140,6 +142,8 @@ class PageCore(ModelView):
         What has no export permission of its own needs the one to see exports; reading the page is needed for all.
         """
         item = menu_item(self.menu_key)
+        if item is None and self.section and self.read is None:
+            self.read = Permission.RECORDS_RECORD_READ  # type: ignore[misc]
         self.can_read_permission = self.read or (item.permission if item else None)
         self.permissions = {verb: getattr(self, verb) for verb in ("create", "edit", "export", "delete")}
         self.permissions["read"] = self.can_read_permission
@@ -194,6 +198,11 @@ class PageCore(ModelView):
         each = self.shape.filters.get(self.tabs)
         found = [Tab(choice.label, {self.tabs: (choice.value,)}) for choice in each.choices()] if each else []
         return (Tab("All"), *found)
+
+    @property
+    def section(self) -> str:
+        """The heading of the menu section that this page brings its own entry to; empty for a page with an item."""
+        return self.menu_key if self.menu_key[:1].isupper() else ""
 
     # --- who and which ------------------------------------------------------------------------------------------------
 

@@ -11,10 +11,12 @@ from flask_admin.theme import Bootstrap4Theme
 from werkzeug.exceptions import NotFound
 
 from payadmin.db import Base
+from payadmin.permissions import Item
 from payadmin.views.base import PayAdminModelView
 from payadmin.views.checks import PageError
 from payadmin.views.columns import PAGE_OF
 from payadmin.views.security import csp_nonce
+from payadmin.views.shell import OWN_ITEMS
 
 V = TypeVar("V", bound=type[PayAdminModelView])
 
@@ -95,8 +97,14 @@ def build_pages(
     for view in views:
         admin.add_view(view)
         page_of.setdefault(view.model, view)
-        if view.menu_key:
-            menu[view.menu_key] = f"{view.endpoint}.index_view"
+        endpoint = f"{view.endpoint}.index_view"
+        if view.section:
+            assert view.can_read_permission is not None
+            own = Item(view.endpoint, view.plural_, "table", view.can_read_permission)
+            app.extensions.setdefault(OWN_ITEMS, {}).setdefault(view.section, []).append(own)
+            menu[own.key] = endpoint
+        elif view.menu_key:
+            menu[view.menu_key] = endpoint
     return views
 
 
@@ -108,7 +116,7 @@ def _clashes(views: Iterable[PayAdminModelView]) -> list[str]:
         name = type(view).__name__
         if view.endpoint in names:
             found.append(f"{name} and {names[view.endpoint]} both want the address /{view.slug_}/; set `slug` on one.")
-        if view.menu_key and view.menu_key in menus:
+        if view.menu_key and not view.section and view.menu_key in menus:
             found.append(f"{name} and {menus[view.menu_key]} both claim the menu item “{view.menu_key}”.")
         names[view.endpoint] = menus[view.menu_key] = name
     return found

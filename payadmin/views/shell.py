@@ -57,6 +57,10 @@ class MenuSection:
     items: tuple[MenuLink, ...]
 
 
+# Menu items of pages that name a section instead of an item of `permissions.MENU`: section → items.
+OWN_ITEMS = "payadmin.own_items"
+
+
 def init_shell(app: Flask) -> None:
     """Put the frame on `app`; pages add themselves to `app.extensions["payadmin.pages"]` by their menu key."""
     app.extensions.setdefault("payadmin.pages", {})["home"] = "shell.home"
@@ -76,15 +80,19 @@ def menu_for(actor: Visitor | None) -> tuple[MenuSection, ...]:
     if actor is None:
         return ()
     pages: dict[str, str] = current_app.extensions["payadmin.pages"]
+    own: dict[str, list[permissions.Item]] = current_app.extensions.get(OWN_ITEMS, {})
+    items = {section.label: [*section.items] for section in permissions.MENU}
+    for label, more in own.items():
+        items.setdefault(label, []).extend(more)
     sections = []
-    for section in permissions.MENU:
+    for label, known in items.items():
         links = tuple(
             MenuLink(item.label, item.icon, url_for(pages[item.key]), current=_is_current(pages[item.key]))
-            for item in section.items
+            for item in known
             if item.key in pages and item.permission in actor.permissions
         )
         if links:
-            sections.append(MenuSection(section.label, links))
+            sections.append(MenuSection(label, links))
     return tuple(sections)
 
 

@@ -64,7 +64,7 @@ def test_permissions_are_room_thing_verb_in_order() -> None:
     for permission in Permission:
         assert re.fullmatch(r"[a-z]+:[a-z_]+:[a-z_]+", permission)
         assert permission.name == permission.value.replace(":", "_").upper()
-        assert permission.partition(":")[0] in ROOMS | {"home", "account", "exports"}
+        assert permission.partition(":")[0] in ROOMS | {"home", "account", "exports", "records"}
     rooms = [permission.partition(":")[0] for permission in Permission]
     assert rooms == sorted(rooms)
 

@@ -49,7 +49,7 @@ MODELS = '''
             Index("ix_gadget_created_at_id", "created_at", "id"),
             Index("ix_gadget_unit_price_minor_id", "unit", "price_minor", "id"),
         )
-        __admin__ = dict(menu="units")
+        __admin__ = dict(menu="Finance")
 
         code: Mapped[str] = mapped_column(search_text(40), unique=True, info={"label": "Code", "search": True})
         name: Mapped[str] = mapped_column(search_text(200), index=True, info={"label": "Name"})
