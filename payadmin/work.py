@@ -220,6 +220,18 @@ def use_case(
     return decorate
 
 
+def record_refusal(actor: Actor, refusal: Refusal, *, place: str) -> None:
+    """Write into the trail that a page turned somebody away before any act began (PCI DSS 10.2.1.4).
+
+    Args:
+        place: which page it was, as its endpoint.
+    """
+    if not refusal.is_recorded:
+        session = db.session()
+        session.rollback()
+        _record_refusal(session, actor, refusal, name=place[:80], about=None, row_id=None)
+
+
 def _begin(session: Session, actor: Actor, name: str) -> Work:
     # A read transaction that is already open would see old rows, and on SQLite could not become a writer.
     session.rollback()
@@ -267,3 +279,4 @@ def _record_refusal(
     entry.keys = {"refusal": refusal.code}
     session.add(entry)
     session.commit()
+    refusal.is_recorded = True

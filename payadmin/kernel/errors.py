@@ -24,6 +24,7 @@ class Refusal(Exception):
         self.sentence = sentence
         self.field = field
         self.data = data
+        self.is_recorded = False  # set by what wrote it into the audit trail
 
 
 class NotFound(Refusal):

@@ -8,8 +8,9 @@ from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import DataError, SQLAlchemyError
 from werkzeug.exceptions import HTTPException, SecurityError, Unauthorized
 
-from payadmin.kernel.errors import Refusal
+from payadmin.kernel.errors import Forbidden, Refusal
 from payadmin.views.security import request_id
+from payadmin.work import record_refusal
 
 LOGIN_ENDPOINT = "login.login"
 TITLES = {
@@ -64,6 +65,8 @@ def init_errors(app: Flask) -> None:
 
 def _refused(error: Refusal) -> Response:
     _roll_back()
+    if isinstance(error, Forbidden) and g.get("actor") is not None:
+        record_refusal(g.actor, error, place=request.endpoint or request.path)
     title = TITLES.get(error.status, TITLES[409])
     return _answer(Problem(error.status, error.code, title, error.sentence, field=error.field))
 

@@ -22,7 +22,8 @@ from tests.support.make import Make
 from tests.support.source import ROOT, calls, dotted, files, functions, names, tree
 
 discover(actions)
-EVERY = sorted(USE_CASES)
+# Tests that ran before in this process may have registered acts of their own.
+EVERY = sorted(name for name, act in USE_CASES.items() if act.__module__.startswith("payadmin."))
 
 # Acts whose page comes with a later issue (domain.md, User management); tested by themselves until then.
 AWAITED = {

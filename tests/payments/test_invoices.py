@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from payadmin.actions.payments.invoices import (
     MOST_INVOICES,
@@ -31,6 +31,7 @@ from payadmin.models.payments import (
     InvoiceCounter,
     Mode,
     OrderStatus,
+    Payment,
     PaymentEvent,
     PaymentStatus,
     Refund,
@@ -62,8 +63,9 @@ def year() -> int:
 
 def succeeded_refund(make: Make, payment: Any, amount_minor: int) -> Refund:
     number = next(make._number)
-    payment.refunded_minor += amount_minor
-    payment.status = PaymentStatus.PARTIALLY_REFUNDED
+    given_back = {"refunded_minor": payment.refunded_minor + amount_minor, "status": PaymentStatus.PARTIALLY_REFUNDED}
+    db.session.execute(update(Payment.__table__).where(Payment.id == payment.id).values(given_back))
+    db.session.commit()
     return make._save(
         Refund(
             payment_id=payment.id, amount_minor=amount_minor, unit=payment.unit, status=OrderStatus.SUCCEEDED,

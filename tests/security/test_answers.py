@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from payadmin import create_app
 from payadmin.config import Settings
 from payadmin.db import db
+from payadmin.models.audit import AuditEvent
 from payadmin.models.parties import Customer
 from payadmin.models.system import ActionRun
 from payadmin.permissions import Role
@@ -122,3 +123,13 @@ def test_a_broken_page_tells_its_number_and_nothing_else(
             assert word not in answer.text
         assert answer.headers["Cache-Control"] == "no-store"
         assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
+
+
+def test_whoever_a_page_turns_away_stands_in_the_trail(make: Make) -> None:
+    cashier = make.browse(Role.CASHIER)
+
+    assert cashier.get("/transactions/").status_code == 403
+
+    refused = db.session.scalars(select(AuditEvent).where(AuditEvent.outcome == "refused")).all()
+    assert [entry.event for entry in refused] == ["transactions.index_view"]
+    assert refused[0].actor_name
