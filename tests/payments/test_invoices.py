@@ -64,7 +64,8 @@ def year() -> int:
 def succeeded_refund(make: Make, payment: Any, amount_minor: int) -> Refund:
     number = next(make._number)
     given_back = {"refunded_minor": payment.refunded_minor + amount_minor, "status": PaymentStatus.PARTIALLY_REFUNDED}
-    db.session.execute(update(Payment.__table__).where(Payment.id == payment.id).values(given_back))
+    change = update(Payment).where(Payment.id == payment.id).values(given_back)
+    db.session.execute(change.execution_options(explained=True))
     db.session.commit()
     return make._save(
         Refund(
