@@ -16,7 +16,7 @@ from payadmin.db import db
 from payadmin.models.audit import AuditEvent
 from payadmin.models.system import UserPreference
 from payadmin.views import lists
-from payadmin.views.columns import PAGE_OF, Column, Kind, Scales, renderer, title_attr, titles_of
+from payadmin.views.columns import PAGE_OF, Column, Kind, Scales, renderer, title_attr, titles_of, whole
 from payadmin.views.core import NUMBERS
 from payadmin.views.filters import Active, Filter
 from payadmin.views.forms import FormPages
@@ -207,13 +207,12 @@ class PayAdminModelView(FormPages):
     def _sections(self, row: Any) -> list[tuple[str, list[tuple[str, Any]]]]:
         sections = self.detail_sections or {"Details": list(self.columns)}
         names = self.names_for(self.columns.values(), [row])
-        return [
-            (
-                heading,
-                [(self.columns[k].label, self.cell(self.columns[k], names.get(k, {}))(row)) for k in keys],
-            )
-            for heading, keys in sections.items()
-        ]
+
+        def fact(key: str) -> tuple[str, Any]:
+            column = self.columns[key]
+            return column.label, whole(column, self.cell(column, names.get(key, {})))(row)
+
+        return [(heading, [fact(key) for key in keys]) for heading, keys in sections.items()]
 
     def _related(self, row: Any) -> Iterable[Related]:
         pages: dict[Any, PayAdminModelView] = current_app.extensions[PAGE_OF]

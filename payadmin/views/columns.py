@@ -21,7 +21,7 @@ from payadmin.permissions import Permission
 from payadmin.views import ui
 
 PAGE_OF = "payadmin.page_of"
-EMPTY = Markup('<span class="muted">—</span>')
+EMPTY = ui.NOTHING
 TITLES = ("name", "title", "reference", "transaction_id", "number", "code", "external_id", "username", "subject")
 LONGEST_CELL = 80
 
@@ -269,6 +269,22 @@ class Scales(dict[str, int | None]):
     def __missing__(self, unit: str) -> int | None:
         self[unit] = unit_scale(unit)
         return self[unit]
+
+
+_LONG = Markup('<span class="long">{}</span>')
+
+
+def whole(column: Column, cell: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """`cell` for a details page: text that a list would cut is shown to its end, with its lines."""
+    if column.kind is not Kind.TEXT:
+        return cell
+    name, show = column.name, masked(column.info.get("mask"))
+
+    def full(row: Any) -> Any:
+        value = getattr(row, name)
+        return _LONG.format(show(value)) if isinstance(value, str) and len(value) > LONGEST_CELL else cell(row)
+
+    return full
 
 
 def money_cell(minor: int | None, unit: str | None, scales: Scales | None = None) -> Any:

@@ -14,6 +14,7 @@ class CustomersPage(PayAdminModelView):
     edit = Permission.PARTIES_CUSTOMER_WRITE
     export = Permission.PARTIES_CUSTOMER_EXPORT
     column_list = ("name", "external_id", "email", "phone", "kind", "status", "created_at")
+    phone = {"name": "m1", "status": "m2", "email": "m3", "created_at": "m4"}
 
 
 @page(menu="organizations")

@@ -344,6 +344,7 @@ class TransactionsPage(PayAdminModelView):
                     "invoice": Permission.PAYMENTS_PAYMENT_INVOICE,
                     "notify": Permission.PAYMENTS_PAYMENT_NOTIFY,
                     "note": Permission.PAYMENTS_NOTE_WRITE,
+                    "mailbox": Permission.PAYMENTS_MAILBOX_READ,
                 }.items()
             },
             "form_key": secrets.token_urlsafe(18),

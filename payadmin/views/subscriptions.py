@@ -16,3 +16,4 @@ class SubscriptionsPage(PayAdminModelView):
     export = Permission.SUBSCRIPTIONS_SUBSCRIPTION_EXPORT
     column_list = ("created_at", "subscription_id", "billing_number", "customer", "amount", "method", "provider")
     labels = {"created_at": "Date"}
+    phone = {"subscription_id": "m1", "amount": "m2", "customer": "m3", "created_at": "m4"}
