@@ -143,6 +143,13 @@ def events() -> list[str]:
     return list(db.session.scalars(select(PaymentEvent.event).order_by(PaymentEvent.id)))
 
 
+def work_off() -> int:
+    """Do what was promised, as a worker would; the test then sees what the worker wrote."""
+    done = drain()
+    db.session.rollback()
+    return done
+
+
 def state_of(notification_id: int) -> tuple[NotificationState, str | None]:
     row = db.session.get(Notification, notification_id, populate_existing=True)
     assert row is not None
@@ -239,8 +246,8 @@ def test_a_promised_mail_reaches_the_server_once_and_is_booked(make: Make, serve
     settings = configure(smtp_url=url)
     payment_id = make.payment(customer_id=make.customer(name="Жук Łukasz", email="z@example.com").id).id
     sent = request_notification(make.actor(), payment_id, key="form", settings=settings).id
-    assert drain() == 1
-    assert drain() == 0
+    assert work_off() == 1
+    assert work_off() == 0
     send_notification(notification_id=sent)
     row = db.session.get(Notification, sent, populate_existing=True)
     assert (row.state, row.error) == (NotificationState.SENT, None)
@@ -283,7 +290,7 @@ def test_a_worker_that_died_before_booking_sends_the_same_message_again(
 
 def test_without_a_mail_server_the_mail_is_kept(make: Make, office: Settings) -> None:
     kept = request_notification(make.actor(), make.payment().id, key="form", settings=office).id
-    assert drain() == 1
+    assert work_off() == 1
     assert state_of(kept) == (NotificationState.KEPT, None)
     assert events() == ["Email notification requested", "Email notification kept"]
 
@@ -345,7 +352,7 @@ def test_hostile_names_add_no_header_and_no_recipient(make: Make, serve: Any, co
     ).id
     settings = configure(smtp_url=url, company_name=HOSTILE)
     request_notification(make.actor(), payment_id, key="form", settings=settings)
-    assert drain() == 1
+    assert work_off() == 1
     [mail] = inbox.mails
     assert inbox.recipients == [["eve@example.com"]]
     assert sorted(mail.keys()) == [
