@@ -272,6 +272,7 @@ class Scales(dict[str, int | None]):
 
 
 _LONG = Markup('<span class="long">{}</span>')
+_LINES = Markup('<span class="long mono">{}</span>')
 
 
 def whole(column: Column, cell: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -282,7 +283,9 @@ def whole(column: Column, cell: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
     def full(row: Any) -> Any:
         value = getattr(row, name)
-        return _LONG.format(show(value)) if isinstance(value, str) and len(value) > LONGEST_CELL else cell(row)
+        if not isinstance(value, str) or len(value) <= LONGEST_CELL:
+            return cell(row)
+        return (_LINES if "\n" in value else _LONG).format(show(value))
 
     return full
 

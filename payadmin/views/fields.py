@@ -258,7 +258,9 @@ class PayAdminConverter(AdminModelConverter):
             common["default"] = default
         match column.kind:
             case Kind.ENUM:
-                return EnumField(members=column.members or enum.Enum, blank=bool(source.nullable), **common)
+                # Without a usual choice the form suggests none: the first of the list would be saved unseen.
+                blank = bool(source.nullable) or required
+                return EnumField(members=column.members or enum.Enum, blank=blank, **common)
             case Kind.FLAG:
                 return BooleanField(column.label, description=str(common["description"]), default=bool(default))
             case Kind.DAY:

@@ -11,6 +11,7 @@ class CustomersPage(PayAdminModelView):
     """Payers. Their payments stand on their details page."""
 
     model = Customer
+    create = None  # customers come with their payments, under the ID their merchant gave them
     edit = Permission.PARTIES_CUSTOMER_WRITE
     export = Permission.PARTIES_CUSTOMER_EXPORT
     column_list = ("name", "external_id", "email", "phone", "kind", "status", "created_at")

@@ -261,7 +261,7 @@ def test_axe_finds_nothing_on_the_outcome_of_a_run_and_in_a_mail(eyes: Eyes):
     assert eyes.look(page) == {}
     page.goto("/mailbox/")
     page.locator("#list tbody tr").first.get_by_role("link").first.click()
-    page.get_by_role("heading", name="Details").wait_for()
+    page.get_by_role("heading", name="Delivery").wait_for()
     assert eyes.look(page) == {}
     assert watched.unexpected() == []
 
