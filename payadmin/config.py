@@ -9,6 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 # A worker's claim on a refund outlives the three calls it may make (actions/payments/orders.py, CLAIM_LEASE).
+SHORTEST_SECRET = 32
 LONGEST_PROVIDER_CALL = 15
 
 
@@ -108,18 +109,7 @@ class Settings:
     demo: bool = _setting(_yes_no, "Set by `payadmin demo`: the login page names the demo accounts.", False)
 
     def __post_init__(self) -> None:
-        mistakes = []
-        if len(self.secret_key) < 32:  # noqa: PLR2004
-            mistakes.append("SECRET_KEY must have at least 32 characters")
-        if not self.database_url.startswith(("sqlite:///", "postgresql+psycopg://")):
-            mistakes.append("DATABASE_URL must start with sqlite:/// or postgresql+psycopg://")
-        if self.smtp_url and not self.smtp_url.startswith(("smtp://", "smtps://")):
-            mistakes.append("SMTP_URL must start with smtp:// or smtps://")
-        if not 1 <= self.provider_timeout_seconds <= LONGEST_PROVIDER_CALL:
-            mistakes.append(f"PROVIDER_TIMEOUT_SECONDS must be between 1 and {LONGEST_PROVIDER_CALL}")
-        if self.worker_threads < 1:
-            mistakes.append("WORKER_THREADS must be at least 1")
-        if mistakes:
+        if mistakes := _senseless(vars(self)):
             raise SettingsError("\n".join(mistakes))
 
     @property
@@ -146,9 +136,26 @@ class Settings:
                 values[item.name] = item.metadata["parse"](raw)
             except ValueError as error:
                 mistakes.append(f"{item.name.upper()} {error}")
+        mistakes += _senseless(values)
         if mistakes:
             raise SettingsError("\n".join(mistakes))
         return cls(**values)
+
+
+def _senseless(values: Mapping[str, Any]) -> list[str]:
+    """What is wrong with those settings that are there."""
+    mistakes = []
+    if len(values.get("secret_key", " " * SHORTEST_SECRET)) < SHORTEST_SECRET:
+        mistakes.append(f"SECRET_KEY must have at least {SHORTEST_SECRET} characters")
+    if not values.get("database_url", "sqlite:///").startswith(("sqlite:///", "postgresql+psycopg://")):
+        mistakes.append("DATABASE_URL must start with sqlite:/// or postgresql+psycopg://")
+    if (smtp_url := values.get("smtp_url")) and not smtp_url.startswith(("smtp://", "smtps://")):
+        mistakes.append("SMTP_URL must start with smtp:// or smtps://")
+    if not 1 <= values.get("provider_timeout_seconds", 1) <= LONGEST_PROVIDER_CALL:
+        mistakes.append(f"PROVIDER_TIMEOUT_SECONDS must be between 1 and {LONGEST_PROVIDER_CALL}")
+    if values.get("worker_threads", 1) < 1:
+        mistakes.append("WORKER_THREADS must be at least 1")
+    return mistakes
 
 
 def settings_table() -> str:

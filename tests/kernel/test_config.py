@@ -103,3 +103,16 @@ def test_the_readme_says_what_the_settings_are(request: pytest.FixtureRequest) -
     found = between.search(README.read_text())
     assert found, "README.md must hold the table of settings between <!-- settings --> and <!-- /settings -->"
     assert found.group().strip() == settings_table().strip(), "`pytest tests/kernel --renew-golden` writes it anew"
+
+
+def test_what_is_missing_and_what_makes_no_sense_are_told_together() -> None:
+    with pytest.raises(SettingsError) as found:
+        Settings.from_env({"DATABASE_URL": "mysql://x", "WORKER_THREADS": "0", "PROXY_HOPS": "one"})
+    for word in (
+        "SECRET_KEY is required",
+        "TOTP_KEYS is required",
+        "DATABASE_URL must",
+        "WORKER_THREADS must",
+        "PROXY_HOPS",
+    ):
+        assert word in str(found.value)
