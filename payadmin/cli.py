@@ -277,7 +277,9 @@ def code(username: str, home: Path, *, qr: bool) -> None:
 @click.option("--threads", default=8, show_default=True, help="Threads of each process.")
 def web(host: str, port: int, workers: int, threads: int) -> None:
     """Serve the pages with gunicorn (production)."""
-    _settings()  # mistakes are told here, once, instead of by every gunicorn process
+    settings = _settings()  # mistakes are told here, once, instead of by every gunicorn process
+    if not settings.trusted_hosts:
+        click.echo("TRUSTED_HOSTS is empty: payadmin answers to any host name. Set it to yours.", err=True)
     arguments = ["--bind", f"{host}:{port}", "--workers", str(workers), "--threads", str(threads)]
     application = "payadmin:create_app_from_env()"
     os.execv(sys.executable, [sys.executable, "-m", "gunicorn", *arguments, application])  # noqa: S606
