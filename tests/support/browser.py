@@ -168,7 +168,9 @@ class Desk:
 
     def context(self, **options: Any) -> BrowserContext:
         options.setdefault("viewport", DESK)
-        context = self._chromium.new_context(base_url=self.demo.address, accept_downloads=True, **options)
+        context = self._chromium.new_context(
+            base_url=self.demo.address, accept_downloads=True, reduced_motion="reduce", **options
+        )
         context.set_default_timeout(10_000)
         context.on("page", self.watched.watch)
         self._contexts.append(context)
