@@ -242,8 +242,6 @@ class TransactionsPage(PayAdminModelView):
             return orders.refund_page(self.get_row(row_id))
         if action == "void":
             return orders.void_page(self.get_row(row_id))
-        if action == "invoices":
-            return redirect(url_for(f"{self.endpoint}.invoice_view", row_id=row_id))
         return super().one_view(row_id, action)
 
     @expose("/<int:row_id>/subscription/")

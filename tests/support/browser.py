@@ -168,9 +168,8 @@ class Desk:
 
     def context(self, **options: Any) -> BrowserContext:
         options.setdefault("viewport", DESK)
-        context = self._chromium.new_context(
-            base_url=self.demo.address, accept_downloads=True, reduced_motion="reduce", **options
-        )
+        options.setdefault("reduced_motion", "reduce")
+        context = self._chromium.new_context(base_url=self.demo.address, accept_downloads=True, **options)
         context.set_default_timeout(10_000)
         context.on("page", self.watched.watch)
         self._contexts.append(context)
