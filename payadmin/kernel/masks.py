@@ -49,6 +49,10 @@ _MASKS: Final[dict[str, Callable[[str], str]]] = {
 }
 
 
+# Hexadecimal fingerprints and references: a stretch of their digits may pass for a card number by chance.
+_DIGEST = re.compile(r"(?<![0-9A-Za-z])(?=(?:[0-9]*[a-f]){3})[0-9a-f]{20,}(?![0-9A-Za-z])")
+
+
 def mask(kind: str, value: str) -> str:
     """The value as a column with that `mask` in its info shows it to people who need not see all of it."""
     return _MASKS[kind](value)
@@ -73,8 +77,12 @@ def card_number_digits(text: str) -> str | None:
 
 
 def mask_pan_in_text(text: str) -> str:
-    """The text with every full card number cut to its first six and last four digits."""
-    return _DIGITS.sub(_mask_run, text)
+    """The text with every full card number cut to its first six and last four digits; fingerprints are left whole."""
+    pieces, at = [], 0
+    for digest in _DIGEST.finditer(text):
+        pieces += [_DIGITS.sub(_mask_run, text[at : digest.start()]), digest[0]]
+        at = digest.end()
+    return "".join([*pieces, _DIGITS.sub(_mask_run, text[at:])])
 
 
 def _is_card(digits: str) -> bool:

@@ -153,3 +153,9 @@ def test_a_log_never_holds_a_card_number():
         logger.exception("charge of %s failed", VISA, extra={"path": f"/search?q={VISA}"})
     assert VISA not in stream.getvalue()
     assert stream.getvalue().count("411111••••••1111") >= 3
+
+
+def test_a_fingerprint_is_no_card_number_even_where_its_digits_look_like_one() -> None:
+    digest = "eb43ce15a5eaac0b96473d3406362047645d861827c4abfa67109f5caeb53085"
+    assert mask_pan_in_text(f"sha256 {digest} of 4111111111111111") == f"sha256 {digest} of 411111••••••1111"
+    assert mask_pan_in_text("card4111111111111111") == "card411111••••••1111"
