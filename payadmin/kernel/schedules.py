@@ -1,0 +1,243 @@
+"""Schedules: which calendar dates a recurring charge falls due on, as pure functions of the rule and the bounds.
+
+Dates are calendar dates of the business time zone, so a change of the clocks neither repeats nor loses one. The same
+rule and bounds give the same dates however often and in whatever pieces they are asked for.
+"""
+
+import calendar
+import datetime as dt
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from payadmin.kernel.errors import Invalid
+
+ALL_MONTHS = tuple(range(1, 13))
+LAST_DAY = 28
+MOST_COUNT = 1_000
+MOST_DATES = 366
+_LAST_YEAR = 9998
+
+
+class ScheduleKind(StrEnum):
+    DAY = "Days of the week"
+    DATE = "Days of the month"
+    FULL_DATE = "Single dates"
+    INTERVAL = "Regular interval"
+
+
+class IntervalUnit(StrEnum):
+    DAY = "Day"
+    MONTH = "Month"
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A rule that says when to charge. Only the fields of its kind count; the others stay empty.
+
+    Args:
+        kind: DAY: every such weekday of those months. DATE: those days of those months. FULL_DATE: those dates and no
+            others. INTERVAL: the anchor, and every `interval_count` units after it; a month that is too short gives its
+            last day, counted from the anchor each time (31 January, 28 February, 31 March).
+        weekdays: 1 (Monday) to 7 (Sunday).
+        days: 1 to 28, so that every month has them.
+        months: 1 to 12; all of them is said by naming all of them.
+
+    Raises:
+        Invalid: the rule could never be met or says too little; `field` is the field to correct.
+    """
+
+    kind: ScheduleKind
+    weekdays: tuple[int, ...] = ()
+    days: tuple[int, ...] = ()
+    months: tuple[int, ...] = ()
+    dates: tuple[dt.date, ...] = ()
+    interval_unit: IntervalUnit | None = None
+    interval_count: int | None = None
+    anchor: dt.date | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("weekdays", "days", "months", "dates"):
+            object.__setattr__(self, name, tuple(sorted(set(getattr(self, name)))))
+        match self.kind:
+            case ScheduleKind.DAY:
+                _within(self.weekdays, 1, 7, "weekdays", "Choose at least one day of the week.")
+                _within(self.months, 1, 12, "months", "Choose at least one month; tick “all months” to mean all.")
+            case ScheduleKind.DATE:
+                _check_days(self.days)
+                _within(self.months, 1, 12, "months", "Choose at least one month; tick “all months” to mean all.")
+            case ScheduleKind.FULL_DATE:
+                if not 1 <= len(self.dates) <= MOST_DATES:
+                    raise Invalid(f"Choose from 1 to {MOST_DATES} dates.", field="dates")
+            case ScheduleKind.INTERVAL:
+                _check_interval(self.interval_unit, self.interval_count, self.anchor)
+
+    def __str__(self) -> str:
+        match self.kind:
+            case ScheduleKind.DAY:
+                return f"Every {_listed([calendar.day_name[day - 1] for day in self.weekdays])}{_months(self.months)}"
+            case ScheduleKind.DATE:
+                return (
+                    f"On the {_listed([_ordinal(day) for day in self.days])}{_months(self.months, ' of every month')}"
+                )
+            case ScheduleKind.FULL_DATE:
+                shown = [date.isoformat() for date in self.dates[:3]]
+                rest = len(self.dates) - len(shown)
+                return "On " + _listed([*shown, f"{rest} more dates"] if rest else shown)
+            case ScheduleKind.INTERVAL:
+                assert self.interval_unit is not None
+                unit = self.interval_unit.value.lower()
+                every = f"Every {unit}" if self.interval_count == 1 else f"Every {self.interval_count} {unit}s"
+                return f"{every} from {self.anchor}"
+
+
+def dates(schedule: Schedule, start: dt.date, end: dt.date) -> list[dt.date]:
+    """The dates of `schedule` from `start` to `end`, both included, in order and each once."""
+    match schedule.kind:
+        case ScheduleKind.FULL_DATE:
+            return [date for date in schedule.dates if start <= date <= end]
+        case ScheduleKind.INTERVAL:
+            return list(_intervals(schedule, start, end))
+        case ScheduleKind.DATE:
+            found = (
+                dt.date(year, month, day) for year, month in _months_of(schedule, start, end) for day in schedule.days
+            )
+            return [date for date in found if start <= date <= end]
+        case ScheduleKind.DAY:
+            return [
+                date
+                for year, month in _months_of(schedule, start, end)
+                for date in _days_of(year, month)
+                if date.isoweekday() in schedule.weekdays and start <= date <= end
+            ]
+
+
+def next_dates(schedule: Schedule, after: dt.date, n: int, *, until: dt.date | None = None) -> list[dt.date]:
+    """The first `n` dates later than `after`, none later than `until`; fewer when the schedule ends."""
+    found: list[dt.date] = []
+    last = min(until or dt.date(_LAST_YEAR, 12, 31), _last_possible(schedule))
+    start, span = after + dt.timedelta(days=1), 62
+    while len(found) < n and start <= last:
+        end = min(last, start + dt.timedelta(days=min(span, (last - start).days)))
+        found += dates(schedule, start, end)
+        start, span = end + dt.timedelta(days=1), span * 2
+    return found[:n]
+
+
+def runs_per_year(schedule: Schedule, start: dt.date) -> int:
+    """How often the schedule runs in the twelve months that begin on `start`."""
+    return len(dates(schedule, start, add_months(start, 12) - dt.timedelta(days=1)))
+
+
+def check(
+    schedule: Schedule, *, start: dt.date, expiration: dt.date | None, today: dt.date, changed: bool = True
+) -> None:
+    """Refuse a schedule that makes no sense in these bounds.
+
+    Args:
+        start: no date earlier than this runs.
+        expiration: no date later than this runs (SB3).
+        today: the business day; what is past is not charged.
+        changed: False for a schedule that was accepted before, whose first dates may have passed.
+
+    Raises:
+        Invalid: it ends before it starts, names past dates, or would never run; `field` is the field to correct.
+    """
+    if expiration is not None and expiration < start:
+        raise Invalid("The expiration date lies before the start date.", field="expiration_date")
+    if expiration is not None and expiration < today:
+        raise Invalid("The expiration date has passed.", field="expiration_date")
+    if schedule.kind is ScheduleKind.FULL_DATE and changed:
+        past = [date for date in schedule.dates if date < today]
+        if past:
+            raise Invalid(f"{past[0]} has passed: choose dates from {today} on.", field="dates")
+        outside = [date for date in schedule.dates if date < start or (expiration is not None and date > expiration)]
+        if outside:
+            raise Invalid(f"{outside[0]} lies outside the start and expiration dates.", field="dates")
+    if not next_dates(schedule, max(start, today) - dt.timedelta(days=1), 1, until=expiration):
+        raise Invalid(
+            "This schedule never runs between its start and expiration dates.",
+            field="expiration_date" if expiration is not None else "kind",
+        )
+
+
+def add_months(date: dt.date, months: int) -> dt.date:
+    """The same day `months` later, or the last day of a month that is too short."""
+    year, month = divmod(date.year * 12 + date.month - 1 + months, 12)
+    return dt.date(year, month + 1, min(date.day, calendar.monthrange(year, month + 1)[1]))
+
+
+def _intervals(schedule: Schedule, start: dt.date, end: dt.date) -> Iterator[dt.date]:
+    anchor, count = schedule.anchor, schedule.interval_count
+    assert anchor is not None
+    assert count is not None
+    start = max(start, anchor)
+    if schedule.interval_unit is IntervalUnit.DAY:
+        nth = -((anchor - start).days // count)
+        date = anchor + dt.timedelta(days=nth * count)
+        while date <= end:
+            yield date
+            date += dt.timedelta(days=count)
+        return
+    # Counted from the anchor each time: clamping step by step would turn the 31st into the 28th for good.
+    between = (start.year - anchor.year) * 12 + start.month - anchor.month
+    nth = max(0, between // count - 1)
+    while (date := add_months(anchor, nth * count)) <= end:
+        if date >= start:
+            yield date
+        nth += 1
+
+
+def _last_possible(schedule: Schedule) -> dt.date:
+    return schedule.dates[-1] if schedule.kind is ScheduleKind.FULL_DATE else dt.date(_LAST_YEAR, 12, 31)
+
+
+def _months_of(schedule: Schedule, start: dt.date, end: dt.date) -> Iterator[tuple[int, int]]:
+    for number in range(start.year * 12 + start.month - 1, end.year * 12 + end.month):
+        year, month = divmod(number, 12)
+        if month + 1 in schedule.months:
+            yield year, month + 1
+
+
+def _days_of(year: int, month: int) -> Iterator[dt.date]:
+    for day in range(1, calendar.monthrange(year, month)[1] + 1):
+        yield dt.date(year, month, day)
+
+
+def _check_days(days: tuple[int, ...]) -> None:
+    if any(LAST_DAY < day <= LAST_DAY + 3 for day in days):
+        raise Invalid(
+            "The days 29, 30 and 31 are missing in some months: choose days from 1 to 28, or a monthly interval, "
+            "which takes the last day of a short month.",
+            field="days",
+        )
+    _within(days, 1, LAST_DAY, "days", "Choose at least one day of the month.")
+
+
+def _check_interval(unit: IntervalUnit | None, count: int | None, anchor: dt.date | None) -> None:
+    if unit is None:
+        raise Invalid("Choose days or months.", field="interval_unit")
+    if count is None or not 1 <= count <= MOST_COUNT:
+        raise Invalid(f"Enter a number from 1 to {MOST_COUNT:,}.", field="interval_count")
+    if anchor is None:
+        raise Invalid("Enter the date of the first run.", field="anchor")
+
+
+def _within(values: tuple[int, ...], low: int, high: int, field: str, empty: str) -> None:
+    if not values:
+        raise Invalid(empty, field=field)
+    if values[0] < low or values[-1] > high:
+        raise Invalid(f"Choose numbers from {low} to {high}.", field=field)
+
+
+def _listed(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def _months(months: tuple[int, ...], always: str = "") -> str:
+    return always if months == ALL_MONTHS else f" of {_listed([calendar.month_name[month] for month in months])}"
+
+
+def _ordinal(day: int) -> str:
+    suffix = "th" if 11 <= day <= 13 else {1: "st", 2: "nd", 3: "rd"}.get(day % 10, "th")  # noqa: PLR2004
+    return f"{day}{suffix}"
