@@ -13,6 +13,7 @@ from payadmin.kernel.money import Money
 from payadmin.kernel.states import Machine
 from payadmin.models.base import Audited, Row, minor_column
 from payadmin.models.parties import Customer, Organization
+from payadmin.models.subscriptions import Subscription
 
 
 class UnitKind(StrEnum):
@@ -162,42 +163,6 @@ class Unit(Row, Audited, Base):
 
     def __str__(self) -> str:
         return self.code
-
-
-class Subscription(Row, Audited, Base):
-    """A recurring agreement. `subscription_id` is S0's key, `billing_number` S2's; one customer may have many."""
-
-    __tablename__ = "subscription"
-    __table_args__ = (
-        Index("ix_subscription_created_at_id", "created_at", "id"),
-        CheckConstraint("amount_minor > 0", name="amount_positive"),
-        Index("uq_subscription_merchant_billing", "merchant_id", "billing_number", unique=True),
-    )
-
-    subscription_id: Mapped[str] = mapped_column(
-        search_text(64), unique=True, info={"label": "Subscription ID", "search": True, "readonly": True}
-    )
-    billing_number: Mapped[str] = mapped_column(
-        search_text(64), index=True, info={"label": "Billing number", "search": True, "readonly": True}
-    )
-    customer_id: Mapped[int] = mapped_column(
-        ForeignKey("customer.id"), index=True, info={"label": "Customer", "readonly": True}
-    )
-    merchant_id: Mapped[int] = mapped_column(
-        ForeignKey("organization.id"), info={"label": "Merchant", "readonly": True}
-    )
-    amount_minor: Mapped[int] = minor_column("Amount")
-    unit: Mapped[str] = mapped_column(
-        ForeignKey("unit.code"), info={"label": "Currency", "readonly": True, "list": False}
-    )
-    method: Mapped[str] = mapped_column(String(40), info={"label": "Method", "readonly": True})
-    provider: Mapped[str] = mapped_column(String(40), info={"label": "Provider", "readonly": True})
-
-    customer: Mapped[Customer] = relationship(lazy="raise_on_sql")
-    merchant: Mapped[Organization] = relationship(lazy="raise_on_sql")
-
-    def __str__(self) -> str:
-        return self.subscription_id
 
 
 class PaymentMethod(Row, Audited, Base):

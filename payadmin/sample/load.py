@@ -9,7 +9,8 @@ from sqlalchemy import Connection, Engine, Table, insert, select
 from payadmin.audit import Event
 from payadmin.models.audit import AuditEvent
 from payadmin.models.parties import Customer, Organization, OrganizationKind
-from payadmin.models.payments import Payment, PaymentEvent, PaymentMethod, Refund, Subscription, Unit
+from payadmin.models.payments import Payment, PaymentEvent, PaymentMethod, Refund, Unit
+from payadmin.models.subscriptions import Subscription
 from payadmin.reference import add_missing, method_rows
 from payadmin.sample.mapping import (
     SamplePayment,

@@ -10,7 +10,8 @@ from werkzeug.wrappers import Response
 from payadmin.db import db
 from payadmin.kernel.money import format_minor
 from payadmin.models.parties import Customer, Organization
-from payadmin.models.payments import Invoice, Mode, Payment, Refund, Subscription, VoidRequest
+from payadmin.models.payments import Invoice, Mode, Payment, Refund, VoidRequest
+from payadmin.models.subscriptions import Subscription
 from payadmin.permissions import Permission
 from payadmin.views.columns import masked, unit_scale
 from payadmin.views.filters import begins_with

@@ -27,11 +27,11 @@ from payadmin.models.payments import (
     PaymentEvent,
     PaymentStatus,
     Refund,
-    Subscription,
     VoidRequest,
     why_not_refundable,
     why_not_voidable,
 )
+from payadmin.models.subscriptions import Subscription
 from payadmin.permissions import Permission
 from payadmin.views import orders, ui
 from payadmin.views.base import PayAdminModelView

@@ -5,7 +5,8 @@ from typing import Any
 from sqlalchemy import select
 
 from payadmin.db import db
-from payadmin.models.payments import PaymentMethod, Subscription
+from payadmin.models.payments import PaymentMethod
+from payadmin.models.subscriptions import Subscription
 from payadmin.permissions import Permission
 from payadmin.views.base import PayAdminModelView
 from payadmin.views.columns import Column

@@ -58,6 +58,35 @@ CREATE INDEX ix_audit_event_actor_name_id ON audit_event (actor_name, id);
 CREATE INDEX ix_audit_event_at_id ON audit_event (at, id);
 CREATE INDEX ix_audit_event_entity_entity_id_id ON audit_event (entity, entity_id, id);
 CREATE INDEX ix_audit_event_event_id ON audit_event (event, id);
+CREATE TABLE charge_attempt (
+	id INTEGER NOT NULL,
+	scheduled_charge_id INTEGER NOT NULL,
+	seq INTEGER NOT NULL,
+	provider VARCHAR(40) NOT NULL,
+	provider_key VARCHAR(64) NOT NULL,
+	reference VARCHAR(64) NOT NULL,
+	state VARCHAR(24) NOT NULL,
+	fence INTEGER NOT NULL,
+	act_at DATETIME NOT NULL,
+	first_sent_at DATETIME,
+	last_sent_at DATETIME,
+	checks INTEGER NOT NULL,
+	provider_id VARCHAR(128),
+	code VARCHAR(80),
+	message VARCHAR(300),
+	created_at DATETIME NOT NULL,
+	done_at DATETIME,
+	CONSTRAINT pk_charge_attempt PRIMARY KEY (id),
+	CONSTRAINT ck_charge_attempt_succeeded_has_provider_id CHECK (state != 'SUCCEEDED' OR provider_id IS NOT NULL),
+	CONSTRAINT fk_charge_attempt_scheduled_charge_id FOREIGN KEY(scheduled_charge_id) REFERENCES scheduled_charge (id),
+	CONSTRAINT uq_charge_attempt_provider_id UNIQUE (provider_id),
+	CONSTRAINT uq_charge_attempt_provider_key UNIQUE (provider_key),
+	CONSTRAINT uq_charge_attempt_scheduled_charge_id_seq UNIQUE (scheduled_charge_id, seq),
+	CONSTRAINT ck_charge_attempt_attempt_state CHECK (state IN ('DUE', 'SENDING', 'SUCCEEDED', 'DECLINED', 'UNKNOWN', 'MANUAL', 'CANCELLED'))
+);
+CREATE INDEX ix_charge_attempt_open ON charge_attempt (act_at, id) WHERE state IN ('DUE', 'SENDING', 'UNKNOWN');
+CREATE INDEX ix_charge_attempt_reference ON charge_attempt (reference);
+CREATE UNIQUE INDEX uq_charge_attempt_alive ON charge_attempt (scheduled_charge_id) WHERE state NOT IN ('DECLINED', 'CANCELLED');
 CREATE TABLE customer (
 	external_id VARCHAR(64) NOT NULL,
 	kind VARCHAR(24) NOT NULL,
@@ -314,6 +343,12 @@ CREATE TABLE payment_method (
 	CONSTRAINT pk_payment_method PRIMARY KEY (id),
 	CONSTRAINT uq_payment_method_code UNIQUE (code)
 );
+CREATE TABLE provider_breaker (
+	provider VARCHAR(40) NOT NULL,
+	failures INTEGER NOT NULL,
+	open_until DATETIME,
+	CONSTRAINT pk_provider_breaker PRIMARY KEY (provider)
+);
 CREATE TABLE recovery_code (
 	staff_id INTEGER NOT NULL,
 	code_hash VARCHAR(64) NOT NULL,
@@ -364,6 +399,54 @@ CREATE TABLE refund (
 	CONSTRAINT ck_refund_refund_reason CHECK (reason IN ('REQUESTED_BY_CUSTOMER', 'DUPLICATE', 'FRAUDULENT', 'NOT_DELIVERED', 'IMPORTED', 'OTHER'))
 );
 CREATE INDEX ix_refund_payment_id ON refund (payment_id);
+CREATE TABLE retry_policy (
+	name VARCHAR(80) NOT NULL,
+	delays_days JSON NOT NULL,
+	max_attempts INTEGER NOT NULL,
+	retryable_codes JSON NOT NULL,
+	on_exhausted VARCHAR(24) NOT NULL,
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_retry_policy PRIMARY KEY (id),
+	CONSTRAINT ck_retry_policy_max_attempts_1_to_20 CHECK (max_attempts BETWEEN 1 AND 20),
+	CONSTRAINT uq_retry_policy_name UNIQUE (name),
+	CONSTRAINT ck_retry_policy_on_exhausted CHECK (on_exhausted IN ('ON_HOLD', 'ABORTED'))
+);
+CREATE TABLE scheduled_charge (
+	subscription_id INTEGER NOT NULL,
+	due_date DATE NOT NULL,
+	invoice_number VARCHAR(64) NOT NULL,
+	status VARCHAR(24) NOT NULL,
+	amount_minor BIGINT NOT NULL,
+	unit VARCHAR(12) NOT NULL,
+	attempts INTEGER NOT NULL,
+	next_attempt_at DATETIME,
+	payment_id INTEGER,
+	is_touched BOOLEAN NOT NULL,
+	needs_staff BOOLEAN NOT NULL,
+	message VARCHAR(300),
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_scheduled_charge PRIMARY KEY (id),
+	CONSTRAINT ck_scheduled_charge_succeeded_has_payment CHECK (status != 'SUCCEEDED' OR payment_id IS NOT NULL),
+	CONSTRAINT ck_scheduled_charge_amount_positive CHECK (amount_minor > 0),
+	CONSTRAINT ck_scheduled_charge_attempts_not_negative CHECK (attempts >= 0),
+	CONSTRAINT fk_scheduled_charge_payment_id FOREIGN KEY(payment_id) REFERENCES payment (id),
+	CONSTRAINT fk_scheduled_charge_subscription_id FOREIGN KEY(subscription_id) REFERENCES subscription (id),
+	CONSTRAINT fk_scheduled_charge_unit FOREIGN KEY(unit) REFERENCES unit (code),
+	CONSTRAINT uq_scheduled_charge_invoice_number UNIQUE (invoice_number),
+	CONSTRAINT uq_scheduled_charge_payment_id UNIQUE (payment_id),
+	CONSTRAINT uq_scheduled_charge_subscription_id_due_date UNIQUE (subscription_id, due_date),
+	CONSTRAINT ck_scheduled_charge_charge_status CHECK (status IN ('SCHEDULED', 'ENQUEUED', 'PROCESSING', 'SUCCEEDED', 'RETRY_WAIT', 'FAILED', 'UNKNOWN', 'NOTIFIED', 'CANCELLED', 'SKIPPED', 'MISSED'))
+);
+CREATE INDEX ix_scheduled_charge_created_at_id ON scheduled_charge (created_at, id);
+CREATE INDEX ix_scheduled_charge_due_date_id ON scheduled_charge (due_date, id);
+CREATE INDEX ix_scheduled_charge_status_due_date_id ON scheduled_charge (status, due_date, id);
+CREATE INDEX ix_scheduled_charge_to_retry ON scheduled_charge (next_attempt_at, id) WHERE status = 'RETRY_WAIT';
 CREATE TABLE second_factor (
 	staff_id INTEGER NOT NULL,
 	sealed VARCHAR(255),
@@ -445,7 +528,7 @@ CREATE TABLE subscription (
 	id INTEGER NOT NULL,
 	created_at DATETIME NOT NULL,
 	updated_at DATETIME NOT NULL,
-	version INTEGER NOT NULL,
+	version INTEGER NOT NULL, status VARCHAR(24) DEFAULT 'CREATED' NOT NULL CONSTRAINT ck_subscription_subscription_status CHECK (status IN ('CREATED', 'ACTIVE', 'ON_HOLD', 'INACTIVE', 'CANCELLED', 'EXPIRED', 'ABORTED')), purpose VARCHAR(24) DEFAULT 'RECURRING' NOT NULL CONSTRAINT ck_subscription_purpose CHECK (purpose IN ('RECURRING', 'REMINDER')), origin VARCHAR(24) DEFAULT 'BACKOFFICE' NOT NULL CONSTRAINT ck_subscription_subscription_origin CHECK (origin IN ('HOSTED', 'BATCH', 'API', 'BACKOFFICE', 'IMPORTED')), card_token VARCHAR(128), card_last4 VARCHAR(4), card_expires_on DATE, schedule_kind VARCHAR(24) CONSTRAINT ck_subscription_schedule_kind CHECK (schedule_kind IN ('DAY', 'DATE', 'FULL_DATE', 'INTERVAL')), schedule_weekdays JSON, schedule_days JSON, schedule_months JSON, schedule_dates JSON, schedule_interval_unit VARCHAR(24) CONSTRAINT ck_subscription_interval_unit CHECK (schedule_interval_unit IN ('DAY', 'MONTH')), schedule_interval_count INTEGER, schedule_anchor DATE, start_date DATE CONSTRAINT ck_subscription_schedule_has_start CHECK (schedule_kind IS NULL OR start_date IS NOT NULL), expiration_date DATE CONSTRAINT ck_subscription_expires_after_start CHECK (expiration_date IS NULL OR start_date <= expiration_date), planned_until DATE, consecutive_failures INTEGER DEFAULT '0' NOT NULL CONSTRAINT ck_subscription_failures_not_negative CHECK (consecutive_failures >= 0), retry_policy_id INTEGER CONSTRAINT fk_subscription_retry_policy_id REFERENCES retry_policy (id), deleted_at DATETIME,
 	CONSTRAINT pk_subscription PRIMARY KEY (id),
 	CONSTRAINT ck_subscription_amount_positive CHECK (amount_minor > 0),
 	CONSTRAINT fk_subscription_customer_id FOREIGN KEY(customer_id) REFERENCES customer (id),
@@ -454,8 +537,12 @@ CREATE TABLE subscription (
 	CONSTRAINT uq_subscription_subscription_id UNIQUE (subscription_id)
 );
 CREATE INDEX ix_subscription_billing_number ON subscription (billing_number);
+CREATE INDEX ix_subscription_card_expires_on_id ON subscription (card_expires_on, id);
 CREATE INDEX ix_subscription_created_at_id ON subscription (created_at, id);
 CREATE INDEX ix_subscription_customer_id ON subscription (customer_id);
+CREATE INDEX ix_subscription_retry_policy_id ON subscription (retry_policy_id);
+CREATE INDEX ix_subscription_status_created_at_id ON subscription (status, created_at, id);
+CREATE INDEX ix_subscription_to_plan ON subscription (id, planned_until) WHERE schedule_kind IS NOT NULL AND status IN ('ACTIVE', 'ON_HOLD', 'INACTIVE');
 CREATE UNIQUE INDEX uq_subscription_merchant_billing ON subscription (merchant_id, billing_number);
 CREATE TABLE unit (
 	code VARCHAR(12) NOT NULL,
@@ -532,3 +619,37 @@ CREATE TABLE void_request (
 );
 CREATE INDEX ix_void_request_payment_id ON void_request (payment_id);
 CREATE UNIQUE INDEX uq_void_request_alive ON void_request (payment_id) WHERE status NOT IN ('FAILED', 'REJECTED', 'CANCELLED', 'EXPIRED');
+CREATE TABLE webhook_delivery (
+	endpoint_id INTEGER NOT NULL,
+	scheduled_charge_id INTEGER NOT NULL,
+	event VARCHAR(40) NOT NULL,
+	payload JSON NOT NULL,
+	state VARCHAR(24) NOT NULL,
+	tries INTEGER NOT NULL,
+	answer VARCHAR(300),
+	delivered_at DATETIME,
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_webhook_delivery PRIMARY KEY (id),
+	CONSTRAINT fk_webhook_delivery_endpoint_id FOREIGN KEY(endpoint_id) REFERENCES webhook_endpoint (id),
+	CONSTRAINT fk_webhook_delivery_scheduled_charge_id FOREIGN KEY(scheduled_charge_id) REFERENCES scheduled_charge (id),
+	CONSTRAINT uq_webhook_delivery_scheduled_charge_id UNIQUE (scheduled_charge_id),
+	CONSTRAINT ck_webhook_delivery_delivery_state CHECK (state IN ('DUE', 'DELIVERED', 'FAILED'))
+);
+CREATE INDEX ix_webhook_delivery_created_at_id ON webhook_delivery (created_at, id);
+CREATE INDEX ix_webhook_delivery_endpoint_id ON webhook_delivery (endpoint_id);
+CREATE TABLE webhook_endpoint (
+	merchant_id INTEGER NOT NULL,
+	url VARCHAR(500) NOT NULL,
+	sealed_secret VARCHAR(300) NOT NULL,
+	enabled BOOLEAN NOT NULL,
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_webhook_endpoint PRIMARY KEY (id),
+	CONSTRAINT fk_webhook_endpoint_merchant_id FOREIGN KEY(merchant_id) REFERENCES organization (id),
+	CONSTRAINT uq_webhook_endpoint_merchant_id UNIQUE (merchant_id)
+);

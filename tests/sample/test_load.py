@@ -7,7 +7,8 @@ from payadmin.audit import Event
 from payadmin.db import db
 from payadmin.models.audit import AuditEvent
 from payadmin.models.parties import Customer, Organization, OrganizationKind
-from payadmin.models.payments import Payment, PaymentEvent, PaymentMethod, PaymentStatus, Refund, Subscription, Unit
+from payadmin.models.payments import Payment, PaymentEvent, PaymentMethod, PaymentStatus, Refund, Unit
+from payadmin.models.subscriptions import Subscription
 from payadmin.reference import METHODS, load_reference
 from payadmin.sample import load
 from payadmin.sample.load import load_sample

@@ -16,9 +16,9 @@ from payadmin.models.payments import (
     PaymentMethod,
     PaymentStatus,
     PaymentType,
-    Subscription,
     Unit,
 )
+from payadmin.models.subscriptions import ChargeAttempt, ScheduledCharge, Subscription, SubscriptionStatus
 from payadmin.permissions import Permission, Role, permissions_of
 from payadmin.work import Actor
 
@@ -89,6 +89,44 @@ class Make:
                     "unit": unit,
                     "method": self.method().code,
                     "provider": "simulator",
+                    "status": SubscriptionStatus.ACTIVE,
+                    "start_date": dt.date(2026, 1, 1),
+                    "card_token": "tok_visa",
+                    "card_last4": "4242",
+                }
+                | values
+            )
+        )
+
+    def scheduled_charge(self, subscription: Subscription | None = None, **values: Any) -> ScheduledCharge:
+        """A charge of 10.00 EUR that falls due today unless told otherwise."""
+        subscription = subscription or self.subscription()
+        number = next(self._number)
+        return self._save(
+            ScheduledCharge(
+                **{
+                    "subscription_id": subscription.id,
+                    "due_date": utcnow().date(),
+                    "invoice_number": f"R-{number:06}",
+                    "amount_minor": subscription.amount_minor,
+                    "unit": subscription.unit,
+                }
+                | values
+            )
+        )
+
+    def charge_attempt(self, charge: ScheduledCharge | None = None, **values: Any) -> ChargeAttempt:
+        """The first attempt to make a charge, due now."""
+        charge = charge or self.scheduled_charge()
+        number = next(self._number)
+        return self._save(
+            ChargeAttempt(
+                **{
+                    "scheduled_charge_id": charge.id,
+                    "seq": 1,
+                    "provider": "simulator",
+                    "provider_key": f"key-{number:06}",
+                    "reference": charge.invoice_number,
                 }
                 | values
             )
