@@ -114,12 +114,13 @@ A = AttemptState
 ATTEMPT_MACHINE = Machine(
     initial=A.DUE,
     moves={
-        A.DUE: frozenset({A.SENDING, A.CANCELLED, A.MANUAL}),
+        # Succeeded from anywhere: a success is a fact, however late its answer comes.
+        A.DUE: frozenset({A.SENDING, A.SUCCEEDED, A.UNKNOWN, A.CANCELLED, A.MANUAL}),
         # Due again when it certainly never reached the provider.
         A.SENDING: frozenset({A.SUCCEEDED, A.DECLINED, A.UNKNOWN, A.DUE, A.MANUAL}),
         # Due again, with the same key, when the provider has no trace of it and still remembers keys.
         A.UNKNOWN: frozenset({A.SUCCEEDED, A.DECLINED, A.DUE, A.MANUAL}),
-        A.MANUAL: frozenset({A.SUCCEEDED, A.DECLINED}),
+        A.MANUAL: frozenset({A.SUCCEEDED, A.DECLINED, A.UNKNOWN}),
     },
 )
 OPEN_ATTEMPTS = (A.DUE, A.SENDING, A.UNKNOWN)
@@ -304,6 +305,11 @@ def schedule_of(row: Any) -> Schedule | None:
         interval_count=row.schedule_interval_count,
         anchor=row.schedule_anchor,
     )
+
+
+def schedule_columns() -> tuple[str, ...]:
+    """The names of the columns that hold a rule."""
+    return tuple(column.name for column in Subscription.__table__.columns if column.name.startswith("schedule_"))
 
 
 def schedule_values(schedule: Schedule) -> dict[str, Any]:

@@ -1,0 +1,106 @@
+"""Opening attempts: what is due gets a row with its key, committed before any worker may talk to a provider."""
+
+import datetime as dt
+import secrets
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import ColumnElement, select, update
+
+from payadmin import outbox
+from payadmin.actions.subscriptions.planning import GRACE_DAYS, business_day
+from payadmin.actions.subscriptions.reminders import remind
+from payadmin.models.subscriptions import (
+    ChargeAttempt,
+    ChargeStatus,
+    Purpose,
+    ScheduledCharge,
+    Subscription,
+    SubscriptionStatus,
+)
+from payadmin.permissions import Permission
+from payadmin.work import Work, use_case
+
+ENQUEUE_AT_ONCE = 200
+
+
+@use_case(Permission.SYSTEM_JOB_RUN)
+def enqueue_due(work: Work, *, zone: ZoneInfo, limit: int = ENQUEUE_AT_ONCE) -> int:
+    """Open an attempt for up to `limit` dates that are due, and send the reminders among them; how many were taken.
+
+    Only dates of active subscriptions are taken, on their day or within the grace window.
+    """
+    today, now = business_day(work, zone), outbox.database_now(work.session)
+    scheduled = (
+        ScheduledCharge.status == ChargeStatus.SCHEDULED,
+        ScheduledCharge.due_date.between(today - dt.timedelta(days=GRACE_DAYS), today),
+    )
+    rows = _take(work, *scheduled, limit=limit)
+    if len(rows) < limit:
+        waiting = (ScheduledCharge.status == ChargeStatus.RETRY_WAIT, ScheduledCharge.next_attempt_at <= now)
+        rows += _take(work, *waiting, limit=limit - len(rows))
+    _open_attempts(work, [row for row in rows if row[1].purpose is Purpose.RECURRING], now)
+    for charge, subscription in rows:
+        if subscription.purpose is Purpose.REMINDER:
+            remind(work, charge, subscription)
+    return len(rows)
+
+
+def open_attempt(work: Work, charge: ScheduledCharge, subscription: Subscription) -> bool:
+    """Open an attempt to make one charge now; False when it has moved on meanwhile."""
+    if not work.change(
+        ScheduledCharge,
+        charge.id,
+        status=ChargeStatus.ENQUEUED,
+        attempts=ScheduledCharge.attempts + 1,
+        next_attempt_at=None,
+    ):
+        return False
+    work.session.add(_attempt(charge, subscription, charge.attempts, outbox.database_now(work.session)))
+    return True
+
+
+def _take(work: Work, *conditions: ColumnElement[bool], limit: int) -> list[tuple[ScheduledCharge, Subscription]]:
+    found = (
+        select(ScheduledCharge, Subscription)
+        .join(Subscription, Subscription.id == ScheduledCharge.subscription_id)
+        .where(*conditions, Subscription.status == SubscriptionStatus.ACTIVE)
+        .order_by(ScheduledCharge.due_date, ScheduledCharge.id)
+        .limit(limit)
+        .with_for_update(of=ScheduledCharge, skip_locked=True)
+        .execution_options(populate_existing=True)
+    )
+    return [(charge, subscription) for charge, subscription in work.session.execute(found)]
+
+
+def _open_attempts(work: Work, rows: list[tuple[ScheduledCharge, Subscription]], now: dt.datetime) -> None:
+    if not rows:
+        return
+    work.session.add_all([_attempt(charge, subscription, charge.attempts + 1, now) for charge, subscription in rows])
+    enqueued = (
+        update(ScheduledCharge)
+        .where(
+            ScheduledCharge.id.in_([charge.id for charge, _ in rows]),
+            ScheduledCharge.status.in_(ScheduledCharge.machine.sources(ChargeStatus.ENQUEUED)),
+        )
+        .values(
+            status=ChargeStatus.ENQUEUED,
+            attempts=ScheduledCharge.attempts + 1,
+            next_attempt_at=None,
+            updated_at=work.now,
+            version=ScheduledCharge.version + 1,
+        )
+    )
+    work.session.execute(enqueued.execution_options(synchronize_session=False, explained=True))
+    work.session.flush()
+    work.session.expire_all()
+
+
+def _attempt(charge: ScheduledCharge, subscription: Subscription, seq: int, now: dt.datetime) -> ChargeAttempt:
+    return ChargeAttempt(
+        scheduled_charge_id=charge.id,
+        seq=seq,
+        provider=subscription.provider,
+        provider_key=secrets.token_hex(16),
+        reference=charge.invoice_number,
+        act_at=now,
+    )

@@ -1,0 +1,63 @@
+"""The breaker: workers tell each other through one row per provider that it is out, and try it one call at a time."""
+
+import datetime as dt
+from collections.abc import Iterable
+
+from sqlalchemy import select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from payadmin.models.subscriptions import ProviderBreaker
+from payadmin.work import Work
+
+TRIPS_AT = 5
+PAUSE_SECONDS = (1, 2, 4, 8, 15)
+
+
+def paused(work: Work, now: dt.datetime, lease: dt.timedelta) -> tuple[list[str], bool]:
+    """Which providers are not to be called now, and whether the next claim is the one call that tries a provider.
+
+    Only the caller that moves the row gets the try; the others see it paused for another lease.
+    """
+    rows = work.session.scalars(
+        select(ProviderBreaker)
+        .where(ProviderBreaker.open_until.is_not(None))
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).all()
+    stopped: list[str] = []
+    probed = False
+    for row in rows:
+        if row.open_until is not None and row.open_until > now:
+            stopped.append(row.provider)
+        else:
+            row.open_until = now + lease
+            probed = True
+    return stopped, probed
+
+
+def note_health(work: Work, now: dt.datetime, calls: Iterable[tuple[str, bool]]) -> None:
+    """Count what calls came to. A provider that answers is sound at once; one that is silent is paused, ever longer."""
+    verdicts: dict[str, list[bool]] = {}
+    for provider, sound in calls:
+        verdicts.setdefault(provider, []).append(sound)
+    for provider, sounds in verdicts.items():
+        row = work.session.get(ProviderBreaker, provider, populate_existing=True)
+        if all(sounds) and (row is None or row.failures == 0):
+            continue
+        if row is None:
+            _insert(work, provider)
+        row = work.session.get(ProviderBreaker, provider, populate_existing=True, with_for_update=True)
+        assert row is not None
+        if any(sounds):
+            row.failures, row.open_until = 0, None
+            continue
+        row.failures += len(sounds)
+        if row.failures >= TRIPS_AT:
+            step = min(row.failures - TRIPS_AT, len(PAUSE_SECONDS) - 1)
+            row.open_until = now + dt.timedelta(seconds=PAUSE_SECONDS[step])
+
+
+def _insert(work: Work, provider: str) -> None:
+    make = postgresql.insert if work.session.get_bind().dialect.name == "postgresql" else sqlite.insert
+    statement = make(ProviderBreaker).values(provider=provider, failures=0).on_conflict_do_nothing()
+    work.session.execute(statement.execution_options(synchronize_session=False))

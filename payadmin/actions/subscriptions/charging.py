@@ -1,0 +1,225 @@
+"""Charging: claim, call, book. Three short steps, and nothing is locked while the provider thinks.
+
+A claim is committed before the call, counts in `fence`, and ends by the database's clock; the same claim serves the
+janitor, because an attempt whose worker died is claimed to be asked about. A success is a fact and is booked whoever
+brings it; every other answer counts only while the claim that asked still stands (reliability section 3).
+"""
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import case, select, tuple_, update
+
+from payadmin import outbox
+from payadmin.actions.subscriptions.breaker import note_health, paused
+from payadmin.actions.subscriptions.outcomes import Booking, book_one
+from payadmin.audit import Event
+from payadmin.models.subscriptions import (
+    AttemptState,
+    ChargeAttempt,
+    ChargeStatus,
+    Purpose,
+    ScheduledCharge,
+    Subscription,
+)
+from payadmin.permissions import Permission
+from payadmin.providers import Answer, Outcome
+from payadmin.work import Work, use_case
+
+OPEN = (AttemptState.DUE, AttemptState.SENDING, AttemptState.UNKNOWN)
+REMINDERS_NEVER_CHARGE = "The subscription only reminds now; what was sent before it changed is unknown."
+
+
+class Turn(StrEnum):
+    """What the worker that claimed an attempt does next."""
+
+    SEND = "send"
+    ASK = "ask"
+
+
+@dataclass(frozen=True)
+class ChargeClaim:
+    """Everything a worker needs to know of an attempt; it touches no row while it talks to the provider."""
+
+    turn: Turn
+    attempt_id: int
+    fence: int
+    provider: str
+    provider_key: str
+    reference: str
+    amount_minor: int
+    unit: str
+    card_token: str
+    purpose: Purpose
+    subscription: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a worker learned: the answer to a charge or a look-up; None is the provider's "no such thing"."""
+
+    claim: ChargeClaim
+    answer: Answer | None
+
+
+@use_case(Permission.SYSTEM_JOB_RUN)
+def claim_charges(
+    work: Work, *, limit: int, lease: dt.timedelta, key_windows: Mapping[str, dt.timedelta]
+) -> list[ChargeClaim]:
+    """Take up to `limit` attempts for `lease`: to send what is due, to ask about what is unknown or abandoned.
+
+    The claim is committed before the provider hears anything.
+
+    Args:
+        key_windows: provider → how long it remembers keys; what was sent longer ago is asked about, never sent again.
+    """
+    now = outbox.database_now(work.session)
+    stopped, probed = paused(work, now, lease)
+    found = (
+        select(ChargeAttempt, ScheduledCharge, Subscription)
+        .join(ScheduledCharge, ScheduledCharge.id == ChargeAttempt.scheduled_charge_id)
+        .join(Subscription, Subscription.id == ScheduledCharge.subscription_id)
+        .where(ChargeAttempt.state.in_(OPEN), ChargeAttempt.act_at <= now)
+        .order_by(ChargeAttempt.act_at, ChargeAttempt.id)
+        .limit(1 if probed else limit)
+        .with_for_update(of=ChargeAttempt, skip_locked=True)
+        .execution_options(populate_existing=True)
+    )
+    if stopped:
+        found = found.where(ChargeAttempt.provider.not_in(stopped))
+    claims: list[ChargeClaim] = []
+    for attempt, charge, subscription in work.session.execute(found).all():
+        turn = _turn(attempt, now, key_windows)
+        if turn is Turn.SEND and subscription.purpose is not Purpose.RECURRING:
+            _never_send(work, attempt, charge)
+            continue
+        claims.append(
+            ChargeClaim(
+                turn=turn,
+                attempt_id=attempt.id,
+                fence=attempt.fence + 1,
+                provider=attempt.provider,
+                provider_key=attempt.provider_key,
+                reference=attempt.reference,
+                amount_minor=charge.amount_minor,
+                unit=charge.unit,
+                card_token=subscription.card_token or "",
+                purpose=subscription.purpose,
+                subscription=subscription.subscription_id,
+            )
+        )
+    _mark(work, claims, now, lease)
+    return claims
+
+
+def _turn(attempt: ChargeAttempt, now: dt.datetime, key_windows: Mapping[str, dt.timedelta]) -> Turn:
+    if attempt.state is not AttemptState.DUE:
+        return Turn.ASK
+    sent = attempt.first_sent_at
+    forgotten = sent is not None and now - sent >= key_windows.get(attempt.provider, dt.timedelta())
+    return Turn.ASK if forgotten else Turn.SEND
+
+
+def _mark(work: Work, claims: list[ChargeClaim], now: dt.datetime, lease: dt.timedelta) -> None:
+    send = [claim.attempt_id for claim in claims if claim.turn is Turn.SEND]
+    ask = [claim.attempt_id for claim in claims if claim.turn is Turn.ASK]
+    if send:
+        _update(
+            work,
+            send,
+            state=AttemptState.SENDING,
+            first_sent_at=case((ChargeAttempt.first_sent_at.is_(None), now), else_=ChargeAttempt.first_sent_at),
+            last_sent_at=now,
+            act_at=now + lease,
+        )
+        _move_charges(work, send, ChargeStatus.PROCESSING, ChargeStatus.ENQUEUED)
+    if ask:
+        _update(work, ask, state=AttemptState.UNKNOWN, act_at=now + lease)
+        _move_charges(work, ask, ChargeStatus.UNKNOWN, ChargeStatus.PROCESSING)
+
+
+def _update(work: Work, attempt_ids: list[int], **values: Any) -> None:
+    statement = update(ChargeAttempt).where(ChargeAttempt.id.in_(attempt_ids))
+    statement = statement.values(fence=ChargeAttempt.fence + 1, **values)
+    work.session.execute(statement.execution_options(synchronize_session=False))
+
+
+def _move_charges(work: Work, attempt_ids: list[int], after: ChargeStatus, before: ChargeStatus) -> None:
+    assert ScheduledCharge.machine.allows(before, after)
+    charges = select(ChargeAttempt.scheduled_charge_id).where(ChargeAttempt.id.in_(attempt_ids))
+    statement = (
+        update(ScheduledCharge)
+        .where(ScheduledCharge.id.in_(charges), ScheduledCharge.status == before)
+        .values(status=after, updated_at=work.now, version=ScheduledCharge.version + 1)
+    )
+    work.session.execute(statement.execution_options(synchronize_session=False, explained=True))
+
+
+def _never_send(work: Work, attempt: ChargeAttempt, charge: ScheduledCharge) -> None:
+    """An attempt whose subscription became a reminder meanwhile: dropped if it was never sent, else left to staff."""
+    if attempt.first_sent_at is None:
+        attempt.state = AttemptState.CANCELLED
+        attempt.done_at = work.now
+        sentence = "The subscription only reminds now."
+        work.change(ScheduledCharge, charge.id, status=ChargeStatus.CANCELLED, message=sentence)
+        work.record(Event.CHARGE_CANCELLED, charge, reason=sentence, invoice_number=charge.invoice_number)
+        return
+    attempt.state = AttemptState.MANUAL
+    work.change(ScheduledCharge, charge.id, needs_staff=True, message=REMINDERS_NEVER_CHARGE)
+    work.record(Event.CHARGE_NEEDS_DECISION, charge, reason=REMINDERS_NEVER_CHARGE, outcome="failed")
+
+
+@use_case(Permission.SYSTEM_JOB_RUN)
+def hold_charges(work: Work, *, claims: Sequence[ChargeClaim], lease: dt.timedelta) -> set[int]:
+    """Renew claims just before they are sent; which attempts are still the caller's. The others must not be sent."""
+    now = outbox.database_now(work.session)
+    pairs = [(claim.attempt_id, claim.fence) for claim in claims]
+    statement = (
+        update(ChargeAttempt)
+        .where(
+            tuple_(ChargeAttempt.id, ChargeAttempt.fence).in_(pairs),
+            ChargeAttempt.state == AttemptState.SENDING,
+        )
+        .values(act_at=now + lease, last_sent_at=now)
+        .returning(ChargeAttempt.id)
+    )
+    return set(work.session.scalars(statement.execution_options(synchronize_session=False)).all())
+
+
+@use_case(Permission.SYSTEM_JOB_RUN)
+def book_charges(work: Work, *, reports: Sequence[Report], key_window: dt.timedelta, quiet: dt.timedelta) -> int:
+    """Write what came of several attempts, in one transaction. Booking the same answer again changes nothing.
+
+    Args:
+        key_window: how long the provider remembers keys, with margin; zero: never send again by itself.
+        quiet: how long after the last send a look-up that finds nothing is believed.
+
+    Returns:
+        How many payments were made of it.
+    """
+    now = outbox.database_now(work.session)
+    by_id = {report.claim.attempt_id: report for report in reports}
+    rows = work.session.execute(
+        select(ChargeAttempt, ScheduledCharge, Subscription)
+        .join(ScheduledCharge, ScheduledCharge.id == ChargeAttempt.scheduled_charge_id)
+        .join(Subscription, Subscription.id == ScheduledCharge.subscription_id)
+        .where(ChargeAttempt.id.in_(by_id))
+        .order_by(ChargeAttempt.id)
+        .with_for_update(of=(ChargeAttempt, ScheduledCharge))
+        .execution_options(populate_existing=True)
+    ).all()
+    paid = 0
+    for attempt, charge, subscription in rows:
+        report = by_id[attempt.id]
+        booking = Booking(attempt, charge, subscription, report.claim.fence, report.answer, now, key_window, quiet)
+        paid += book_one(work, booking)
+    note_health(work, now, [(report.claim.provider, _is_sound(report.answer)) for report in reports])
+    return paid
+
+
+def _is_sound(answer: Answer | None) -> bool:
+    """Whether the provider gave an answer at all, whatever it said."""
+    return answer is None or answer.outcome in {Outcome.SUCCEEDED, Outcome.DECLINED, Outcome.PENDING}

@@ -1,0 +1,347 @@
+"""What staff do to a subscription: register, edit dates, inactivate, activate, change its type, cancel, delete."""
+
+import datetime as dt
+import secrets
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import delete, select
+
+from payadmin.actions.subscriptions.planning import business_day, settle_date
+from payadmin.audit import Event
+from payadmin.kernel.errors import Conflict, Invalid
+from payadmin.kernel.schedules import Schedule, check
+from payadmin.models.parties import Customer, Organization
+from payadmin.models.payments import PaymentMethod, Unit
+from payadmin.models.subscriptions import (
+    ENDED,
+    ChargeStatus,
+    Purpose,
+    RetryPolicy,
+    ScheduledCharge,
+    Subscription,
+    SubscriptionOrigin,
+    SubscriptionStatus,
+    schedule_columns,
+    schedule_values,
+)
+from payadmin.permissions import Permission
+from payadmin.work import Work, use_case
+
+MOVED_ON = "Somebody else changed this subscription meanwhile. Reload it and try again."
+MOST_MINOR = 10**15
+
+
+def keys_of(subscription: Subscription) -> dict[str, Any]:
+    """The identifiers by which staff find an act on `subscription` in the trail."""
+    return {
+        "subscription_id": subscription.subscription_id,
+        "billing_number": subscription.billing_number,
+        "customer_id": subscription.customer_id,
+    }
+
+
+@use_case(Permission.SUBSCRIPTIONS_SUBSCRIPTION_WRITE)
+def register_subscription(
+    work: Work,
+    *,
+    billing_number: str,
+    customer_id: int,
+    merchant_id: int,
+    amount_minor: int,
+    unit: str,
+    method: str,
+    provider: str,
+    card_token: str | None,
+    schedule: Schedule,
+    start_date: dt.date,
+    expiration_date: dt.date | None,
+    zone: ZoneInfo,
+    purpose: Purpose = Purpose.RECURRING,
+    origin: SubscriptionOrigin = SubscriptionOrigin.BACKOFFICE,
+    card_last4: str | None = None,
+    card_expires_on: dt.date | None = None,
+    retry_policy_id: int | None = None,
+) -> Subscription:
+    """Register an active subscription; its dates are planned by the next tick.
+
+    Raises:
+        NotFound: no such customer, merchant or retry policy.
+        Invalid: a schedule that never runs, an amount or unit that makes no sense, a charge without a card token.
+        Conflict: the merchant has this billing number already.
+    """
+    today = business_day(work, zone)
+    if start_date < today:
+        raise Invalid(f"The start date has passed: choose {today} or later.", field="start_date")
+    check(schedule, start=start_date, expiration=expiration_date, today=today)
+    number = billing_number.strip()
+    if not number or len(number) > 64 or not number.isprintable():  # noqa: PLR2004 - the column's length
+        raise Invalid("Enter a billing number of at most 64 characters.", field="billing_number")
+    if not 0 < amount_minor <= MOST_MINOR:
+        raise Invalid("Enter an amount above zero.", field="amount")
+    if not work.exists(Unit.code == unit):
+        raise Invalid("There is no such currency.", field="unit")
+    if not work.exists(PaymentMethod.code == method):
+        raise Invalid("There is no such method.", field="method")
+    if purpose is Purpose.RECURRING and not card_token:
+        raise Invalid("A recurring charge needs a stored card.", field="card_token")
+    work.get(Customer, customer_id)
+    work.get(Organization, merchant_id)
+    if retry_policy_id is not None:
+        work.get(RetryPolicy, retry_policy_id)
+    if work.exists(Subscription.merchant_id == merchant_id, Subscription.billing_number == number):
+        raise Conflict("This merchant has a subscription with this billing number already.", field="billing_number")
+    subscription = work.add(
+        Subscription(
+            subscription_id=f"SUB-{secrets.token_hex(8)}",
+            billing_number=number,
+            status=SubscriptionStatus.CREATED,
+            purpose=purpose,
+            origin=origin,
+            customer_id=customer_id,
+            merchant_id=merchant_id,
+            amount_minor=amount_minor,
+            unit=unit,
+            method=method,
+            provider=provider,
+            card_token=card_token,
+            card_last4=card_last4,
+            card_expires_on=card_expires_on,
+            start_date=start_date,
+            expiration_date=expiration_date,
+            retry_policy_id=retry_policy_id,
+            **schedule_values(schedule),
+        )
+    )
+    subscription.status = SubscriptionStatus.ACTIVE
+    work.record(
+        Event.SUBSCRIPTION_REGISTERED,
+        subscription,
+        after={"amount_minor": amount_minor, "unit": unit, "purpose": purpose, "schedule_kind": schedule.kind},
+        schedule=str(schedule),
+        **keys_of(subscription),
+    )
+    return subscription
+
+
+@use_case(Permission.SUBSCRIPTIONS_SUBSCRIPTION_WRITE, about=Subscription)
+def edit_schedule(
+    work: Work,
+    subscription_id: int,
+    *,
+    version: int,
+    schedule: Schedule,
+    start_date: dt.date,
+    expiration_date: dt.date | None,
+    zone: ZoneInfo,
+) -> Subscription:
+    """Give a subscription other dates; planned dates that nobody decided about are planned anew (SC7).
+
+    Charges that are already on their way, and dates that staff cancelled by themselves, stay as they are.
+
+    Args:
+        version: the version that the form showed; if the row has moved on, nothing is changed.
+
+    Raises:
+        Invalid: the schedule never runs, or its dates contradict each other.
+        Conflict: the subscription has ended, or somebody else changed it meanwhile.
+    """
+    subscription = _open(work, subscription_id)
+    check(
+        schedule,
+        start=start_date,
+        expiration=expiration_date,
+        today=business_day(work, zone),
+        changed=schedule != subscription.schedule,
+    )
+    before = _dates_of(subscription)
+    after = {**schedule_values(schedule), "start_date": start_date, "expiration_date": expiration_date}
+    _change(work, subscription, version, **after, planned_until=None)
+    forgotten = _forget_plan(work, subscription_id, business_day(work, zone))
+    work.record(
+        Event.SUBSCRIPTION_SCHEDULE_CHANGED,
+        subscription,
+        before=before,
+        after=after,
+        schedule=str(schedule),
+        dates_planned_anew=forgotten,
+        **keys_of(subscription),
+    )
+    return subscription
+
+
+@use_case(Permission.SUBSCRIPTIONS_SUBSCRIPTION_WRITE, about=Subscription)
+def inactivate_subscription(work: Work, subscription_id: int, *, version: int, reason: str | None = None) -> None:
+    """Stop charging until it is activated again; dates that fall due meanwhile are skipped (SC10).
+
+    Raises:
+        Conflict: it is not active, or somebody else changed it meanwhile.
+    """
+    _move(
+        work, subscription_id, version, SubscriptionStatus.INACTIVE, event=Event.SUBSCRIPTION_INACTIVATED, reason=reason
+    )
+
+
+@use_case(Permission.SUBSCRIPTIONS_SUBSCRIPTION_WRITE, about=Subscription)
+def activate_subscription(
+    work: Work, subscription_id: int, *, version: int, zone: ZoneInfo, reason: str | None = None
+) -> None:
+    """Charge again from today on; what fell due before is never run by itself (SC10).
+
+    Raises:
+        Conflict: it cannot be activated from its status, or somebody else changed it meanwhile.
+    """
+    subscription = work.get(Subscription, subscription_id, lock=True)
+    today = business_day(work, zone)
+    if subscription.expiration_date is not None and subscription.expiration_date < today:
+        raise Conflict("The subscription has expired: edit its expiration date first.")
+    was_inactive = subscription.status is SubscriptionStatus.INACTIVE
+    _move(work, subscription_id, version, SubscriptionStatus.ACTIVE, event=Event.SUBSCRIPTION_ACTIVATED, reason=reason)
+    if was_inactive:
+        late = (ScheduledCharge.due_date < today, ScheduledCharge.status == ChargeStatus.SCHEDULED)
+        for charge_id in _charge_ids(work, subscription_id, *late):
+            sentence = "The subscription was inactive on this date."
+            settle_date(work, charge_id, ChargeStatus.SKIPPED, Event.CHARGE_SKIPPED, sentence)
+    work.change(Subscription, subscription_id, consecutive_failures=0)
+
+
+@use_case(Permission.SUBSCRIPTIONS_SUBSCRIPTION_WRITE, about=Subscription)
+def change_purpose(work: Work, subscription_id: int, *, version: int, purpose: Purpose) -> None:
+    """Make it charge (RECURRING) or only remind (REMINDER) from its next date on.
+
+    Raises:
+        Invalid: it would charge but has no stored card.
+        Conflict: it has ended, or somebody else changed it meanwhile.
+    """
+    subscription = _open(work, subscription_id)
+    if purpose is Purpose.RECURRING and not subscription.card_token:
+        raise Invalid("A recurring charge needs a stored card.", field="purpose")
+    before = subscription.purpose
+    if before is purpose:
+        raise Conflict(f"The subscription is of the type {purpose.value.lower()} already.")
+    _change(work, subscription, version, purpose=purpose)
+    work.record(
+        Event.SUBSCRIPTION_TYPE_CHANGED,
+        subscription,
+        before={"purpose": before},
+        after={"purpose": purpose},
+        **keys_of(subscription),
+    )
+
+
+@use_case(Permission.SUBSCRIPTIONS_SUBSCRIPTION_WRITE, about=Subscription)
+def cancel_subscription(work: Work, subscription_id: int, *, version: int, reason: str | None = None) -> int:
+    """End a subscription for good, with every date that has not begun; charges on their way finish (SB2).
+
+    Returns:
+        How many planned dates were cancelled with it.
+
+    Raises:
+        Conflict: it has ended already, or somebody else changed it meanwhile.
+    """
+    return _cancel(work, subscription_id, version, reason)
+
+
+@use_case(Permission.SUBSCRIPTIONS_SUBSCRIPTION_WRITE, about=Subscription)
+def delete_subscription(work: Work, subscription_id: int, *, version: int, reason: str | None = None) -> int:
+    """Cancel a subscription and take it off the lists; its history stays (T13).
+
+    Returns:
+        How many planned dates were cancelled with it.
+
+    Raises:
+        Conflict: it is deleted already, or somebody else changed it meanwhile.
+    """
+    subscription = work.get(Subscription, subscription_id, lock=True)
+    if subscription.deleted_at is not None:
+        raise Conflict("The subscription is deleted already.")
+    cancelled = 0
+    if subscription.status not in ENDED:
+        cancelled = _cancel(work, subscription_id, version, reason)
+        version = subscription.version
+    _change(work, subscription, version, deleted_at=work.now)
+    work.record(Event.SUBSCRIPTION_DELETED, subscription, reason=reason, **keys_of(subscription))
+    return cancelled
+
+
+@use_case(Permission.SUBSCRIPTIONS_SUBSCRIPTION_WRITE, about=Subscription)
+def choose_retry_policy(work: Work, subscription_id: int, *, version: int, retry_policy_id: int | None) -> None:
+    """Say how declined charges of a subscription are tried again; None: not at all.
+
+    Raises:
+        NotFound: no such policy.
+        Conflict: it has ended, or somebody else changed it meanwhile.
+    """
+    subscription = _open(work, subscription_id)
+    if retry_policy_id is not None:
+        work.get(RetryPolicy, retry_policy_id)
+    before = subscription.retry_policy_id
+    _change(work, subscription, version, retry_policy_id=retry_policy_id)
+    work.record(
+        Event.SUBSCRIPTION_POLICY_CHOSEN,
+        subscription,
+        before={"retry_policy_id": before},
+        after={"retry_policy_id": retry_policy_id},
+        **keys_of(subscription),
+    )
+
+
+def _open(work: Work, subscription_id: int) -> Subscription:
+    subscription = work.get(Subscription, subscription_id, lock=True)
+    if subscription.status in ENDED or subscription.deleted_at is not None:
+        raise Conflict(f"The subscription is {subscription.status.value.lower()} and cannot be changed any more.")
+    return subscription
+
+
+def _change(work: Work, subscription: Subscription, version: int, **values: Any) -> None:
+    if not work.change(Subscription, subscription.id, when=(Subscription.version == version,), **values):
+        raise Conflict(MOVED_ON)
+
+
+def _move(
+    work: Work, subscription_id: int, version: int, status: SubscriptionStatus, *, event: Event, reason: str | None
+) -> None:
+    subscription = work.get(Subscription, subscription_id, lock=True)
+    before = subscription.status
+    if subscription.deleted_at is not None:
+        raise Conflict("The subscription is deleted.")
+    if not Subscription.machine.allows(before, status):
+        raise Conflict(f"A subscription that is {before.value.lower()} cannot become {status.value.lower()}.")
+    _change(work, subscription, version, status=status)
+    work.record(
+        event, subscription, before={"status": before}, after={"status": status}, reason=reason, **keys_of(subscription)
+    )
+
+
+def _cancel(work: Work, subscription_id: int, version: int, reason: str | None) -> int:
+    _move(
+        work, subscription_id, version, SubscriptionStatus.CANCELLED, event=Event.SUBSCRIPTION_CANCELLED, reason=reason
+    )
+    not_begun = (ChargeStatus.SCHEDULED, ChargeStatus.RETRY_WAIT, ChargeStatus.MISSED)
+    sentence = "The subscription was cancelled."
+    return sum(
+        settle_date(work, charge_id, ChargeStatus.CANCELLED, Event.CHARGE_CANCELLED, sentence)
+        for charge_id in _charge_ids(work, subscription_id, ScheduledCharge.status.in_(not_begun))
+    )
+
+
+def _charge_ids(work: Work, subscription_id: int, *conditions: Any) -> list[int]:
+    found = select(ScheduledCharge.id).where(ScheduledCharge.subscription_id == subscription_id, *conditions)
+    return list(work.session.scalars(found.order_by(ScheduledCharge.due_date)).all())
+
+
+def _forget_plan(work: Work, subscription_id: int, today: dt.date) -> int:
+    """Remove planned dates that nobody decided about and no worker has taken: they were only a forecast."""
+    planned = delete(ScheduledCharge).where(
+        ScheduledCharge.subscription_id == subscription_id,
+        ScheduledCharge.status == ChargeStatus.SCHEDULED,
+        ScheduledCharge.due_date >= today,
+        ScheduledCharge.is_touched.is_(False),
+    )
+    result = work.session.execute(planned.execution_options(synchronize_session=False, explained=True))
+    return int(result.rowcount)  # type: ignore[attr-defined]
+
+
+def _dates_of(subscription: Subscription) -> dict[str, object]:
+    names = (*schedule_columns(), "start_date", "expiration_date")
+    return {name: getattr(subscription, name) for name in names}

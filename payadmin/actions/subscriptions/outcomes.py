@@ -1,0 +1,234 @@
+"""Outcomes: what each answer of the provider makes of an attempt, its charge, its subscription, and the payment."""
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Any
+
+from payadmin.audit import Event
+from payadmin.models.payments import Channel, Payment, PaymentEvent, PaymentStatus, PaymentType
+from payadmin.models.subscriptions import (
+    OPEN_ATTEMPTS,
+    AttemptState,
+    ChargeAttempt,
+    ChargeStatus,
+    OnExhausted,
+    RetryPolicy,
+    ScheduledCharge,
+    Subscription,
+    SubscriptionStatus,
+)
+from payadmin.providers import Answer, Outcome
+from payadmin.work import Work
+
+CHECK_AFTER_SECONDS = (1, 2, 3, 5, 10, 15, 30, 60, 120, 300, 300, 600, 1800, 3600)
+SEND_AFTER_SECONDS = (1, 2, 4, 8, 15, 30, 60)
+TOO_OLD = "The provider has no trace of this charge and its key is too old to send again. Check with the provider."
+OTHER_AMOUNT = "The provider reports this charge with another amount. Check with the provider."
+AFTER_ALL = "The provider reports success although the attempt was closed. Check with the provider."
+TWICE = "The provider reports two charges for this date. Check with the provider."
+SILENT = "The provider did not answer; it is being asked what happened."
+WORKING = "The provider is working on it."
+MESSAGE_LENGTH = 300
+
+
+@dataclass(frozen=True)
+class Booking:
+    """One answer and the rows it is about, as they are now, locked."""
+
+    attempt: ChargeAttempt
+    charge: ScheduledCharge
+    subscription: Subscription
+    fence: int
+    answer: Answer | None
+    now: dt.datetime
+    key_window: dt.timedelta
+    quiet: dt.timedelta
+
+    @property
+    def keys(self) -> dict[str, Any]:
+        """The identifiers by which staff find it in the trail."""
+        return {
+            "invoice_number": self.charge.invoice_number,
+            "subscription_id": self.subscription.subscription_id,
+            "billing_number": self.subscription.billing_number,
+            "customer_id": self.subscription.customer_id,
+            "attempt": self.attempt.seq,
+        }
+
+
+def book_one(work: Work, booking: Booking) -> bool:
+    """Book one answer; whether a payment was made of it."""
+    answer = booking.answer
+    if answer is not None and answer.outcome is Outcome.SUCCEEDED:
+        return _succeed(work, booking, answer)
+    attempt = booking.attempt
+    if attempt.fence != booking.fence or attempt.state not in (AttemptState.SENDING, AttemptState.UNKNOWN):
+        return False  # the claim is over: somebody else asks, or knows
+    if answer is None:
+        _no_trace(work, booking)
+    elif answer.outcome is Outcome.DECLINED:
+        _decline(work, booking, answer)
+    elif answer.outcome is Outcome.NOT_SENT:
+        _send_later(booking, answer)
+    else:
+        _ask_later(work, booking, answer)
+    return False
+
+
+def _succeed(work: Work, booking: Booking, answer: Answer) -> bool:
+    attempt, charge = booking.attempt, booking.charge
+    if attempt.state is AttemptState.SUCCEEDED:
+        if answer.provider_id != attempt.provider_id:
+            _call_staff(work, booking, TWICE)
+        return False
+    if attempt.state not in (*OPEN_ATTEMPTS, AttemptState.MANUAL):
+        _call_staff(work, booking, AFTER_ALL)
+        return False
+    if answer.amount_minor != charge.amount_minor or not answer.provider_id:
+        attempt.state = AttemptState.MANUAL
+        _call_staff(work, booking, OTHER_AMOUNT)
+        return False
+    keys = booking.keys
+    payment = _payment(booking, answer)
+    work.session.add(payment)
+    attempt.state = AttemptState.SUCCEEDED
+    attempt.provider_id = answer.provider_id
+    attempt.done_at = work.now
+    attempt.code = attempt.message = None
+    work.session.flush()
+    work.session.add(
+        PaymentEvent(
+            payment_id=payment.id,
+            at=work.now,
+            status=PaymentStatus.PAID,
+            event="Payment executed",
+            actor_name=work.actor.name,
+            detail=f"Recurring charge of {charge.due_date}",
+        )
+    )
+    if not work.change(
+        ScheduledCharge,
+        charge.id,
+        status=ChargeStatus.SUCCEEDED,
+        payment_id=payment.id,
+        needs_staff=False,
+        message=None,
+    ):
+        msg = f"charge {charge.id} cannot be booked: it is {charge.status}"
+        raise RuntimeError(msg)
+    also: list[object] = [payment]
+    if booking.subscription.consecutive_failures:
+        work.change(Subscription, booking.subscription.id, consecutive_failures=0)
+        also.append(booking.subscription)
+    after: dict[str, object] = {"status": ChargeStatus.SUCCEEDED, "payment_id": payment.id}
+    work.record(Event.CHARGE_SUCCEEDED, charge, also=also, after=after, transaction_id=payment.transaction_id, **keys)
+    return True
+
+
+def _payment(booking: Booking, answer: Answer) -> Payment:
+    attempt, charge, subscription = booking.attempt, booking.charge, booking.subscription
+    suffix = f"-{attempt.seq}" if attempt.seq > 1 else ""
+    return Payment(
+        transaction_id=attempt.reference,
+        invoice_number=f"{charge.invoice_number}{suffix}",
+        billing_number=subscription.billing_number,
+        merchant_id=subscription.merchant_id,
+        customer_id=subscription.customer_id,
+        subscription_id=subscription.id,
+        type=PaymentType.SUBSCRIPTION,
+        channel=Channel.API,
+        provider=attempt.provider,
+        method=subscription.method,
+        description=f"Recurring charge of {charge.due_date}",
+        amount_minor=charge.amount_minor,
+        captured_minor=charge.amount_minor,
+        unit=charge.unit,
+        status=PaymentStatus.PAID,
+        provider_payment_id=answer.provider_id,
+        card_token=subscription.card_token,
+        card_last4=subscription.card_last4,
+    )
+
+
+def _decline(work: Work, booking: Booking, answer: Answer) -> None:
+    attempt, charge, subscription = booking.attempt, booking.charge, booking.subscription
+    keys, message = booking.keys, (answer.message or "The provider refused the charge.")[:MESSAGE_LENGTH]
+    attempt.state = AttemptState.DECLINED
+    attempt.code, attempt.message = answer.code, message
+    attempt.done_at = work.now
+    policy = work.get(RetryPolicy, subscription.retry_policy_id) if subscription.retry_policy_id else None
+    delay = policy.delay_after(attempt.seq, answer.code) if policy else None
+    if delay is not None:
+        status, event = ChargeStatus.RETRY_WAIT, Event.CHARGE_DECLINED
+        values: dict[str, Any] = {"next_attempt_at": booking.now + delay}
+    else:
+        status, event, values = ChargeStatus.FAILED, Event.CHARGE_FAILED, {}
+    # The partial unique index counts the attempt until it is declined.
+    work.session.flush()
+    work.change(ScheduledCharge, charge.id, status=status, message=message, **values)
+    changes: dict[str, Any] = {"consecutive_failures": Subscription.consecutive_failures + 1}
+    work.change(Subscription, subscription.id, **changes)
+    after: dict[str, object] = {"status": status, **values}
+    if delay is None and policy is not None:
+        after["subscription"] = _exhausted(work, subscription, policy)
+    work.record(event, charge, also=(subscription,), after=after, reason=message, code=answer.code, **keys)
+
+
+def _exhausted(work: Work, subscription: Subscription, policy: RetryPolicy) -> SubscriptionStatus | None:
+    held = policy.on_exhausted is OnExhausted.ON_HOLD
+    status = SubscriptionStatus.ON_HOLD if held else SubscriptionStatus.ABORTED
+    return status if work.change(Subscription, subscription.id, status=status) else None
+
+
+def _send_later(booking: Booking, answer: Answer) -> None:
+    attempt = booking.attempt
+    wait = SEND_AFTER_SECONDS[min(attempt.checks, len(SEND_AFTER_SECONDS) - 1)]
+    if attempt.first_sent_at == attempt.last_sent_at:
+        # It never reached the provider at all, so the provider's memory of keys has not begun to fade.
+        attempt.first_sent_at = None
+    attempt.state = AttemptState.DUE
+    attempt.checks += 1
+    attempt.act_at = booking.now + dt.timedelta(seconds=wait)
+    attempt.code, attempt.message = answer.code, answer.message
+
+
+def _ask_later(work: Work, booking: Booking, answer: Answer) -> None:
+    attempt, charge = booking.attempt, booking.charge
+    wait = CHECK_AFTER_SECONDS[min(attempt.checks, len(CHECK_AFTER_SECONDS) - 1)]
+    sentence = WORKING if answer.outcome is Outcome.PENDING else SILENT
+    attempt.state = AttemptState.UNKNOWN
+    attempt.checks += 1
+    attempt.act_at = booking.now + dt.timedelta(seconds=wait)
+    attempt.code, attempt.message = answer.code, sentence
+    keys = booking.keys
+    if work.change(
+        ScheduledCharge,
+        charge.id,
+        when=(ScheduledCharge.status == ChargeStatus.PROCESSING,),
+        status=ChargeStatus.UNKNOWN,
+        message=sentence,
+    ):
+        work.record(Event.CHARGE_UNKNOWN, charge, reason=sentence, outcome="failed", **keys)
+
+
+def _no_trace(work: Work, booking: Booking) -> None:
+    """The provider knows of no such charge: believed once it has been quiet, then sent again with the same key."""
+    attempt, now = booking.attempt, booking.now
+    sent, first = attempt.last_sent_at, attempt.first_sent_at
+    if sent is not None and now - sent < booking.quiet:
+        attempt.act_at = sent + booking.quiet
+        attempt.checks += 1
+        return
+    if first is None or now - first < booking.key_window:
+        attempt.state = AttemptState.DUE
+        attempt.act_at = now
+        return
+    attempt.state = AttemptState.MANUAL
+    _call_staff(work, booking, TOO_OLD)
+
+
+def _call_staff(work: Work, booking: Booking, sentence: str) -> None:
+    booking.attempt.message = sentence
+    keys = booking.keys
+    work.change(ScheduledCharge, booking.charge.id, needs_staff=True, message=sentence)
+    work.record(Event.CHARGE_NEEDS_DECISION, booking.charge, reason=sentence, outcome="failed", **keys)

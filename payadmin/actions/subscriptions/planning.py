@@ -1,0 +1,194 @@
+"""Planning: turns schedules into due dates for the next weeks, and says what becomes of dates that could not run.
+
+Everything here is safe to run twice, late, and in several schedulers at once: a due date is unique, every statement
+names the state it starts from, and rows that another planner holds are left to it.
+"""
+
+import datetime as dt
+from typing import TYPE_CHECKING, Any, cast
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import ColumnElement, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from payadmin import outbox
+from payadmin.audit import Event
+from payadmin.kernel.schedules import dates
+from payadmin.models.subscriptions import (
+    PLANNED,
+    ChargeStatus,
+    ScheduledCharge,
+    Subscription,
+    SubscriptionStatus,
+    schedule_columns,
+    schedule_of,
+)
+from payadmin.permissions import Permission
+from payadmin.work import Work, use_case
+
+if TYPE_CHECKING:
+    from sqlalchemy import Table
+
+HORIZON_DAYS = 60
+# A date that did not run on its day may still run on the next two; after that a person decides (SC8).
+GRACE_DAYS = 2
+PLAN_AT_ONCE = 1_000
+SWEEP_AT_ONCE = 500
+
+_SUBSCRIPTION = cast("Table", Subscription.__table__)
+_CHARGE = cast("Table", ScheduledCharge.__table__)
+_NEEDED = ("id", "amount_minor", "unit", "start_date", "expiration_date", "planned_until", *schedule_columns())
+
+
+def business_day(work: Work, zone: ZoneInfo) -> dt.date:
+    """Today in the business time zone, by the database's clock."""
+    return outbox.database_now(work.session).astimezone(zone).date()
+
+
+def invoice_number(subscription_id: int, due_date: dt.date) -> str:
+    """The invoice number of a due date, and the reference under which the provider knows its charge."""
+    return f"R{subscription_id:06}-{due_date:%Y%m%d}"
+
+
+@use_case(Permission.SYSTEM_JOB_RUN)
+def plan_some(work: Work, *, zone: ZoneInfo, limit: int = PLAN_AT_ONCE) -> int:
+    """Write the due dates of up to `limit` subscriptions for the next 60 days; how many subscriptions were planned.
+
+    What is there already stays as it is, so a date that staff cancelled is not brought back.
+    """
+    today = business_day(work, zone)
+    horizon = today + dt.timedelta(days=HORIZON_DAYS)
+    found = work.session.execute(
+        select(*(_SUBSCRIPTION.c[name] for name in _NEEDED))
+        .where(
+            Subscription.status.in_(PLANNED),
+            Subscription.schedule_kind.is_not(None),
+            or_(Subscription.planned_until.is_(None), Subscription.planned_until < horizon),
+        )
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    ).all()
+    if not found:
+        return 0
+    rows = [charge for row in found for charge in _charges(row, today, horizon, work.now)]
+    if rows:
+        _insert_missing(work, rows)
+    planned = update(Subscription).where(Subscription.id.in_([row.id for row in found])).values(planned_until=horizon)
+    work.session.execute(planned.execution_options(synchronize_session=False, explained=True))
+    work.record(Event.CHARGES_PLANNED, subscriptions=len(found), dates=len(rows), through=horizon)
+    return len(found)
+
+
+def _charges(row: Any, today: dt.date, horizon: dt.date, now: dt.datetime) -> list[dict[str, Any]]:
+    schedule = schedule_of(row)
+    assert schedule is not None
+    start = max(row.start_date, today)
+    if row.planned_until is not None:
+        start = max(start, row.planned_until + dt.timedelta(days=1))
+    end = horizon if row.expiration_date is None else min(horizon, row.expiration_date)
+    return [
+        {
+            "subscription_id": row.id,
+            "due_date": date,
+            "invoice_number": invoice_number(row.id, date),
+            "status": ChargeStatus.SCHEDULED,
+            "amount_minor": row.amount_minor,
+            "unit": row.unit,
+            "created_at": now,
+            "updated_at": now,
+        }
+        for date in dates(schedule, start, end)
+    ]
+
+
+def _insert_missing(work: Work, rows: list[dict[str, Any]]) -> None:
+    make = postgresql.insert if work.session.get_bind().dialect.name == "postgresql" else sqlite.insert
+    work.session.connection().execute(make(_CHARGE).on_conflict_do_nothing(), rows)
+
+
+@use_case(Permission.SYSTEM_JOB_RUN)
+def sweep_dates(work: Work, *, zone: ZoneInfo, limit: int = SWEEP_AT_ONCE) -> int:
+    """Settle dates that are not to run: skipped while inactive (SC10), missed after the grace window (SC8).
+
+    Returns:
+        How many rows were settled; call again while it is `limit`.
+    """
+    today = business_day(work, zone)
+    settled = 0
+    for status, event, sentence, conditions in (
+        (
+            ChargeStatus.SKIPPED,
+            Event.CHARGE_SKIPPED,
+            "The subscription was inactive on this date.",
+            (ScheduledCharge.due_date <= today, _subscription_is(SubscriptionStatus.INACTIVE)),
+        ),
+        (
+            ChargeStatus.MISSED,
+            Event.CHARGE_MISSED,
+            "This date could not run in time; decide whether to catch it up.",
+            (
+                ScheduledCharge.due_date < today - dt.timedelta(days=GRACE_DAYS),
+                _subscription_is(SubscriptionStatus.ACTIVE, SubscriptionStatus.ON_HOLD, SubscriptionStatus.ABORTED),
+            ),
+        ),
+    ):
+        late = (
+            select(ScheduledCharge.id)
+            .where(ScheduledCharge.status == ChargeStatus.SCHEDULED, *conditions)
+            .order_by(ScheduledCharge.due_date, ScheduledCharge.id)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        for charge_id in work.session.scalars(late).all():
+            settled += settle_date(work, charge_id, status, event, sentence)
+    return settled
+
+
+def _subscription_is(*statuses: SubscriptionStatus) -> ColumnElement[bool]:
+    return (
+        select(Subscription.id)
+        .where(Subscription.id == ScheduledCharge.subscription_id, Subscription.status.in_(statuses))
+        .exists()
+    )
+
+
+def settle_date(work: Work, charge_id: int, status: ChargeStatus, event: Event, sentence: str) -> bool:
+    """Move one due date to `status` if its machine allows it from where it is now, with a word in the trail."""
+    if not work.change(ScheduledCharge, charge_id, status=status, message=sentence[:300], next_attempt_at=None):
+        return False
+    charge = work.get(ScheduledCharge, charge_id)
+    work.record(
+        event,
+        charge,
+        after={"status": status},
+        reason=sentence,
+        invoice_number=charge.invoice_number,
+        subscription=charge.subscription_id,
+    )
+    return True
+
+
+@use_case(Permission.SYSTEM_JOB_RUN)
+def expire_some(work: Work, *, zone: ZoneInfo, limit: int = SWEEP_AT_ONCE) -> int:
+    """End subscriptions whose expiration date has passed (SB3); how many."""
+    today = business_day(work, zone)
+    found = work.session.scalars(
+        select(Subscription.id)
+        .where(
+            Subscription.expiration_date < today,
+            Subscription.status.in_(Subscription.machine.sources(SubscriptionStatus.EXPIRED)),
+        )
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    ).all()
+    for subscription_id in found:
+        if work.change(Subscription, subscription_id, status=SubscriptionStatus.EXPIRED):
+            subscription = work.get(Subscription, subscription_id)
+            work.record(
+                Event.SUBSCRIPTION_EXPIRED,
+                subscription,
+                after={"status": SubscriptionStatus.EXPIRED},
+                subscription_id=subscription.subscription_id,
+                billing_number=subscription.billing_number,
+            )
+    return len(found)

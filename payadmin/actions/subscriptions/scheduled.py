@@ -1,0 +1,182 @@
+"""Single due dates: cancel some with one confirmation, catch up or let go what was missed, decide the unknown."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import select
+
+from payadmin import step_up
+from payadmin.actions.subscriptions.attempts import open_attempt
+from payadmin.actions.subscriptions.planning import settle_date
+from payadmin.audit import Event
+from payadmin.kernel.errors import Conflict, Invalid
+from payadmin.models.subscriptions import (
+    AttemptState,
+    ChargeAttempt,
+    ChargeStatus,
+    Purpose,
+    ScheduledCharge,
+    Subscription,
+    SubscriptionStatus,
+    why_not_cancellable,
+)
+from payadmin.permissions import Permission
+from payadmin.work import Work, use_case
+
+CANCEL_ACT = "subscriptions.cancel_scheduled"
+MOST_AT_ONCE = 200
+CATCH_UP_MOST = 3
+REASON_LENGTH = 200
+
+
+@dataclass
+class Chosen:
+    """What became of each chosen row: done, or the sentence that says why not."""
+
+    done: list[int] = field(default_factory=list)
+    refused: dict[int, str] = field(default_factory=dict)
+
+
+def cancel_subject(charge_ids: Sequence[int]) -> dict[str, list[int]]:
+    """What the step-up of a cancellation is about; pages offer exactly this for `CANCEL_ACT`."""
+    return {"charges": sorted(set(charge_ids))}
+
+
+@use_case(Permission.SUBSCRIPTIONS_SUBSCRIPTION_WRITE)
+def cancel_scheduled(work: Work, *, charge_ids: Sequence[int], reason: str, offer: str, code: str) -> Chosen:
+    """Cancel the chosen execute dates, confirmed by one authenticator code; each that has begun is refused by itself.
+
+    Nothing is cancelled when the code is wrong or used. A cancelled date is never planned again (SC7, SC13).
+
+    Raises:
+        Invalid: nothing or too much chosen, a reason that is too long, a wrong, used or stale confirmation.
+    """
+    ids = _chosen(charge_ids)
+    text = reason.strip()
+    if not text or len(text) > REASON_LENGTH:
+        raise Invalid(f"Say why, in at most {REASON_LENGTH} characters.", field="reason")
+    step_up.spend(work, offer, code, CANCEL_ACT, cancel_subject(ids))
+    outcome = Chosen()
+    for charge_id in ids:
+        charge = work.session.get(ScheduledCharge, charge_id, populate_existing=True)
+        if charge is None:
+            outcome.refused[charge_id] = "There is no such execute date."
+        elif why := why_not_cancellable(charge):
+            outcome.refused[charge_id] = why
+        elif work.change(ScheduledCharge, charge_id, is_touched=True) and settle_date(
+            work, charge_id, ChargeStatus.CANCELLED, Event.CHARGE_CANCELLED, text
+        ):
+            outcome.done.append(charge_id)
+        else:
+            # A worker took it between the look and the UPDATE that decides.
+            outcome.refused[charge_id] = "It is already being charged."
+    return outcome
+
+
+@use_case(Permission.SUBSCRIPTIONS_SUBSCRIPTION_WRITE)
+def catch_up(work: Work, *, charge_ids: Sequence[int]) -> Chosen:
+    """Charge missed dates after all: oldest first, and at most three of a subscription at a time (SC8).
+
+    Raises:
+        Invalid: nothing or too much chosen.
+    """
+    outcome = Chosen()
+    rows = work.session.execute(
+        select(ScheduledCharge, Subscription)
+        .join(Subscription, Subscription.id == ScheduledCharge.subscription_id)
+        .where(ScheduledCharge.id.in_(_chosen(charge_ids)))
+        .order_by(ScheduledCharge.due_date, ScheduledCharge.id)
+    ).all()
+    taken: dict[int, int] = {}
+    for charge, subscription in rows:
+        count = taken.get(subscription.id, 0)
+        if count >= CATCH_UP_MOST:
+            outcome.refused[charge.id] = f"At most {CATCH_UP_MOST} dates of a subscription are caught up at a time."
+        elif subscription.status is not SubscriptionStatus.ACTIVE:
+            outcome.refused[charge.id] = f"The subscription is {subscription.status.value.lower()}."
+        elif subscription.purpose is not Purpose.RECURRING:
+            outcome.refused[charge.id] = "A reminder that was missed is not sent late."
+        elif charge.status is not ChargeStatus.MISSED or not open_attempt(work, charge, subscription):
+            outcome.refused[charge.id] = f"It is {charge.status.value.lower()}, not missed."
+        else:
+            work.change(ScheduledCharge, charge.id, is_touched=True)
+            work.record(Event.CHARGE_CAUGHT_UP, charge, invoice_number=charge.invoice_number)
+            taken[subscription.id] = count + 1
+            outcome.done.append(charge.id)
+    return outcome
+
+
+@use_case(Permission.SUBSCRIPTIONS_SUBSCRIPTION_WRITE, about=ScheduledCharge)
+def let_go(work: Work, charge_id: int, *, reason: str | None = None) -> None:
+    """Decide that a missed date is not charged.
+
+    Raises:
+        Conflict: it is not missed (any more).
+    """
+    charge = work.get(ScheduledCharge, charge_id, lock=True)
+    sentence = (reason or "").strip()[:REASON_LENGTH] or "Staff decided not to charge this date."
+    if charge.status is not ChargeStatus.MISSED or not settle_date(
+        work, charge_id, ChargeStatus.SKIPPED, Event.CHARGE_SKIPPED, sentence
+    ):
+        raise Conflict(f"This date is {charge.status.value.lower()}, not missed.")
+
+
+@use_case(Permission.SUBSCRIPTIONS_SUBSCRIPTION_WRITE, about=ScheduledCharge)
+def ask_again(work: Work, charge_id: int) -> None:
+    """Have the provider asked once more what became of a charge that waits for a decision.
+
+    Raises:
+        Conflict: nothing about it is undecided.
+    """
+    charge, attempt = _undecided(work, charge_id)
+    attempt.state = AttemptState.UNKNOWN
+    attempt.act_at = work.now
+    attempt.checks = 0
+    work.change(ScheduledCharge, charge_id, needs_staff=False)
+    work.record(Event.CHARGE_ASKED_AGAIN, charge, invoice_number=charge.invoice_number)
+
+
+@use_case(Permission.SUBSCRIPTIONS_SUBSCRIPTION_WRITE, about=ScheduledCharge)
+def declare_unpaid(work: Work, charge_id: int, *, reason: str) -> None:
+    """Close a charge whose outcome nobody could tell, after the provider was asked by other means: no money moved.
+
+    Raises:
+        Invalid: no reason.
+        Conflict: nothing about it is undecided.
+    """
+    text = reason.strip()
+    if not text or len(text) > REASON_LENGTH:
+        raise Invalid(f"Say how you know, in at most {REASON_LENGTH} characters.", field="reason")
+    charge, attempt = _undecided(work, charge_id)
+    attempt.state = AttemptState.DECLINED
+    attempt.done_at = work.now
+    attempt.message = text
+    work.change(ScheduledCharge, charge_id, status=ChargeStatus.FAILED, needs_staff=False, message=text)
+    work.record(
+        Event.CHARGE_DECLARED_UNPAID,
+        charge,
+        after={"status": ChargeStatus.FAILED},
+        reason=text,
+        invoice_number=charge.invoice_number,
+    )
+
+
+def _undecided(work: Work, charge_id: int) -> tuple[ScheduledCharge, ChargeAttempt]:
+    charge = work.get(ScheduledCharge, charge_id, lock=True)
+    attempt: ChargeAttempt | None = work.one(
+        select(ChargeAttempt)
+        .where(ChargeAttempt.scheduled_charge_id == charge_id, ChargeAttempt.state == AttemptState.MANUAL)
+        .with_for_update()
+    )
+    if attempt is None:
+        raise Conflict("Nothing about this charge is undecided any more.")
+    return charge, attempt
+
+
+def _chosen(charge_ids: Sequence[int]) -> list[int]:
+    ids = sorted(set(charge_ids))
+    if not ids:
+        raise Invalid("Choose at least one execute date.", field="charge_ids")
+    if len(ids) > MOST_AT_ONCE:
+        raise Invalid(f"Choose at most {MOST_AT_ONCE} execute dates at a time.", field="charge_ids")
+    return ids
