@@ -95,6 +95,9 @@ class Settings:
         "",
         secret=True,
     )
+    webhook_private_addresses: bool = _setting(
+        _yes_no, "Whether webhooks may go to private and loopback addresses (development).", False
+    )
     mail_from: str = _setting(_text, "The sender of mails.", "payadmin@localhost")
     business_tz: str = _setting(_zone, "The time zone of days, months and schedules.", "Europe/London")
     company_name: str = _setting(_text, "Printed on invoices and mails.", "payadmin")

@@ -12,7 +12,7 @@ from payadmin import outbox
 from payadmin.config import Settings
 
 QUEUE = "payadmin"
-ROOMS = ("notifications", "payments", "runs")
+ROOMS = ("notifications", "payments", "runs", "subscriptions")
 F = TypeVar("F", bound=Callable[..., "Later | None"])
 
 
@@ -64,7 +64,7 @@ def _redis_bell(url: str) -> Callable[[], None]:
 
 
 def doorbell() -> int:
-    """The one RQ job: drain what is due in the database. Returns how many messages were worked on."""
+    """The one RQ job: drain what is due in the database. Returns how many messages and charges were worked on."""
     from payadmin.jobs.runner import drain  # noqa: PLC0415
 
     return drain()

@@ -22,10 +22,13 @@ from sqlalchemy import delete
 from sqlalchemy.orm import configure_mappers
 
 from payadmin import jobs, outbox
+from payadmin.actions.subscriptions.planning import GRACE_DAYS
 from payadmin.db import db, utcnow
 from payadmin.jobs import JOBS, QUEUE, Later
+from payadmin.jobs.subscriptions import drain_charges, keep_plans
 from payadmin.kernel.errors import Conflict, NotFound
 from payadmin.models.outbox import Heartbeat, OutboxState
+from payadmin.queries.subscriptions import charges_waiting
 
 log = logging.getLogger(__name__)
 
@@ -151,14 +154,14 @@ def beat(name: str, kind: str) -> None:
 
 
 def drain(*, seconds: float = DRAIN_SECONDS, stop: threading.Event | None = None) -> int:
-    """Work on every due message until none is left, several at a time.
+    """Work on every due message and every due charge until none is left, several of each at a time.
 
     Args:
-        seconds: after this long no further message is claimed, so that a graceful stop is not kept waiting.
+        seconds: after this long nothing more is claimed, so that a graceful stop is not kept waiting.
         stop: set it to claim nothing more and return once what is in hand is finished.
 
     Returns:
-        How many messages were worked on.
+        How many messages and charges were worked on.
     """
     jobs.load_jobs()
     stop = stop or _stopping
@@ -166,17 +169,28 @@ def drain(*, seconds: float = DRAIN_SECONDS, stop: threading.Event | None = None
     threads = app.extensions["payadmin.settings"].worker_threads
     until = time.monotonic() + seconds
     done, running = 0, set[Future[None]]()
-    with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="job") as pool:
+    with (
+        ThreadPoolExecutor(max_workers=1, thread_name_prefix="charges") as side,
+        ThreadPoolExecutor(max_workers=threads, thread_name_prefix="job") as pool,
+    ):
+        charges = side.submit(drain_charges, app, until=until, stop=stop)
         while True:
             if len(running) < threads and time.monotonic() < until and not stop.is_set():
                 running |= {pool.submit(_run, app, message) for message in _claim(app, threads - len(running))}
-            if not running:
-                return done
-            # Looking again now and then: a slow provider call must not keep new work from the threads that are free.
-            finished, running = wait(running, timeout=LOOK_AGAIN_SECONDS, return_when=FIRST_COMPLETED)
-            for future in finished:
+            if charges.done():
+                done += charges.result()
+                if not running:
+                    return done
+                charges = side.submit(drain_charges, app, until=until, stop=stop)
+            # Looking again now and then: slow calls must not keep new work from the threads that are free.
+            both: set[Future[Any]] = {*running, charges}
+            finished, _ = wait(both, timeout=LOOK_AGAIN_SECONDS, return_when=FIRST_COMPLETED)
+            for future in finished & running:
                 future.result()
-            done += len(finished)
+            done += len(finished & running)
+            running -= finished
+            if charges in finished and running:
+                wait(running, timeout=LOOK_AGAIN_SECONDS, return_when=FIRST_COMPLETED)
 
 
 @dataclass(frozen=True)
@@ -257,8 +271,14 @@ def renew_statistics() -> None:
             connection.exec_driver_sql("ANALYZE")
 
 
+def _charges_waiting(app: Flask) -> bool:
+    now = outbox.database_now(db.session())
+    today = now.astimezone(app.extensions["payadmin.settings"].zone).date()
+    return charges_waiting(db.session(), now=now, first=today - dt.timedelta(days=GRACE_DAYS), today=today)
+
+
 def tick(app: Flask, stop: threading.Event, *, every_seconds: float = 2.0) -> None:
-    """Be a scheduler until `stop`: ring for what is due, and do it here when nobody can be rung.
+    """Be a scheduler until `stop`: plan, ring for what is due, and do it here when nobody can be rung.
 
     Any number of copies may run.
     """
@@ -270,7 +290,8 @@ def tick(app: Flask, stop: threading.Event, *, every_seconds: float = 2.0) -> No
                 if time.monotonic() >= statistics_due:
                     renew_statistics()
                     statistics_due = time.monotonic() + STATISTICS_SECONDS
-                waiting = outbox.waiting(db.session())
+                keep_plans(app.extensions["payadmin.settings"].zone)
+                waiting = outbox.waiting(db.session()) or _charges_waiting(app)
                 db.session.remove()
                 if waiting and not outbox.ring():
                     drain(seconds=TICK_DRAIN_SECONDS, stop=stop)

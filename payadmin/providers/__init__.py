@@ -6,12 +6,15 @@ from payadmin.kernel.errors import Conflict
 from payadmin.providers.answers import Answer, Capabilities, Outcome, Provider
 from payadmin.providers.simulator import SimulatorProvider
 
-__all__ = ["Answer", "Capabilities", "Outcome", "Provider", "connected", "provider_for"]
+__all__ = ["CONNECTED", "Answer", "Capabilities", "Outcome", "Provider", "connected", "provider_for"]
+
+
+CONNECTED = frozenset({SimulatorProvider.code})
 
 
 def connected(code: str) -> bool:
     """Whether payadmin can ask the provider `code` to move money."""
-    return code == SimulatorProvider.code
+    return code in CONNECTED
 
 
 @cache
