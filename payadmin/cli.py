@@ -488,6 +488,14 @@ def bench(name: str, arguments: tuple[str, ...]) -> None:
     _run_module("tests.bench", name, arguments)
 
 
+@main.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+@click.argument("name")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def faults(name: str, arguments: tuple[str, ...]) -> None:
+    """Break things on purpose and count the damage: `payadmin faults kill-loop --charges 300 --kills 20 --json`."""
+    _run_module("tests.faults", name, arguments)
+
+
 def _run_module(package: str, name: str, arguments: tuple[str, ...]) -> None:
     import importlib
 
