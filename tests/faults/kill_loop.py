@@ -56,6 +56,7 @@ FAULTS = {
     "err429": 0.02, "decline": 0.02, "pending": 0.02, "latency_s": 0.05, "slow_s": 3, "late_s": 4, "pending_s": 3,
 }  # fmt: skip
 AMOUNT = 10_00
+HORSE_SECONDS = 3
 NONE_OF_THESE = ("lost", "doubled", "phantom", "disagree", "stuck")
 
 
@@ -112,8 +113,12 @@ class Run:
         kind = self.random.choice(("parent", "horse", "horse", "tree", "tree", "scheduler"))
         child = self.random.choice(self.schedulers if kind == "scheduler" else self.workers)
         family = child.family()
-        if kind == "horse" and len(family) == 1:
-            kind = "parent"  # idle: there is no horse now
+        until = time.monotonic() + HORSE_SECONDS
+        while kind == "horse" and len(family) < 2:  # idle: wait for work, its horse is the one in the middle of a call
+            if time.monotonic() > until:
+                kind = "parent"
+            time.sleep(0.01)
+            family = self.random.choice(self.workers).family()
         victims = {"horse": family[1:], "tree": family[::-1]}.get(kind, family[:1])
         for victim in victims:
             with contextlib.suppress(psutil.NoSuchProcess):

@@ -21,63 +21,66 @@ def _one_of(column: str, values: tuple[str, ...]) -> str:
 
 STATUSES = ("CREATED", "ACTIVE", "ON_HOLD", "INACTIVE", "CANCELLED", "EXPIRED", "ABORTED")
 ORIGINS = ("HOSTED", "BATCH", "API", "BACKOFFICE", "IMPORTED")
-# New columns of `subscription`: the column, and the CHECK that comes with it (name, condition).
-COLUMNS = (
-    (
-        sa.Column("status", sa.String(24), server_default="CREATED", nullable=False),
-        ("subscription_status", _one_of("status", STATUSES)),
-    ),
-    (
-        sa.Column("purpose", sa.String(24), server_default="RECURRING", nullable=False),
-        ("purpose", _one_of("purpose", ("RECURRING", "REMINDER"))),
-    ),
-    (
-        sa.Column("origin", sa.String(24), server_default="BACKOFFICE", nullable=False),
-        ("subscription_origin", _one_of("origin", ORIGINS)),
-    ),
-    (sa.Column("card_token", sa.String(128)), None),
-    (sa.Column("card_last4", sa.String(4)), None),
-    (sa.Column("card_expires_on", sa.Date()), None),
-    (
-        sa.Column("schedule_kind", sa.String(24)),
-        ("schedule_kind", _one_of("schedule_kind", ("DAY", "DATE", "FULL_DATE", "INTERVAL"))),
-    ),
-    (sa.Column("schedule_weekdays", JSON), None),
-    (sa.Column("schedule_days", JSON), None),
-    (sa.Column("schedule_months", JSON), None),
-    (sa.Column("schedule_dates", JSON), None),
-    (
-        sa.Column("schedule_interval_unit", sa.String(24)),
-        ("interval_unit", _one_of("schedule_interval_unit", ("DAY", "MONTH"))),
-    ),
-    (sa.Column("schedule_interval_count", INTEGER), None),
-    (sa.Column("schedule_anchor", sa.Date()), None),
-    (sa.Column("start_date", sa.Date()), ("schedule_has_start", "schedule_kind IS NULL OR start_date IS NOT NULL")),
-    (
-        sa.Column("expiration_date", sa.Date()),
-        ("expires_after_start", "expiration_date IS NULL OR start_date <= expiration_date"),
-    ),
-    (sa.Column("planned_until", sa.Date()), None),
-    (
-        sa.Column("consecutive_failures", INTEGER, server_default="0", nullable=False),
-        ("failures_not_negative", "consecutive_failures >= 0"),
-    ),
-    (sa.Column("retry_policy_id", INTEGER), None),
-    (sa.Column("deleted_at", sa.DateTime(timezone=True)), None),
-)
+
+
+def columns() -> tuple[tuple[sa.Column, tuple[str, str] | None], ...]:
+    """The new columns of `subscription`, each with the name and condition of the CHECK that comes with it."""
+    return (
+        (
+            sa.Column("status", sa.String(24), server_default="CREATED", nullable=False),
+            ("subscription_status", _one_of("status", STATUSES)),
+        ),
+        (
+            sa.Column("purpose", sa.String(24), server_default="RECURRING", nullable=False),
+            ("purpose", _one_of("purpose", ("RECURRING", "REMINDER"))),
+        ),
+        (
+            sa.Column("origin", sa.String(24), server_default="BACKOFFICE", nullable=False),
+            ("subscription_origin", _one_of("origin", ORIGINS)),
+        ),
+        (sa.Column("card_token", sa.String(128)), None),
+        (sa.Column("card_last4", sa.String(4)), None),
+        (sa.Column("card_expires_on", sa.Date()), None),
+        (
+            sa.Column("schedule_kind", sa.String(24)),
+            ("schedule_kind", _one_of("schedule_kind", ("DAY", "DATE", "FULL_DATE", "INTERVAL"))),
+        ),
+        (sa.Column("schedule_weekdays", JSON), None),
+        (sa.Column("schedule_days", JSON), None),
+        (sa.Column("schedule_months", JSON), None),
+        (sa.Column("schedule_dates", JSON), None),
+        (
+            sa.Column("schedule_interval_unit", sa.String(24)),
+            ("interval_unit", _one_of("schedule_interval_unit", ("DAY", "MONTH"))),
+        ),
+        (sa.Column("schedule_interval_count", INTEGER), None),
+        (sa.Column("schedule_anchor", sa.Date()), None),
+        (sa.Column("start_date", sa.Date()), ("schedule_has_start", "schedule_kind IS NULL OR start_date IS NOT NULL")),
+        (
+            sa.Column("expiration_date", sa.Date()),
+            ("expires_after_start", "expiration_date IS NULL OR start_date <= expiration_date"),
+        ),
+        (sa.Column("planned_until", sa.Date()), None),
+        (
+            sa.Column("consecutive_failures", INTEGER, server_default="0", nullable=False),
+            ("failures_not_negative", "consecutive_failures >= 0"),
+        ),
+        (sa.Column("retry_policy_id", INTEGER), None),
+        (sa.Column("deleted_at", sa.DateTime(timezone=True)), None),
+    )
 
 
 def _add_to_subscription() -> None:
     """Add the columns where they are: SQLite cannot add a CHECK later, and copying the table would drop what refers to it."""
     dialect = op.get_bind().dialect
-    for column, check in COLUMNS:
+    for column, check in columns():
         if dialect.name == "sqlite":
             line = f"ALTER TABLE subscription ADD COLUMN {CreateColumn(column).compile(dialect=dialect)}"
             if column.name == "retry_policy_id":
                 line += " CONSTRAINT fk_subscription_retry_policy_id REFERENCES retry_policy (id)"
             op.execute(line + (f" CONSTRAINT ck_subscription_{check[0]} CHECK ({check[1]})" if check else ""))
         else:
-            op.add_column("subscription", column.copy())
+            op.add_column("subscription", column)
             if check:
                 op.create_check_constraint(op.f(f"ck_subscription_{check[0]}"), "subscription", check[1])
     if dialect.name != "sqlite":
@@ -326,11 +329,11 @@ def downgrade() -> None:
     if dialect == "sqlite":
         # A column that another column's CHECK mentions can only go after that one.
         order = ["expiration_date", "start_date"]
-        names = [column.name for column, _ in COLUMNS]
+        names = [column.name for column, _ in columns()]
         for name in [*order, *(name for name in names if name not in order)]:
             op.execute(f"ALTER TABLE subscription DROP COLUMN {name}")
     else:
-        for column, _ in COLUMNS:
+        for column, _ in columns():
             op.drop_column("subscription", column.name)
     for table in (
         "webhook_delivery",
