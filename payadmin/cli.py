@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from flask import Flask
 
     from payadmin.config import Settings
@@ -450,6 +452,34 @@ def key() -> None:
     from base64 import urlsafe_b64encode
 
     click.echo(urlsafe_b64encode(secrets.token_bytes(32)).decode())
+
+
+@main.command()
+@click.option("--day", type=click.DateTime(["%Y-%m-%d"]), required=True, help="The business day to compare.")
+@_HOME
+def reconcile(day: "datetime", home: Path) -> None:
+    """Compare a day's charges with every provider's own list; exit 1 when they differ."""
+    from datetime import timedelta
+
+    from payadmin.jobs.subscriptions import reconcile_provider
+    from payadmin.providers import CONNECTED
+
+    settings = _settings(home)
+    app = _worker_app(settings)
+    start = day.replace(tzinfo=settings.zone)
+    differ = False
+    with app.app_context():
+        for code in sorted(CONNECTED):
+            found = reconcile_provider(settings, code, start=start, end=start + timedelta(days=1))
+            if found is None:
+                msg = f"{code} did not list its charges; try again."
+                raise click.ClickException(msg)
+            for finding in found:
+                click.echo(f"{code} {finding.reference}: {finding.kind.value}: {finding.detail}")
+            differ = differ or bool(found)
+    if differ:
+        sys.exit(1)
+    click.echo("Both sides agree.")
 
 
 # ---- development ---------------------------------------------------------------------------------------------------

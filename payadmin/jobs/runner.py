@@ -25,7 +25,7 @@ from payadmin import jobs, outbox
 from payadmin.actions.subscriptions.planning import GRACE_DAYS
 from payadmin.db import db, utcnow
 from payadmin.jobs import JOBS, QUEUE, Later
-from payadmin.jobs.subscriptions import drain_charges, keep_plans
+from payadmin.jobs.subscriptions import drain_charges, keep_plans, reconcile_yesterday
 from payadmin.kernel.errors import Conflict, NotFound
 from payadmin.models.outbox import Heartbeat, OutboxState
 from payadmin.queries.subscriptions import charges_waiting
@@ -283,6 +283,7 @@ def tick(app: Flask, stop: threading.Event, *, every_seconds: float = 2.0) -> No
     Any number of copies may run.
     """
     statistics_due = 0.0
+    reconciled: dt.date | None = None
     while not stop.is_set():
         with app.app_context():
             try:
@@ -290,7 +291,12 @@ def tick(app: Flask, stop: threading.Event, *, every_seconds: float = 2.0) -> No
                 if time.monotonic() >= statistics_due:
                     renew_statistics()
                     statistics_due = time.monotonic() + STATISTICS_SECONDS
-                keep_plans(app.extensions["payadmin.settings"].zone)
+                settings = app.extensions["payadmin.settings"]
+                keep_plans(settings.zone)
+                today = utcnow().astimezone(settings.zone).date()
+                if reconciled is not None and reconciled != today:
+                    reconcile_yesterday(settings)
+                reconciled = today
                 waiting = outbox.waiting(db.session()) or _charges_waiting(app)
                 db.session.remove()
                 if waiting and not outbox.ring():

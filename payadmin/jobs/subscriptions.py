@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from flask import Flask, current_app
 from sqlalchemy.exc import OperationalError
 
-from payadmin.actions.subscriptions import attempts, charging, planning, reminders
+from payadmin.actions.subscriptions import attempts, charging, planning, reconciliation, reminders
 from payadmin.actions.subscriptions.charging import ChargeClaim, Report, Turn
 from payadmin.db import db, utcnow
 from payadmin.jobs import Later, job
@@ -161,6 +161,29 @@ class _Counter:
         except Exception:
             # One charge that cannot be booked must not keep the others; its claim runs out and it is asked about.
             log.exception("the answer about attempt %s could not be booked", report.claim.attempt_id)
+
+
+def reconcile_yesterday(settings: "Settings") -> None:
+    """Compare yesterday with every provider; each scheduler does it when its day changes."""
+    today = utcnow().astimezone(settings.zone).replace(hour=0, minute=0, second=0, microsecond=0)
+    day = dt.timedelta(days=1)
+    for code in CONNECTED:
+        reconcile_provider(settings, code, start=today - day, end=today)
+
+
+def reconcile_provider(
+    settings: "Settings", code: str, *, start: dt.datetime, end: dt.datetime
+) -> list[reconciliation.Finding] | None:
+    """Compare what one provider captured in a time with ours; None when it did not answer."""
+    provider = provider_for(
+        code, simulator_url=settings.simulator_url, timeout_seconds=settings.provider_timeout_seconds
+    )
+    margin = dt.timedelta(days=1)
+    listed = provider.list_charges(start - margin, end + margin)
+    if listed is None:
+        log.warning("%s did not list its charges; run `payadmin reconcile`", code)
+        return None
+    return reconciliation.reconcile(SYSTEM, provider=code, start=start, end=end, listed=listed)
 
 
 @job("deliver_webhook")

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
@@ -39,6 +39,17 @@ class Capabilities:
     settle: timedelta  # a look-up that finds nothing is final only this long after the last send
 
 
+@dataclass(frozen=True)
+class Listed:
+    """One captured charge as the provider lists it."""
+
+    provider_id: str
+    reference: str
+    amount_minor: int
+    unit: str
+    at: datetime
+
+
 class Provider(Protocol):
     """Moves money and answers questions about it; trouble on the way is an outcome, never an exception.
 
@@ -65,5 +76,9 @@ class Provider(Protocol):
     def find_refund(self, reference: str) -> Answer | None: ...
 
     def find_void(self, reference: str, charge_id: str) -> Answer | None: ...
+
+    def list_charges(self, start: datetime, end: datetime) -> list[Listed] | None:
+        """Every charge captured from `start` to before `end`; None: the provider did not answer in full."""
+        ...
 
     def close(self) -> None: ...

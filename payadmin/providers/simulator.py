@@ -5,12 +5,12 @@ import os
 import threading
 import time
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 import httpx
 
-from payadmin.providers.answers import Answer, Capabilities, Outcome
+from payadmin.providers.answers import Answer, Capabilities, Listed, Outcome
 
 MAX_ANSWER_BYTES = 1024 * 1024
 MAX_MESSAGE_CHARS = 200
@@ -81,6 +81,27 @@ class SimulatorProvider:
 
     def find_void(self, reference: str, charge_id: str) -> Answer | None:
         return self._find("/v1/voids", {"object": "void", "reference": reference, "charge": charge_id})
+
+    def list_charges(self, start: datetime, end: datetime) -> list[Listed] | None:
+        found: list[Listed] = []
+        after = ""
+        while True:
+            window = {
+                "captured_from": int(start.timestamp()),
+                "captured_before": int(end.timestamp()),
+                "starting_after": after,
+            }
+            try:
+                status, answer = self._ask("GET", "/v1/charges", params=window)
+                if status != httpx.codes.OK:
+                    return None
+                found += [listed(item) for item in answer["data"]]
+                more = answer["has_more"]
+            except (httpx.HTTPError, Unreadable, KeyError, TypeError, ValueError):
+                return None
+            if not more or not answer["data"]:
+                return found
+            after = found[-1].provider_id
 
     def close(self) -> None:
         """Close the connections of this process; the next request opens new ones."""
@@ -171,6 +192,12 @@ def read(item: Any, asked: dict[str, Any], status: int) -> Answer:
                     Outcome.PENDING, provider_id, amount, "pending", "The provider has not decided this one yet."
                 )
     raise Unreadable
+
+
+def listed(item: dict[str, Any]) -> Listed:
+    """One line of the provider's list of captured charges."""
+    at = datetime.fromisoformat(item["captured_at"]).astimezone(UTC)
+    return Listed(str(item["id"]), str(item["reference"]), int(item["amount"]), str(item["currency"]), at)
 
 
 def reason(answer: dict[str, Any]) -> tuple[str | None, str | None]:

@@ -16,6 +16,7 @@ from payadmin.simulator.cards import CHARGE_PENDS, REFUND_FAILS, REFUND_PENDS, r
 from payadmin.simulator.faults import Settings
 from payadmin.simulator.wire import Refused, Reply, server_error
 
+LIST_AT_ONCE = 1_000
 PREFIXES = {"charge": "ch", "refund": "re", "void": "vo"}
 
 
@@ -268,6 +269,18 @@ class Book:
         now = time.time()
         with self.lock:
             return [self.view(m, now) for m in self.by_reference.get((kind, reference), ()) if m.at + lag <= now]
+
+    def captured(self, start: int, end: int, after: str) -> dict[str, Any]:
+        """A page of the charges captured in a window, oldest first."""
+        now = time.time()
+        with self.lock:
+            found = [m for m in self.charges.values() if start <= m.settles_at < min(end, now)]
+            found.sort(key=lambda m: (m.settles_at, m.id))
+            if after in self.charges:
+                last = self.charges[after]
+                found = [m for m in found if (m.settles_at, m.id) > (last.settles_at, last.id)]
+            page = found[:LIST_AT_ONCE]
+            return {"data": [self.view(m, now) for m in page], "has_more": len(found) > len(page)}
 
     def charge(self, charge_id: str) -> dict[str, Any]:
         with self.lock:

@@ -45,6 +45,9 @@ class Door(BaseHTTPRequestHandler):
             case ["v1", "charges", charge_id]:
                 service.count("get_charge")
                 return 200, service.book.charge(charge_id)
+            case ["v1", "charges"] if "captured_from=" in query:
+                service.count("list_charge")
+                return 200, service.book.captured(*one_window(query))
             case ["v1", _] if kind := LISTS.get(path):
                 service.count(f"find_{kind}")
                 return service.find(kind, one_reference(query))
@@ -124,6 +127,16 @@ def one_reference(query: str) -> str:
     if len(references) != 1 or TEXT.fullmatch(references[0]) is None:
         raise Refused(400, "parameter_invalid", "Name one reference.")
     return references[0]
+
+
+def one_window(query: str) -> tuple[int, int, str]:
+    """From when to before when, and after which charge: a page of what was captured."""
+    try:
+        asked = {name: values[0] for name, values in parse_qs(query, max_num_fields=10).items() if len(values) == 1}
+        start, end = int(asked["captured_from"]), int(asked["captured_before"])
+    except (KeyError, ValueError):
+        raise Refused(400, "parameter_invalid", "Name captured_from and captured_before.") from None
+    return start, end, asked.get("starting_after", "")
 
 
 def refuse_constant(_name: str) -> None:
