@@ -156,7 +156,7 @@ class Run:
 @click.option("--pace", default=1.0, show_default=True, help="Seconds between two kills, on average.")
 @click.option("--patience", default=240, show_default=True, help="Seconds to settle in after the last kill.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object only.")
-def main(  # noqa: PLR0917 - one option each
+def main(
     charges: int, kills: int, database: str, workers: int, flushes: int, redis_kills: int, crashes: int, seed: int,
     pace: float, patience: int, *, as_json: bool,
 ) -> None:  # fmt: skip

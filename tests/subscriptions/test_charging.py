@@ -5,7 +5,7 @@ import datetime as dt
 import pytest
 from sqlalchemy import select
 
-from payadmin.actions.subscriptions import charging, declare_unpaid, save_retry_policy
+from payadmin.actions.subscriptions import ask_again, charging, declare_unpaid, save_retry_policy
 from payadmin.actions.subscriptions.charging import Report
 from payadmin.db import db
 from payadmin.models.audit import AuditEvent
@@ -176,6 +176,10 @@ def test_beyond_the_memory_of_keys_nothing_is_sent_again_and_staff_decide(office
     assert (row.status, row.needs_staff) == (ChargeStatus.UNKNOWN, True)
     assert office.attempts(charge.id) == ["MANUAL"]
     assert office.simulator.stats()["posts_by_reference"][charge.invoice_number] == posts
+    ask_again(SYSTEM, charge.id)
+    assert not office.charge(charge.id).needs_staff
+    office.settle()
+    assert office.attempts(charge.id) == ["MANUAL"], "the provider still has no trace of it"
     declare_unpaid(SYSTEM, charge.id, reason="The provider's support says so.")
     assert office.status(charge.id) is ChargeStatus.FAILED
     assert office.attempts(charge.id) == ["DECLINED"]

@@ -18,7 +18,13 @@ from payadmin.models.payments import (
     PaymentType,
     Unit,
 )
-from payadmin.models.subscriptions import ChargeAttempt, ScheduledCharge, Subscription, SubscriptionStatus
+from payadmin.models.subscriptions import (
+    ChargeAttempt,
+    ScheduledCharge,
+    Subscription,
+    SubscriptionStatus,
+    WebhookEndpoint,
+)
 from payadmin.permissions import Permission, Role, permissions_of
 from payadmin.work import Actor
 
@@ -113,6 +119,12 @@ class Make:
                 }
                 | values
             )
+        )
+
+    def webhook_endpoint(self) -> WebhookEndpoint:
+        merchant = self.organization().id
+        return self._known(WebhookEndpoint, merchant_id=merchant) or self._save(
+            WebhookEndpoint(merchant_id=merchant, url="https://shop.example/hook")
         )
 
     def charge_attempt(self, charge: ScheduledCharge | None = None, **values: Any) -> ChargeAttempt:

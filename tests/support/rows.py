@@ -46,5 +46,11 @@ def _value(column: Any) -> Any:
         return next(iter(column.type.enum_class))
     if kind is str:
         return f"x{next(_numbers)}"[: column.type.length]
-    made: dict[type[Any], Any] = {int: 1, bool: False, dt.datetime: dt.datetime(2026, 1, 1, tzinfo=dt.UTC), dict: {}}
+    made: dict[type[Any], Any] = {
+        int: 1,
+        bool: False,
+        dt.datetime: dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
+        dict: {},
+        object: {},
+    }
     return made[kind]

@@ -177,7 +177,7 @@ def inactivate_subscription(work: Work, subscription_id: int, *, version: int, r
     Raises:
         Conflict: it is not active, or somebody else changed it meanwhile.
     """
-    _move(
+    _move_subscription(
         work, subscription_id, version, SubscriptionStatus.INACTIVE, event=Event.SUBSCRIPTION_INACTIVATED, reason=reason
     )
 
@@ -196,7 +196,9 @@ def activate_subscription(
     if subscription.expiration_date is not None and subscription.expiration_date < today:
         raise Conflict("The subscription has expired: edit its expiration date first.")
     was_inactive = subscription.status is SubscriptionStatus.INACTIVE
-    _move(work, subscription_id, version, SubscriptionStatus.ACTIVE, event=Event.SUBSCRIPTION_ACTIVATED, reason=reason)
+    _move_subscription(
+        work, subscription_id, version, SubscriptionStatus.ACTIVE, event=Event.SUBSCRIPTION_ACTIVATED, reason=reason
+    )
     if was_inactive:
         late = (ScheduledCharge.due_date < today, ScheduledCharge.status == ChargeStatus.SCHEDULED)
         for charge_id in _charge_ids(work, subscription_id, *late):
@@ -298,7 +300,7 @@ def _change(work: Work, subscription: Subscription, version: int, **values: Any)
         raise Conflict(MOVED_ON)
 
 
-def _move(
+def _move_subscription(
     work: Work, subscription_id: int, version: int, status: SubscriptionStatus, *, event: Event, reason: str | None
 ) -> None:
     subscription = work.get(Subscription, subscription_id, lock=True)
@@ -314,7 +316,7 @@ def _move(
 
 
 def _cancel(work: Work, subscription_id: int, version: int, reason: str | None) -> int:
-    _move(
+    _move_subscription(
         work, subscription_id, version, SubscriptionStatus.CANCELLED, event=Event.SUBSCRIPTION_CANCELLED, reason=reason
     )
     not_begun = (ChargeStatus.SCHEDULED, ChargeStatus.RETRY_WAIT, ChargeStatus.MISSED)
