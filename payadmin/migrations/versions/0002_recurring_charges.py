@@ -1,5 +1,7 @@
 """Recurring charges."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
@@ -23,7 +25,7 @@ STATUSES = ("CREATED", "ACTIVE", "ON_HOLD", "INACTIVE", "CANCELLED", "EXPIRED", 
 ORIGINS = ("HOSTED", "BATCH", "API", "BACKOFFICE", "IMPORTED")
 
 
-def columns() -> tuple[tuple[sa.Column, tuple[str, str] | None], ...]:
+def columns() -> tuple[tuple[sa.Column[Any], tuple[str, str] | None], ...]:
     """The new columns of `subscription`, each with the name and condition of the CHECK that comes with it."""
     return (
         (
