@@ -41,6 +41,8 @@ WITHOUT_PAGE = {
     "ProviderBreaker": "Monitoring comes with its issue",
     "RecoveryCode": "hashes, never shown",
     "Refund": "the details of its payment",
+    "RetryPolicy": "the pages of Recurring",
+    "ScheduledCharge": "the pages of Recurring",
     "SecondFactor": "sealed secrets, never shown",
     "SpentOffer": "used confirmations, nothing to see",
     "StaffRole": "part of its staff user",
@@ -49,6 +51,8 @@ WITHOUT_PAGE = {
     "UserPreference": "the column chooser of each list",
     "UserSession": "My account",
     "VoidRequest": "the details of its payment",
+    "WebhookEndpoint": "the pages of Recurring",
+    "WebhookDelivery": "the pages of Recurring",
 }
 
 # Choices of a dozen rows that nobody deletes.

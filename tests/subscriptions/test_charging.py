@@ -221,7 +221,7 @@ def test_an_outage_costs_few_calls_and_everything_is_charged_afterwards(office: 
     assert breaker is not None
     assert breaker.open_until is not None
     office.simulator.config(err500_before=0.0)
-    office.settle(rounds=60)
+    office.settle(seconds=60)
     assert {office.status(charge.id) for charge in charges} == {ChargeStatus.SUCCEEDED}
     assert all(office.simulator.captured(charge.invoice_number) == [10_00] for charge in charges)
     db.session.refresh(breaker)
