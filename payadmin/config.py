@@ -102,6 +102,11 @@ class Settings:
     business_tz: str = _setting(_zone, "The time zone of days, months and schedules.", "Europe/London")
     company_name: str = _setting(_text, "Printed on invoices and mails.", "payadmin")
     files_folder: Path = _setting(_path, "Folder for invoices and other files payadmin keeps.", Path("files"))  # noqa: RUF009
+    export_job_rows: int = _setting(_whole, "Larger lists are exported by a worker, for the Exports page.", 50_000)
+    export_days: int = _setting(_whole, "How many days the files of the Exports page are kept.", 7)
+    public_url: str = _setting(
+        _text, "Where people reach payadmin, such as https://pay.example.com: mails link there. Empty: no links.", ""
+    )
     trusted_hosts: tuple[str, ...] = _setting(_words, "Host names payadmin answers to. Empty: any (development).", ())
     proxy_hops: int = _setting(_whole, "How many trusted proxies stand in front (ProxyFix).", 0)
     secure_cookies: bool = _setting(_yes_no, "Cookies over https only, with the `__Host-` prefix and HSTS.", True)
@@ -156,8 +161,10 @@ def _senseless(values: Mapping[str, Any]) -> list[str]:
         mistakes.append("SMTP_URL must start with smtp:// or smtps://")
     if not 1 <= values.get("provider_timeout_seconds", 1) <= LONGEST_PROVIDER_CALL:
         mistakes.append(f"PROVIDER_TIMEOUT_SECONDS must be between 1 and {LONGEST_PROVIDER_CALL}")
-    if values.get("worker_threads", 1) < 1:
-        mistakes.append("WORKER_THREADS must be at least 1")
+    if (public_url := values.get("public_url")) and not public_url.startswith(("http://", "https://")):
+        mistakes.append("PUBLIC_URL must start with http:// or https://")
+    counts = ("export_days", "export_job_rows", "worker_threads")
+    mistakes += [f"{name.upper()} must be at least 1" for name in counts if values.get(name, 1) < 1]
     return mistakes
 
 

@@ -39,6 +39,7 @@ class Permission(StrEnum):
     CONTRACTS_CONTRACT_WRITE = "contracts:contract:write"
     CONTRACTS_REQUEST_DECIDE = "contracts:request:decide"
     CONTRACTS_REQUEST_READ = "contracts:request:read"
+    EXPORTS_EXPORT_MANAGE = "exports:export:manage"
     EXPORTS_EXPORT_READ = "exports:export:read"
     FRAUD_APPLICATION_DECIDE = "fraud:application:decide"
     FRAUD_BLOCK_WRITE = "fraud:block:write"
@@ -133,6 +134,7 @@ GRANTS: dict[Role, frozenset[Permission]] = {
         P.AUDIT_EVENT_READ,
         P.CHECKOUT_RULE_READ,
         P.CHECKOUT_RULE_WRITE,
+        P.EXPORTS_EXPORT_MANAGE,
         P.LEDGER_ENTRY_READ,
         P.PARTIES_CUSTOMER_READ,
         P.PARTIES_ORGANIZATION_READ,
