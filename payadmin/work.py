@@ -2,11 +2,11 @@
 
 import datetime as dt
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import ColumnElement, inspect, select, update
+from sqlalchemy import ColumnElement, insert, inspect, select, update
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
 
@@ -149,6 +149,25 @@ class Work:
         entry.keys = audit.found_by(keys)
         self.session.add(entry)
         return entry
+
+    def record_each(self, event: Event, model: type[Any], rows: Iterable[tuple[int, Mapping[str, object]]]) -> None:
+        """Write the same event for many rows that one statement made, each with its own identifiers.
+
+        Args:
+            rows: the id of each row and the keys by which staff will look for its act.
+        """
+        table = model.__tablename__
+        values = []
+        for row_id, keys in rows:
+            audit.note_explained(self.session, (table, str(row_id)))
+            values.append({"entity_id": str(row_id), "keys": audit.found_by(keys)})
+        if not values:
+            return
+        entry = _entry(self.actor, str(event), outcome="done", reason=None)
+        shared = {"actor_id": entry.actor_id, "actor_name": entry.actor_name, "roles": entry.roles, "ip": entry.ip}
+        shared |= {"request_id": entry.request_id, "event": entry.event, "outcome": "done", "entity": table}
+        each = [shared | value | {"at": self.now} for value in values]
+        self.session.execute(insert(AuditEvent).execution_options(explained=True), each)
 
     def promise(self, job: str, *, after: dt.timedelta | None = None, **args: Any) -> None:
         """Have `job` run with `args` after this transaction commits, at least once, whatever is killed."""

@@ -4,6 +4,7 @@ import enum
 import re
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -24,7 +25,9 @@ _EPOCH: Final = datetime(1899, 12, 30)  # noqa: DTZ001  (Excel's calendar knows 
 _EPOCH_DAY: Final = _EPOCH.toordinal()
 _FIRST_SAFE_DAY: Final = 61  # before 1 March 1900 Excel counts a day that never was
 _PLACES: Final = 8
+_LONGEST_LIST: Final = 255  # what Excel takes as a drop-down or as a prompt
 _STYLE_HEADER, _STYLE_TIME, _STYLE_DATE, _STYLE_PLACES = 1, 2, 3, 4  # _STYLE_PLACES + n: a number with n decimals
+_STYLE_TEXT: Final = _STYLE_PLACES + _PLACES + 1
 
 _UNSAFE: Final = re.compile("[&<>\x00-\x1f\ud800-\udfff\ufffe\uffff]|_x[0-9A-Fa-f]{4}_")
 _FORBIDDEN: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
@@ -37,21 +40,39 @@ _PACKAGE: Final = "http://schemas.openxmlformats.org/package/2006"
 _TYPE: Final = "application/vnd.openxmlformats-officedocument.spreadsheetml"
 
 
+@dataclass(frozen=True, slots=True)
+class Guide:
+    """What a spreadsheet tells and offers to whoever fills in a column; its cells are kept as the text that was typed.
+
+    Args:
+        prompt: shown beside the cell.
+        words: the drop-down; a list longer than Excel holds is not offered.
+    """
+
+    prompt: str
+    words: Sequence[str] = ()
+
+
 def xlsx(
     head: Sequence[str],
     rows: Iterable[Sequence[Cell]],
     widths: Sequence[int] | None = None,
     *,
     sheet_rows: int = SHEET_ROWS,
+    guides: Sequence[Guide] = (),
 ) -> Iterator[bytes]:
-    """The file in pieces, as rows arrive; a further sheet begins whenever one is full."""
+    """The file in pieces, as rows arrive; a further sheet begins whenever one is full.
+
+    Args:
+        guides: for a template, one for each column.
+    """
     sink = ZipSink()
     with zipfile.ZipFile(cast("IO[bytes]", sink), "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         lines, sheets, more = _lines(rows), 0, True
         while more:
             sheets += 1
             with archive.open(f"xl/worksheets/sheet{sheets}.xml", "w") as part:
-                part.write(_sheet_start(head, widths, selected=sheets == 1).encode())
+                part.write(_sheet_start(head, widths, selected=sheets == 1, as_text=bool(guides)).encode())
                 count = size = 0
                 while block := list(islice(lines, min(_BLOCK_ROWS, sheet_rows - count))):
                     count += len(block)
@@ -60,7 +81,7 @@ def xlsx(
                         yield ready
                     if size > _SHEET_BYTES:
                         break
-                part.write(_sheet_end(len(head), count).encode())
+                part.write(_sheet_end(len(head), count, guides).encode())
             yield sink.take()
             following = next(lines, None)
             more = following is not None
@@ -167,10 +188,12 @@ _WRITERS: Final = _Writers(
 )
 
 
-def _sheet_start(head: Sequence[str], widths: Sequence[int] | None, *, selected: bool) -> str:
+def _sheet_start(head: Sequence[str], widths: Sequence[int] | None, *, selected: bool, as_text: bool) -> str:
+    style = f' style="{_STYLE_TEXT}"' if as_text else ""
     sizes = widths if widths is not None else [min(max(len(label) + 4, 10), 40) for label in head]
     columns = "".join(
-        f'<col min="{place}" max="{place}" width="{size}" customWidth="1"/>' for place, size in enumerate(sizes, 1)
+        f'<col min="{place}" max="{place}" width="{size}"{style} customWidth="1"/>'
+        for place, size in enumerate(sizes, 1)
     )
     labels = "".join(_text(label).replace("<c", f'<c s="{_STYLE_HEADER}"', 1) for label in head)
     pane = '<pane ySplit="1" topLeftCell="A2" activePane="bottomLeft" state="frozen"/>'
@@ -179,9 +202,27 @@ def _sheet_start(head: Sequence[str], widths: Sequence[int] | None, *, selected:
     return f'{_XML}<worksheet xmlns="{_MAIN}"><sheetViews>{view}</sheetViews>{sizing}<sheetData><row>{labels}</row>'
 
 
-def _sheet_end(columns: int, rows: int) -> str:
-    area = f'<autoFilter ref="A1:{column_letters(columns)}{rows + 1}"/>' if columns else ""
-    return f"</sheetData>{area}</worksheet>"
+def _sheet_end(columns: int, rows: int, guides: Sequence[Guide]) -> str:
+    area = f'<autoFilter ref="A1:{column_letters(columns)}{rows + 1}"/>' if columns and not guides else ""
+    told = "".join(_guide(column_letters(place), guide) for place, guide in enumerate(guides, 1))
+    if told:
+        told = f'<dataValidations count="{len(guides)}">{told}</dataValidations>'
+    return f"</sheetData>{area}{told}</worksheet>"
+
+
+def _guide(letters: str, guide: Guide) -> str:
+    place = (
+        f'allowBlank="1" showInputMessage="1" prompt="{_attribute(guide.prompt)}" sqref="{letters}2:{letters}1048576"'
+    )
+    offered = ",".join(guide.words)
+    if not offered or len(offered) > _LONGEST_LIST:
+        return f"<dataValidation {place}/>"
+    listed = f'<formula1>"{_safe(offered)}"</formula1>'
+    return f'<dataValidation type="list" showErrorMessage="1" {place}>{listed}</dataValidation>'
+
+
+def _attribute(text: str) -> str:
+    return _safe(text[:_LONGEST_LIST]).replace('"', "&quot;")
 
 
 def column_letters(place: int) -> str:
@@ -234,6 +275,7 @@ def _styles() -> str:
         f'<xf numFmtId="{first + n}" fontId="0" fillId="0" borderId="0" xfId="0" applyNumberFormat="1"/>'
         for n in range(len(codes))
     )
+    text = plain.replace('numFmtId="0"', 'numFmtId="49"').replace("/>", ' applyNumberFormat="1"/>')
     return (
         f'<styleSheet xmlns="{_MAIN}"><numFmts count="{len(codes)}">{formats}</numFmts>'
         '<fonts count="2"><font><sz val="11"/><name val="Calibri"/></font>'
@@ -242,6 +284,6 @@ def _styles() -> str:
         '<fill><patternFill patternType="gray125"/></fill></fills>'
         '<borders count="1"><border><left/><right/><top/><bottom/><diagonal/></border></borders>'
         '<cellStyleXfs count="1"><xf numFmtId="0" fontId="0" fillId="0" borderId="0"/></cellStyleXfs>'
-        f'<cellXfs count="{len(codes) + 2}">{plain}{bold}{numbers}</cellXfs>'
+        f'<cellXfs count="{len(codes) + 3}">{plain}{bold}{numbers}{text}</cellXfs>'
         '<cellStyles count="1"><cellStyle name="Normal" xfId="0" builtinId="0"/></cellStyles></styleSheet>'
     )

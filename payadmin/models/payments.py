@@ -202,6 +202,7 @@ class Payment(Row, Audited, Base):
         Index("ix_payment_customer_id_created_at_id", "customer_id", "created_at", "id"),
         Index("ix_payment_merchant_id_created_at_id", "merchant_id", "created_at", "id"),
         Index("ix_payment_subscription_id_created_at_id", "subscription_id", "created_at", "id"),
+        Index("ix_payment_batch_id_id", "batch_id", "id"),
         Index("ix_payment_invoice_number_id", "invoice_number", "id"),
         Index("ix_payment_billing_number_id", "billing_number", "id"),
         Index("ix_payment_approval_code_id", "approval_code", "id"),
@@ -223,6 +224,9 @@ class Payment(Row, Audited, Base):
     customer_id: Mapped[int] = mapped_column(ForeignKey("customer.id"), info={"label": "Customer", "readonly": True})
     subscription_id: Mapped[int | None] = mapped_column(
         ForeignKey("subscription.id"), info={"label": "Subscription", "readonly": True, "list": False}
+    )
+    batch_id: Mapped[int | None] = mapped_column(
+        ForeignKey("batch.id"), info={"label": "Batch", "readonly": True, "list": False}
     )
     type: Mapped[PaymentType] = enum_column(PaymentType, info={"label": "Type", "readonly": True})
     channel: Mapped[Channel] = enum_column(Channel, info={"label": "Channel", "readonly": True})

@@ -15,6 +15,7 @@ from payadmin.models.base import Audited, Row, minor_column
 from payadmin.models.parties import Customer, Organization
 
 if TYPE_CHECKING:
+    from payadmin.models.batches import BatchRow
     from payadmin.models.payments import Payment
 
 
@@ -195,6 +196,7 @@ class Subscription(Row, Audited, Base):
         CheckConstraint("expiration_date IS NULL OR start_date <= expiration_date", name="expires_after_start"),
         CheckConstraint("schedule_kind IS NULL OR start_date IS NOT NULL", name="schedule_has_start"),
         Index("uq_subscription_merchant_billing", "merchant_id", "billing_number", unique=True),
+        Index("uq_subscription_batch_row_id", "batch_row_id", unique=True),
     )
 
     subscription_id: Mapped[str] = mapped_column(
@@ -270,6 +272,9 @@ class Subscription(Row, Audited, Base):
     deleted_at: Mapped[dt.datetime | None] = mapped_column(
         UtcDateTime, info={"label": "Deleted", "readonly": True, "list": False}
     )
+    batch_row_id: Mapped[int | None] = mapped_column(
+        ForeignKey("batch_row.id"), info={"label": "Row of a batch", "readonly": True, "list": False}
+    )
 
     customer: Mapped[Customer] = relationship(lazy="raise_on_sql")
     merchant: Mapped[Organization] = relationship(lazy="raise_on_sql")
@@ -327,7 +332,7 @@ def schedule_values(schedule: Schedule) -> dict[str, Any]:
 
 
 class ScheduledCharge(Row, Audited, Base):
-    """One due date of one subscription: the only thing that workers charge, or remind of (SC7).
+    """One due date of one subscription, or one single payment of a batch: the only thing that workers charge (SC7).
 
     The unique due date makes a planner that runs twice, late or beside another one make the same rows. A row that
     staff cancelled by itself stays, so that the next plan does not bring its date back.
@@ -340,10 +345,15 @@ class ScheduledCharge(Row, Audited, Base):
         UniqueConstraint("subscription_id", "due_date"),
         CheckConstraint("amount_minor > 0", name="amount_positive"),
         CheckConstraint("attempts >= 0", name="attempts_not_negative"),
+        CheckConstraint("(subscription_id IS NULL) != (batch_row_id IS NULL)", name="one_origin"),
+        CheckConstraint("(batch_id IS NULL) = (batch_row_id IS NULL)", name="batch_of_its_row"),
         CheckConstraint("status != 'SUCCEEDED' OR payment_id IS NOT NULL", name="succeeded_has_payment"),
         Index("ix_scheduled_charge_status_due_date_id", "status", "due_date", "id"),
         Index("ix_scheduled_charge_due_date_id", "due_date", "id"),
         Index("ix_scheduled_charge_created_at_id", "created_at", "id"),
+        Index("ix_scheduled_charge_batch_id_status", "batch_id", "status"),
+        # A row of a batch is ordered once, whatever crashes.
+        Index("uq_scheduled_charge_batch_row_id", "batch_row_id", unique=True),
         Index(
             "ix_scheduled_charge_to_retry",
             "next_attempt_at",
@@ -353,8 +363,15 @@ class ScheduledCharge(Row, Audited, Base):
         ),
     )
 
-    subscription_id: Mapped[int] = mapped_column(
+    subscription_id: Mapped[int | None] = mapped_column(
         ForeignKey("subscription.id"), info={"label": "Subscription", "readonly": True}
+    )
+    # A single payment of a batch instead: charged once, for its row and by the terms that stand there.
+    batch_id: Mapped[int | None] = mapped_column(
+        ForeignKey("batch.id"), info={"label": "Batch", "readonly": True, "list": False}
+    )
+    batch_row_id: Mapped[int | None] = mapped_column(
+        ForeignKey("batch_row.id"), info={"label": "Row of the batch", "readonly": True, "list": False}
     )
     due_date: Mapped[dt.date] = mapped_column(Date, info={"label": "Execute date", "readonly": True})
     invoice_number: Mapped[str] = mapped_column(
@@ -379,11 +396,17 @@ class ScheduledCharge(Row, Audited, Base):
     needs_staff: Mapped[bool] = mapped_column(default=False, info={"label": "Needs a decision", "list": False})
     message: Mapped[str | None] = mapped_column(String(300), info={"label": "Reason", "readonly": True, "list": False})
 
-    subscription: Mapped[Subscription] = relationship(lazy="raise_on_sql")
+    subscription: Mapped[Subscription | None] = relationship(lazy="raise_on_sql")
+    batch_row: Mapped["BatchRow | None"] = relationship(lazy="raise_on_sql")
     payment: Mapped["Payment | None"] = relationship(lazy="raise_on_sql")
 
     def __str__(self) -> str:
         return self.invoice_number
+
+    @property
+    def reference(self) -> str:
+        """What the provider knows this charge by, and the transaction ID of its payment: ours alone, never typed."""
+        return self.invoice_number if self.batch_row_id is None else f"B{self.batch_row_id:06}-{self.due_date:%Y%m%d}"
 
     @property
     def why_not_cancellable(self) -> str | None:

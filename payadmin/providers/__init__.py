@@ -3,10 +3,20 @@
 from functools import cache
 
 from payadmin.kernel.errors import Conflict
-from payadmin.providers.answers import Answer, Capabilities, Listed, Outcome, Provider
+from payadmin.providers.answers import Answer, Capabilities, Listed, Outcome, Provider, StoredCard
 from payadmin.providers.simulator import SimulatorProvider
 
-__all__ = ["CONNECTED", "Answer", "Capabilities", "Listed", "Outcome", "Provider", "connected", "provider_for"]
+__all__ = [
+    "CONNECTED",
+    "Answer",
+    "Capabilities",
+    "Listed",
+    "Outcome",
+    "Provider",
+    "StoredCard",
+    "connected",
+    "provider_for",
+]
 
 
 CONNECTED = frozenset({SimulatorProvider.code})

@@ -1,6 +1,6 @@
 """What every payment provider is asked and answers, whoever it is."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -50,6 +50,14 @@ class Listed:
     at: datetime
 
 
+@dataclass(frozen=True)
+class StoredCard:
+    """What a provider made of a card number: a token to charge, or the sentence that says why not."""
+
+    token: str | None
+    message: str | None = None
+
+
 class Provider(Protocol):
     """Moves money and answers questions about it; trouble on the way is an outcome, never an exception.
 
@@ -79,6 +87,10 @@ class Provider(Protocol):
 
     def list_charges(self, start: datetime, end: datetime) -> list[Listed] | None:
         """Every charge captured from `start` to before `end`; None: the provider did not answer in full."""
+        ...
+
+    def store_cards(self, numbers: Sequence[str]) -> list[StoredCard] | None:
+        """Hand card numbers over for tokens, in their order; None: the provider did not answer, and nothing is kept."""
         ...
 
     def close(self) -> None: ...

@@ -4,16 +4,18 @@ import json
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 import httpx
 
-from payadmin.providers.answers import Answer, Capabilities, Listed, Outcome
+from payadmin.providers.answers import Answer, Capabilities, Listed, Outcome, StoredCard
 
 MAX_ANSWER_BYTES = 1024 * 1024
 MAX_MESSAGE_CHARS = 200
+MAX_TOKEN_CHARS = 128
+CARDS_AT_ONCE = 500
 
 # Refusals that say for certain that this request moved nothing and never will.
 DEFINITE = frozenset(
@@ -103,6 +105,19 @@ class SimulatorProvider:
                 return found
             after = found[-1].provider_id
 
+    def store_cards(self, numbers: Sequence[str]) -> list[StoredCard] | None:
+        stored: list[StoredCard] = []
+        for first in range(0, len(numbers), CARDS_AT_ONCE):
+            some = list(numbers[first : first + CARDS_AT_ONCE])
+            try:
+                status, answer = self._ask("POST", "/v1/tokens", json={"cards": some})
+                if status != httpx.codes.OK or len(answer["data"]) != len(some):
+                    return None
+                stored += [stored_card(item) for item in answer["data"]]
+            except (httpx.HTTPError, Unreadable, KeyError, TypeError):
+                return None
+        return stored
+
     def close(self) -> None:
         """Close the connections of this process; the next request opens new ones."""
         with self._lock:
@@ -191,6 +206,16 @@ def read(item: Any, asked: dict[str, Any], status: int) -> Answer:
                 return Answer(
                     Outcome.PENDING, provider_id, amount, "pending", "The provider has not decided this one yet."
                 )
+    raise Unreadable
+
+
+def stored_card(item: Any) -> StoredCard:
+    """One line of the answer to a request for tokens."""
+    match item:
+        case {"token": str(token)} if token and token.isprintable() and len(token) <= MAX_TOKEN_CHARS:
+            return StoredCard(token)
+        case {"error": dict()}:
+            return StoredCard(None, reason(item)[1] or "The provider does not accept this card.")
     raise Unreadable
 
 

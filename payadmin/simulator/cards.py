@@ -1,5 +1,8 @@
 """Test cards: Stripe's published tokens and numbers decide how a charge or its refund ends."""
 
+import secrets
+from typing import Any
+
 from payadmin.simulator.wire import Refused
 
 # Stripe's published test cards, by token and by number: (decline code, sentence).
@@ -54,3 +57,26 @@ def refuse_card(token: str, *, declined: bool) -> None:
         raise Refused(402, "card_declined", sentence, decline_code=decline_code)
     if token.isdigit() and token not in GOOD_NUMBERS | REFUND_FAILS | REFUND_PENDS:
         raise Refused(402, "card_declined", "This is not a test card number.", decline_code="incorrect_number")
+
+
+# A stored card behaves as its number does: what the token of a special test number is called.
+MARKED_TOKENS = {number: f"tok_{token}" for token, (number, _, _) in DECLINES.items()} | {
+    "4000000000005126": "tok_refundFail",
+    "4000000000007726": "tok_pendingRefund",
+}
+
+
+def stored_card(number: str) -> dict[str, Any]:
+    """Stand in for the vault of a provider: a token for a card number, or why it is none."""
+    if not _checks_out(number):
+        return {"error": {"code": "incorrect_number", "message": "This card number is not valid."}}
+    return {"token": MARKED_TOKENS.get(number) or f"card_{secrets.token_hex(12)}"}
+
+
+def _checks_out(number: str) -> bool:
+    """Whether the last digit is the check digit of the ones before it (ISO/IEC 7812)."""
+    total = 0
+    for place, digit in enumerate(reversed(number)):
+        value = int(digit) * (1 + place % 2)
+        total += value - 9 if value > 9 else value  # noqa: PLR2004 - the cross sum of two digits
+    return total % 10 == 0

@@ -66,6 +66,9 @@ class Door(BaseHTTPRequestHandler):
             service.count(kind)
             return service.post(kind, body, self.headers.get("Idempotency-Key"))
         match path:
+            case "/v1/tokens":
+                service.count("token")
+                return service.store_cards(body)
             case "/_ctl/config":
                 return service.configure(body)
             case "/_ctl/script":

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from payadmin.simulator.book import Book, Journal, Order
+from payadmin.simulator.cards import stored_card
 from payadmin.simulator.faults import FAULTS, Settings, chance
-from payadmin.simulator.wire import MAX_KEY_CHARS, Dropped, Refused, Reply, checked, server_error
+from payadmin.simulator.wire import MAX_KEY_CHARS, Dropped, Refused, Reply, checked, checked_cards, server_error
 
 
 class Simulator:
@@ -72,6 +73,17 @@ class Simulator:
         finally:
             if key is not None:
                 self.book.release(key)
+
+    def store_cards(self, raw: Any) -> Reply:
+        """Exchange card numbers for tokens, in their order; nothing is written down."""
+        cards = checked_cards(raw)
+        _, fault = self._meet("tokens")
+        if fault == "drop_before":
+            raise Dropped
+        if fault == "err500_before":
+            return server_error(500)
+        time.sleep(self.settings.latency_s)
+        return 200, {"data": [stored_card(card) for card in cards]}
 
     def find(self, kind: str, reference: str) -> Reply:
         with self._lock:

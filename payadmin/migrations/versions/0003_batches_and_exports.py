@@ -15,11 +15,13 @@ JSON = sa.JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_null=Tru
 
 
 def upgrade() -> None:
+    _add_batches()
     _add_exports()
 
 
 def downgrade() -> None:
     _drop_exports()
+    _drop_batches()
 
 
 # ---- exports -------------------------------------------------------------------------------------------------------
@@ -172,9 +174,9 @@ def _add_exports() -> None:
         sa.ForeignKeyConstraint(["requester_id"], ["staff_user.id"], name=op.f("fk_export_requester_id")),
         sa.ForeignKeyConstraint(["schedule_id"], ["export_schedule.id"], name=op.f("fk_export_schedule_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_export")),
-        sa.UniqueConstraint("schedule_id", "due_on", name=op.f("uq_export_schedule_id_due_on")),
     )
     op.create_index("ix_export_created_at_id", "export", ["created_at", "id"], unique=False)
+    op.create_index("uq_export_schedule_id_due_on", "export", ["schedule_id", "due_on"], unique=True)
     op.create_index(
         "ix_export_requester_id_created_at_id", "export", ["requester_id", "created_at", "id"], unique=False
     )
@@ -195,4 +197,234 @@ def _add_exports() -> None:
 
 def _drop_exports() -> None:
     for table in ("export_reader", "export", "export_schedule"):
+        op.drop_table(table)
+
+
+# ---- batches -------------------------------------------------------------------------------------------------------
+
+# Where what is made of a batch points back to it: table, column, what it refers to, its CHECKs.
+LINKS: tuple[tuple[str, str, str, tuple[tuple[str, str], ...]], ...] = (
+    ("payment", "batch_id", "batch", ()),
+    ("scheduled_charge", "batch_id", "batch", ()),
+    (
+        "scheduled_charge",
+        "batch_row_id",
+        "batch_row",
+        (
+            ("batch_of_its_row", "(batch_id IS NULL) = (batch_row_id IS NULL)"),
+            ("one_origin", "(subscription_id IS NULL) != (batch_row_id IS NULL)"),
+        ),
+    ),
+    ("subscription", "batch_row_id", "batch_row", ()),
+)
+
+
+def _add_batches() -> None:
+    op.create_table(
+        "batch",
+        sa.Column(
+            "kind",
+            sa.Enum(
+                "REGISTRATION",
+                "SINGLE_PAYMENT",
+                name="batch_kind",
+                native_enum=False,
+                create_constraint=True,
+                length=24,
+            ),
+            nullable=False,
+        ),
+        sa.Column(
+            "file_name",
+            sa.String(length=200).with_variant(sa.String(length=200, collation="C"), "postgresql"),
+            nullable=False,
+        ),
+        sa.Column("format", sa.String(length=8), nullable=False),
+        sa.Column("content_hash", sa.String(length=64), nullable=False),
+        sa.Column(
+            "status",
+            sa.Enum(
+                "UPLOADED",
+                "VALIDATING",
+                "READY",
+                "HAS_ERRORS",
+                "PROCESSING",
+                "PROCESSED",
+                "DISCARDED",
+                "REPLACED",
+                name="batch_status",
+                native_enum=False,
+                create_constraint=True,
+                length=24,
+            ),
+            nullable=False,
+        ),
+        sa.Column("merchant_id", INTEGER, nullable=False),
+        sa.Column("method", sa.String(length=40), nullable=False),
+        sa.Column("provider", sa.String(length=40), nullable=False),
+        sa.Column("uploaded_by", sa.String(length=100), nullable=False),
+        sa.Column("columns", JSON, nullable=False),
+        sa.Column("problems", JSON, nullable=True),
+        sa.Column("notes", JSON, nullable=False),
+        sa.Column("totals", JSON, nullable=False),
+        sa.Column("rows_total", INTEGER, nullable=False),
+        sa.Column("rows_checked", INTEGER, nullable=False),
+        sa.Column("rows_valid", INTEGER, nullable=False),
+        sa.Column("rows_invalid", INTEGER, nullable=False),
+        sa.Column("rows_done", INTEGER, nullable=False),
+        sa.Column("rows_refused", INTEGER, nullable=False),
+        sa.Column("checked_through", INTEGER, nullable=False),
+        sa.Column("checked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("processed_by", sa.String(length=100), nullable=True),
+        sa.Column("confirmed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("processed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("replaced_by_id", INTEGER, nullable=True),
+        sa.Column("id", INTEGER, nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("version", INTEGER, nullable=False),
+        sa.CheckConstraint(
+            "kind = 'REGISTRATION' OR status NOT IN ('PROCESSING', 'PROCESSED') OR rows_invalid = 0",
+            name=op.f("ck_batch_payments_all_or_nothing"),
+        ),
+        sa.CheckConstraint(
+            "status != 'READY' OR (rows_invalid = 0 AND problems IS NULL)", name=op.f("ck_batch_ready_without_errors")
+        ),
+        sa.CheckConstraint("rows_done + rows_refused <= rows_valid", name=op.f("ck_batch_processed_within_valid")),
+        sa.CheckConstraint("rows_valid + rows_invalid <= rows_total", name=op.f("ck_batch_checked_within_total")),
+        sa.CheckConstraint("rows_valid >= 0 AND rows_invalid >= 0", name=op.f("ck_batch_counts_not_negative")),
+        sa.ForeignKeyConstraint(["merchant_id"], ["organization.id"], name=op.f("fk_batch_merchant_id")),
+        sa.ForeignKeyConstraint(["method"], ["payment_method.code"], name=op.f("fk_batch_method")),
+        sa.ForeignKeyConstraint(["replaced_by_id"], ["batch.id"], name=op.f("fk_batch_replaced_by_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_batch")),
+        sa.UniqueConstraint("replaced_by_id", name=op.f("uq_batch_replaced_by_id")),
+    )
+    op.create_index("ix_batch_created_at_id", "batch", ["created_at", "id"], unique=False)
+    op.create_index(op.f("ix_batch_file_name"), "batch", ["file_name"], unique=False)
+    op.create_index("ix_batch_kind_created_at_id", "batch", ["kind", "created_at", "id"], unique=False)
+    op.create_index(
+        "uq_batch_content_alive",
+        "batch",
+        ["merchant_id", "kind", "content_hash"],
+        unique=True,
+        sqlite_where=sa.text("status NOT IN ('DISCARDED', 'REPLACED')"),
+        postgresql_where=sa.text("status NOT IN ('DISCARDED', 'REPLACED')"),
+    )
+    op.create_table(
+        "batch_part",
+        sa.Column("id", INTEGER, nullable=False),
+        sa.Column("batch_id", INTEGER, nullable=False),
+        sa.Column("number", INTEGER, nullable=False),
+        sa.Column("rows", JSON, nullable=False),
+        sa.ForeignKeyConstraint(["batch_id"], ["batch.id"], name=op.f("fk_batch_part_batch_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_batch_part")),
+        sa.UniqueConstraint("batch_id", "number", name=op.f("uq_batch_part_batch_id_number")),
+    )
+    op.create_table(
+        "batch_row",
+        sa.Column("id", INTEGER, nullable=False),
+        sa.Column("batch_id", INTEGER, nullable=False),
+        sa.Column("row_number", INTEGER, nullable=False),
+        sa.Column(
+            "status",
+            sa.Enum(
+                "WAITING",
+                "VALID",
+                "INVALID",
+                "DONE",
+                "SKIPPED",
+                "REFUSED",
+                name="row_status",
+                native_enum=False,
+                create_constraint=True,
+                length=24,
+            ),
+            nullable=False,
+        ),
+        sa.Column("cells", JSON, nullable=False),
+        sa.Column("errors", JSON, nullable=True),
+        sa.Column("masked", JSON, nullable=True),
+        sa.Column("repeats_row", INTEGER, nullable=True),
+        sa.Column("message", sa.String(length=300), nullable=True),
+        sa.Column("customer_id", INTEGER, nullable=True),
+        sa.Column(
+            "billing_number",
+            sa.String(length=64).with_variant(sa.String(length=64, collation="C"), "postgresql"),
+            nullable=True,
+        ),
+        sa.Column(
+            "invoice_number",
+            sa.String(length=64).with_variant(sa.String(length=64, collation="C"), "postgresql"),
+            nullable=True,
+        ),
+        sa.Column("amount_minor", sa.BigInteger(), nullable=True),
+        sa.Column("unit", sa.String(length=12), nullable=True),
+        sa.Column("card_token", sa.String(length=128), nullable=True),
+        sa.Column("card_fingerprint", sa.String(length=64), nullable=True),
+        sa.Column("card_first6", sa.String(length=6), nullable=True),
+        sa.Column("card_last4", sa.String(length=4), nullable=True),
+        sa.Column("card_holder_name", sa.String(length=200), nullable=True),
+        sa.Column("card_holder_phone", sa.String(length=32), nullable=True),
+        sa.Column("execute_date", sa.Date(), nullable=True),
+        sa.Column("description", sa.String(length=300), nullable=True),
+        sa.Column(
+            "purpose",
+            sa.Enum("RECURRING", "REMINDER", name="purpose", native_enum=False, create_constraint=True, length=24),
+            nullable=True,
+        ),
+        sa.Column("schedule", JSON, nullable=True),
+        sa.Column("start_date", sa.Date(), nullable=True),
+        sa.Column("end_date", sa.Date(), nullable=True),
+        sa.CheckConstraint("status != 'INVALID' OR errors IS NOT NULL", name=op.f("ck_batch_row_invalid_says_why")),
+        sa.CheckConstraint(
+            "status NOT IN ('VALID', 'DONE') OR (errors IS NULL AND customer_id IS NOT NULL AND unit IS NOT NULL AND billing_number IS NOT NULL AND amount_minor IS NOT NULL)",
+            name=op.f("ck_batch_row_valid_is_complete"),
+        ),
+        sa.CheckConstraint("amount_minor > 0", name=op.f("ck_batch_row_amount_positive")),
+        sa.ForeignKeyConstraint(["batch_id"], ["batch.id"], name=op.f("fk_batch_row_batch_id")),
+        sa.ForeignKeyConstraint(["customer_id"], ["customer.id"], name=op.f("fk_batch_row_customer_id")),
+        sa.ForeignKeyConstraint(["unit"], ["unit.code"], name=op.f("fk_batch_row_unit")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_batch_row")),
+        sa.UniqueConstraint("batch_id", "row_number", name=op.f("uq_batch_row_batch_id_row_number")),
+    )
+    op.create_index(
+        "ix_batch_row_batch_id_status_row_number", "batch_row", ["batch_id", "status", "row_number"], unique=False
+    )
+    op.create_index(op.f("ix_batch_row_billing_number"), "batch_row", ["billing_number"], unique=False)
+    op.create_index(op.f("ix_batch_row_customer_id"), "batch_row", ["customer_id"], unique=False)
+    for table, column, target, checks in LINKS:
+        _add_link(table, column, target, checks)
+    op.create_index("ix_payment_batch_id_id", "payment", ["batch_id", "id"], unique=False)
+    op.create_index("ix_scheduled_charge_batch_id_status", "scheduled_charge", ["batch_id", "status"], unique=False)
+    op.create_index("uq_scheduled_charge_batch_row_id", "scheduled_charge", ["batch_row_id"], unique=True)
+    op.create_index("uq_subscription_batch_row_id", "subscription", ["batch_row_id"], unique=True)
+
+
+def _add_link(table: str, column: str, target: str, checks: tuple[tuple[str, str], ...]) -> None:
+    """Add a column that refers to another table; SQLite takes its key and CHECKs only together with the column."""
+    if op.get_bind().dialect.name == "sqlite":
+        more = "".join(f" CONSTRAINT ck_{table}_{name} CHECK ({condition})" for name, condition in checks)
+        key = f"CONSTRAINT fk_{table}_{column} REFERENCES {target} (id)"
+        op.execute(f"ALTER TABLE {table} ADD COLUMN {column} INTEGER {key}{more}")
+        return
+    op.add_column(table, sa.Column(column, INTEGER, nullable=True))
+    op.create_foreign_key(op.f(f"fk_{table}_{column}"), table, target, [column], ["id"])
+    for name, condition in checks:
+        op.create_check_constraint(op.f(f"ck_{table}_{name}"), table, condition)
+
+
+def _drop_batches() -> None:
+    op.drop_index("uq_subscription_batch_row_id", table_name="subscription")
+    op.drop_index("uq_scheduled_charge_batch_row_id", table_name="scheduled_charge")
+    op.drop_index("ix_scheduled_charge_batch_id_status", table_name="scheduled_charge")
+    op.drop_index("ix_payment_batch_id_id", table_name="payment")
+    # What a batch ordered cannot be told any more without it, and nothing that was charged may be lost.
+    for table, column, _, checks in reversed(LINKS):
+        if op.get_bind().dialect.name == "sqlite":
+            op.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+            continue
+        for name, _ in checks:
+            op.drop_constraint(op.f(f"ck_{table}_{name}"), table, type_="check")
+        op.drop_column(table, column)
+    for table in ("batch_row", "batch_part", "batch"):
         op.drop_table(table)

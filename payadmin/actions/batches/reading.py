@@ -1,0 +1,179 @@
+"""Reading a batch file: cells become text, card numbers leave at once, and what the file says gets a fingerprint.
+
+A card number exists here only in memory, between the reading of its row and the provider's token; what is stored, and
+what the content's fingerprint is made of, never holds one.
+"""
+
+import datetime as dt
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from payadmin.actions.batches.columns import CARD_NO, KEY_COLUMN, by_key, column_key, header_problems
+from payadmin.kernel.cards import fingerprint
+from payadmin.kernel.errors import Invalid
+from payadmin.kernel.masks import card_number_digits, luhn_ok, mask_card, mask_pan_in_text
+from payadmin.kernel.sheets import Value, content_hash, read_table, text_of
+from payadmin.models.batches import BatchKind
+from payadmin.providers import StoredCard
+
+MAX_ROWS: Final = 100_000
+ROWS_A_PART: Final = 1_000
+LONGEST_KEPT: Final = 4_600
+NOT_A_CARD: Final = "This is not a valid card number; check its digits."
+_TYPED: Final = re.compile(r"[0-9]{13,19}", re.ASCII)
+_MANY_DIGITS: Final = re.compile(r"(?:\d\D{0,3}){13}")
+_MAY_HOLD_CARD: Final = 13
+_DEFUSED: Final = ("=", "+", "-", "@")
+
+StoreCards = Callable[[Sequence[str]], list[StoredCard] | None]
+
+
+@dataclass(slots=True)
+class SheetRow:
+    """One row: its cells as text, in the file's order, and what is known beside them.
+
+    `facts` may hold `masked` (columns whose card number was not kept), `repeats` (the first row with the same key),
+    and `card`: {last4, first6, fingerprint, token} or {error}.
+    """
+
+    number: int
+    cells: list[str]
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def kept(self) -> list[Any]:
+        """The row as it is stored until it is checked."""
+        return [self.number, self.cells, self.facts or None]
+
+
+@dataclass(slots=True)
+class Sheet:
+    """A whole file, read. `numbers` is what the provider is still to make tokens of: card number → its rows' facts."""
+
+    columns: list[str]
+    problems: list[dict[str, str]]
+    rows: list[SheetRow]
+    content_hash: str
+    format: str
+    notes: list[str]
+    numbers: dict[str, list[dict[str, Any]]]
+
+    def store_cards(self, store: StoreCards) -> None:
+        """Exchange the card numbers for tokens and forget them.
+
+        Raises:
+            Invalid: the provider did not answer; nothing of the file is kept.
+        """
+        numbers = list(self.numbers)
+        stored = store(numbers) if numbers else []
+        if stored is None:
+            raise Invalid("The payment provider cannot store cards at the moment. Upload the file again later.")
+        for number, card in zip(numbers, stored, strict=True):
+            for facts in self.numbers[number]:
+                facts.update({"token": card.token} if card.token else {"error": card.message or NOT_A_CARD})
+        self.numbers.clear()
+
+
+def read_sheet(data: bytes, name: str, kind: BatchKind, keys: Sequence[bytes]) -> Sheet:
+    """The rows of a file, without card numbers.
+
+    Args:
+        data: the file; its content, not its name, says whether it is CSV, XLSX or XLS.
+        keys: the configured keys; the first makes the fingerprints of cards.
+
+    Raises:
+        Invalid: the file cannot be read for certain, or holds no rows; the sentence names row and column.
+    """
+    table = read_table(data, name, max_rows=MAX_ROWS)
+    columns = [column_key(label) if column_key(label) in by_key(kind) else label for label in table.header]
+    reader = _Reader(kind, columns, keys)
+    digest = content_hash(columns, (reader.read(number, values) for number, values in table.rows))
+    if not reader.rows:
+        raise Invalid("The file has a header but no rows.")
+    return Sheet(
+        columns=columns,
+        problems=header_problems(kind, table.header),
+        rows=reader.rows,
+        content_hash=digest,
+        format=table.kind.value,
+        notes=list(table.notes),
+        numbers=reader.numbers,
+    )
+
+
+def parts(rows: Sequence[SheetRow]) -> Iterator[list[list[Any]]]:
+    """The rows in the pieces in which they wait for their check."""
+    for first in range(0, len(rows), ROWS_A_PART):
+        yield [row.kept() for row in rows[first : first + ROWS_A_PART]]
+
+
+class _Reader:
+    def __init__(self, kind: BatchKind, columns: Sequence[str], keys: Sequence[bytes]) -> None:
+        known = by_key(kind)
+        self.keys = keys
+        self.card_place = columns.index(CARD_NO) if CARD_NO in columns and CARD_NO in known else None
+        self.key_place = columns.index(KEY_COLUMN[kind]) if KEY_COLUMN[kind] in columns else None
+        self.columns = columns
+        self.identifies = [name in known and known[name].identifies for name in columns]
+        self.rows: list[SheetRow] = []
+        self.numbers: dict[str, list[dict[str, Any]]] = {}
+        self.first: dict[str, int] = {}
+
+    def read(self, number: int, values: Sequence[Value]) -> list[Value]:
+        """Take in one row; returns its cells as the content's fingerprint is to see them."""
+        cells = [_text(value) for value in values]
+        row = SheetRow(number, cells)
+        has_card = self._take_card(row)
+        masked = []
+        for place, cell in enumerate(cells):
+            if len(cell) < _MAY_HOLD_CARD or place == self.card_place or not _MANY_DIGITS.search(cell):
+                continue
+            # A billing number may look like a card by chance. Where the row's card is missing, columns were mixed up.
+            if self.identifies[place] and (has_card or card_number_digits(cell) is None):
+                continue
+            if (shown := mask_pan_in_text(cell)) != cell:
+                cells[place] = shown
+                masked.append(self.columns[place])
+        if masked:
+            row.facts["masked"] = masked
+        if self.key_place is not None and (key := cells[self.key_place]):
+            first = self.first.setdefault(key, number)
+            if first != number:
+                row.facts["repeats"] = first
+        self.rows.append(row)
+        said: list[Value] = list(cells)
+        if self.card_place is not None and "card" in row.facts:
+            said[self.card_place] = row.facts["card"].get("fingerprint", cells[self.card_place])
+        return said
+
+    def _take_card(self, row: SheetRow) -> bool:
+        """Move the card number out of the row; whether there was a valid one."""
+        if self.card_place is None or not (typed := row.cells[self.card_place]):
+            return False
+        digits = card_number_digits(typed) or _plain_number(typed)
+        row.cells[self.card_place] = mask_card(typed) if any(mark.isdigit() for mark in typed) else typed[:40]
+        if digits is None:
+            row.facts["card"] = {"error": NOT_A_CARD}
+            return False
+        facts = {"first6": digits[:6], "last4": digits[-4:], "fingerprint": fingerprint(self.keys, digits)}
+        row.facts["card"] = facts
+        self.numbers.setdefault(digits, []).append(facts)
+        return True
+
+
+def _plain_number(typed: str) -> str | None:
+    """A number with a good check digit whose issuer we do not know: the provider decides."""
+    digits = typed.replace(" ", "").replace("-", "")
+    return digits if _TYPED.fullmatch(digits) and luhn_ok(digits) else None
+
+
+def _text(value: Value) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, dt.datetime) and value.time() == dt.time():
+        value = value.date()
+    text = " ".join((value if isinstance(value, str) else text_of(value)).split())
+    if text[:1] == "'" and text[1:2] in _DEFUSED:
+        text = text[1:]  # the apostrophe that keeps spreadsheets from running it is no part of what it says
+    return text if len(text) <= LONGEST_KEPT else text[:LONGEST_KEPT] + "…"
