@@ -197,7 +197,7 @@ CREATE TABLE notification (
 	id INTEGER NOT NULL,
 	created_at DATETIME NOT NULL,
 	updated_at DATETIME NOT NULL,
-	version INTEGER NOT NULL,
+	version INTEGER NOT NULL, scheduled_charge_id INTEGER CONSTRAINT fk_notification_scheduled_charge_id REFERENCES scheduled_charge (id),
 	CONSTRAINT pk_notification PRIMARY KEY (id),
 	CONSTRAINT fk_notification_payment_id FOREIGN KEY(payment_id) REFERENCES payment (id),
 	CONSTRAINT uq_notification_message_id UNIQUE (message_id),
@@ -206,6 +206,7 @@ CREATE TABLE notification (
 CREATE INDEX ix_notification_created_at_id ON notification (created_at, id);
 CREATE INDEX ix_notification_payment_id ON notification (payment_id);
 CREATE INDEX ix_notification_recipient ON notification (recipient);
+CREATE UNIQUE INDEX uq_notification_scheduled_charge_id ON notification (scheduled_charge_id);
 CREATE TABLE organization (
 	name VARCHAR(200) NOT NULL,
 	kind VARCHAR(24) NOT NULL,
@@ -235,6 +236,7 @@ CREATE TABLE outbox_message (
 	CONSTRAINT pk_outbox_message PRIMARY KEY (id),
 	CONSTRAINT ck_outbox_message_outbox_state CHECK (state IN ('DUE', 'RUNNING', 'DONE', 'DEAD'))
 );
+CREATE INDEX ix_outbox_message_dead ON outbox_message (id) WHERE state = 'DEAD';
 CREATE INDEX ix_outbox_message_open ON outbox_message (due_at, id) WHERE state IN ('DUE', 'RUNNING');
 CREATE TABLE password_history (
 	staff_id INTEGER NOT NULL,
@@ -624,12 +626,13 @@ CREATE INDEX ix_void_request_payment_id ON void_request (payment_id);
 CREATE UNIQUE INDEX uq_void_request_alive ON void_request (payment_id) WHERE status NOT IN ('FAILED', 'REJECTED', 'CANCELLED', 'EXPIRED');
 CREATE TABLE webhook_delivery (
 	endpoint_id INTEGER NOT NULL,
-	scheduled_charge_id INTEGER NOT NULL,
+	scheduled_charge_id INTEGER,
 	event VARCHAR(40) NOT NULL,
 	payload JSON NOT NULL,
 	state VARCHAR(24) NOT NULL,
 	tries INTEGER NOT NULL,
 	answer VARCHAR(300),
+	next_try_at DATETIME,
 	delivered_at DATETIME,
 	id INTEGER NOT NULL,
 	created_at DATETIME NOT NULL,
@@ -642,12 +645,14 @@ CREATE TABLE webhook_delivery (
 	CONSTRAINT ck_webhook_delivery_delivery_state CHECK (state IN ('DUE', 'DELIVERED', 'FAILED'))
 );
 CREATE INDEX ix_webhook_delivery_created_at_id ON webhook_delivery (created_at, id);
-CREATE INDEX ix_webhook_delivery_endpoint_id ON webhook_delivery (endpoint_id);
+CREATE INDEX ix_webhook_delivery_endpoint_id_created_at_id ON webhook_delivery (endpoint_id, created_at, id);
+CREATE INDEX ix_webhook_delivery_state_created_at_id ON webhook_delivery (state, created_at, id);
 CREATE TABLE webhook_endpoint (
 	merchant_id INTEGER NOT NULL,
 	url VARCHAR(500) NOT NULL,
 	sealed_secret VARCHAR(300) NOT NULL,
 	enabled BOOLEAN NOT NULL,
+	mails_customers BOOLEAN NOT NULL,
 	id INTEGER NOT NULL,
 	created_at DATETIME NOT NULL,
 	updated_at DATETIME NOT NULL,
