@@ -96,6 +96,7 @@ CHARGE_MACHINE = Machine(
     },
 )
 IN_HAND = (C.ENQUEUED, C.PROCESSING, C.UNKNOWN)
+NOT_BEGUN = (C.SCHEDULED, C.RETRY_WAIT, C.MISSED)
 
 
 class AttemptState(StrEnum):
@@ -353,6 +354,13 @@ class ScheduledCharge(Row, Audited, Base):
             "id",
             sqlite_where=text("status = 'RETRY_WAIT'"),
             postgresql_where=text("status = 'RETRY_WAIT'"),
+        ),
+        Index(
+            "ix_scheduled_charge_needs_staff",
+            "due_date",
+            "id",
+            sqlite_where=text("needs_staff = 1"),
+            postgresql_where=text("needs_staff"),
         ),
     )
 

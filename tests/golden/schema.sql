@@ -447,6 +447,7 @@ CREATE TABLE scheduled_charge (
 );
 CREATE INDEX ix_scheduled_charge_created_at_id ON scheduled_charge (created_at, id);
 CREATE INDEX ix_scheduled_charge_due_date_id ON scheduled_charge (due_date, id);
+CREATE INDEX ix_scheduled_charge_needs_staff ON scheduled_charge (due_date, id) WHERE needs_staff = 1;
 CREATE INDEX ix_scheduled_charge_status_due_date_id ON scheduled_charge (status, due_date, id);
 CREATE INDEX ix_scheduled_charge_to_retry ON scheduled_charge (next_attempt_at, id) WHERE status = 'RETRY_WAIT';
 CREATE TABLE second_factor (

@@ -219,6 +219,14 @@ def upgrade() -> None:
         "ix_scheduled_charge_status_due_date_id", "scheduled_charge", ["status", "due_date", "id"], unique=False
     )
     op.create_index(
+        "ix_scheduled_charge_needs_staff",
+        "scheduled_charge",
+        ["due_date", "id"],
+        unique=False,
+        sqlite_where=sa.text("needs_staff = 1"),
+        postgresql_where=sa.text("needs_staff"),
+    )
+    op.create_index(
         "ix_scheduled_charge_to_retry",
         "scheduled_charge",
         ["next_attempt_at", "id"],
