@@ -52,6 +52,8 @@ SUBSCRIPTION_WORDS: dict[SubscriptionStatus, str] = {
 }
 PLANNED = (S.ACTIVE, S.ON_HOLD, S.INACTIVE)
 ENDED = (S.CANCELLED, S.EXPIRED)
+# A date that was tried within the agreement is tried again after it has expired too.
+RETRIED = (S.ACTIVE, S.EXPIRED)
 
 
 class SubscriptionOrigin(StrEnum):

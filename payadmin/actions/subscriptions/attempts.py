@@ -10,6 +10,7 @@ from payadmin import outbox
 from payadmin.actions.subscriptions.planning import GRACE_DAYS, business_day
 from payadmin.actions.subscriptions.reminders import remind
 from payadmin.models.subscriptions import (
+    RETRIED,
     ChargeAttempt,
     ChargeStatus,
     Purpose,
@@ -27,17 +28,18 @@ ENQUEUE_AT_ONCE = 200
 def enqueue_due(work: Work, *, zone: ZoneInfo, limit: int = ENQUEUE_AT_ONCE) -> int:
     """Open an attempt for up to `limit` dates that are due, and send the reminders among them; how many were taken.
 
-    Only dates of active subscriptions are taken, on their day or within the grace window.
+    Only dates of active subscriptions are taken, on their day or within the grace window; a date that was declined is
+    tried again after its subscription has expired too.
     """
     today, now = business_day(work, zone), outbox.database_now(work.session)
     scheduled = (
         ScheduledCharge.status == ChargeStatus.SCHEDULED,
         ScheduledCharge.due_date.between(today - dt.timedelta(days=GRACE_DAYS), today),
     )
-    rows = _take(work, *scheduled, limit=limit)
+    rows = _take(work, (SubscriptionStatus.ACTIVE,), *scheduled, limit=limit)
     if len(rows) < limit:
         waiting = (ScheduledCharge.status == ChargeStatus.RETRY_WAIT, ScheduledCharge.next_attempt_at <= now)
-        rows += _take(work, *waiting, limit=limit - len(rows))
+        rows += _take(work, RETRIED, *waiting, limit=limit - len(rows))
     _open_attempts(work, [row for row in rows if row[1].purpose is Purpose.RECURRING], now)
     for charge, subscription in rows:
         if subscription.purpose is Purpose.REMINDER:
@@ -59,11 +61,13 @@ def open_attempt(work: Work, charge: ScheduledCharge, subscription: Subscription
     return True
 
 
-def _take(work: Work, *conditions: ColumnElement[bool], limit: int) -> list[tuple[ScheduledCharge, Subscription]]:
+def _take(
+    work: Work, statuses: tuple[SubscriptionStatus, ...], *conditions: ColumnElement[bool], limit: int
+) -> list[tuple[ScheduledCharge, Subscription]]:
     found = (
         select(ScheduledCharge, Subscription)
         .join(Subscription, Subscription.id == ScheduledCharge.subscription_id)
-        .where(*conditions, Subscription.status == SubscriptionStatus.ACTIVE)
+        .where(*conditions, Subscription.status.in_(statuses))
         .order_by(ScheduledCharge.due_date, ScheduledCharge.id)
         .limit(limit)
         .with_for_update(of=ScheduledCharge, skip_locked=True)

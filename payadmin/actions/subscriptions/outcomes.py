@@ -157,7 +157,8 @@ def _decline(work: Work, booking: Booking, answer: Answer) -> None:
     attempt.code, attempt.message = answer.code, message
     attempt.done_at = work.now
     policy = work.get(RetryPolicy, subscription.retry_policy_id) if subscription.retry_policy_id else None
-    delay = policy.delay_after(attempt.seq, answer.code) if policy else None
+    is_over = subscription.status is SubscriptionStatus.CANCELLED
+    delay = policy.delay_after(attempt.seq, answer.code) if policy and not is_over else None
     if delay is not None:
         status, event = ChargeStatus.RETRY_WAIT, Event.CHARGE_DECLINED
         values: dict[str, Any] = {"next_attempt_at": booking.now + delay}
