@@ -42,7 +42,6 @@ AWAITED = {
     "subscriptions.change_purpose": "the pages of Recurring",
     "subscriptions.choose_retry_policy": "the pages of Recurring",
     "subscriptions.declare_unpaid": "the pages of Recurring",
-    "subscriptions.delete_retry_policy": "the pages of Recurring",
     "subscriptions.delete_subscription": "the pages of Recurring",
     "subscriptions.edit_schedule": "the pages of Recurring",
     "subscriptions.inactivate_subscription": "the pages of Recurring",
@@ -50,7 +49,6 @@ AWAITED = {
     "subscriptions.register_subscription": "the pages of Recurring",
     "subscriptions.resend_delivery": "the pages of Recurring",
     "subscriptions.save_endpoint": "the pages of Recurring",
-    "subscriptions.save_retry_policy": "the pages of Recurring",
 }
 
 # Acts that leave no entry in the trail, and why they need none.

@@ -90,7 +90,7 @@ def register_subscription(
     work.get(Customer, customer_id)
     work.get(Organization, merchant_id)
     if retry_policy_id is not None:
-        work.get(RetryPolicy, retry_policy_id)
+        work.get(RetryPolicy, retry_policy_id, lock=True)
     if work.exists(Subscription.merchant_id == merchant_id, Subscription.billing_number == number):
         raise Conflict("This merchant has a subscription with this billing number already.", field="billing_number")
     subscription = work.add(
@@ -291,7 +291,7 @@ def choose_retry_policy(work: Work, subscription_id: int, *, version: int, retry
     """
     subscription = _open(work, subscription_id)
     if retry_policy_id is not None:
-        work.get(RetryPolicy, retry_policy_id)
+        work.get(RetryPolicy, retry_policy_id, lock=True)
     before = subscription.retry_policy_id
     _change(work, subscription, version, retry_policy_id=retry_policy_id)
     work.record(
