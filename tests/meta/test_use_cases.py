@@ -48,7 +48,6 @@ AWAITED = {
     "subscriptions.let_go": "the pages of Recurring",
     "subscriptions.register_subscription": "the pages of Recurring",
     "subscriptions.resend_delivery": "the pages of Recurring",
-    "subscriptions.save_endpoint": "the pages of Recurring",
 }
 
 # Acts that leave no entry in the trail, and why they need none.
