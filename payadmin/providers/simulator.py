@@ -186,12 +186,18 @@ def read(item: Any, asked: dict[str, Any], status: int) -> Answer:
             if amount is True or any(item.get(name) != value for name, value in asked.items()):
                 raise Unreadable
             if state == "succeeded" and status == httpx.codes.OK:
-                return Answer(Outcome.SUCCEEDED, provider_id, amount)
+                return Answer(Outcome.SUCCEEDED, provider_id, amount, unit=currency(item))
             if state == "pending":
                 return Answer(
                     Outcome.PENDING, provider_id, amount, "pending", "The provider has not decided this one yet."
                 )
     raise Unreadable
+
+
+def currency(item: dict[str, Any]) -> str | None:
+    """The currency that an object names; a look-up asks by reference only, so whoever books it compares."""
+    named = item.get("currency")
+    return named if isinstance(named, str) else None
 
 
 def listed(item: dict[str, Any]) -> Listed:

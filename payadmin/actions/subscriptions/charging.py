@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import case, select, tuple_, update
+from sqlalchemy import ColumnElement, case, select, tuple_, update
 
 from payadmin import outbox
-from payadmin.actions.subscriptions.breaker import note_health, paused
+from payadmin.actions.subscriptions.breaker import give_back, note_health, paused
 from payadmin.actions.subscriptions.outcomes import Booking, book_one
 from payadmin.audit import Event
 from payadmin.models.subscriptions import (
@@ -77,19 +77,32 @@ def claim_charges(
         key_windows: provider → how long it remembers keys; what was sent longer ago is asked about, never sent again.
     """
     now = outbox.database_now(work.session)
-    stopped, probed = paused(work, now, lease)
+    pauses = paused(work, now, lease)
+    claims: list[ChargeClaim] = []
+    if pauses.tried:
+        claims = _claimed(work, now, key_windows, 1, ChargeAttempt.provider.in_(pauses.tried))
+        if not claims:
+            give_back(work, pauses, now)
+    if not claims:
+        open_now = ChargeAttempt.provider.not_in([*pauses.stopped, *pauses.tried])
+        claims = _claimed(work, now, key_windows, limit, open_now)
+    _mark(work, claims, now, lease)
+    return claims
+
+
+def _claimed(
+    work: Work, now: dt.datetime, key_windows: Mapping[str, dt.timedelta], limit: int, whose: ColumnElement[bool]
+) -> list[ChargeClaim]:
     found = (
         select(ChargeAttempt, ScheduledCharge, Subscription)
         .join(ScheduledCharge, ScheduledCharge.id == ChargeAttempt.scheduled_charge_id)
         .join(Subscription, Subscription.id == ScheduledCharge.subscription_id)
-        .where(ChargeAttempt.state.in_(OPEN), ChargeAttempt.act_at <= now)
+        .where(ChargeAttempt.state.in_(OPEN), ChargeAttempt.act_at <= now, whose)
         .order_by(ChargeAttempt.act_at, ChargeAttempt.id)
-        .limit(1 if probed else limit)
+        .limit(limit)
         .with_for_update(of=ChargeAttempt, skip_locked=True)
         .execution_options(populate_existing=True)
     )
-    if stopped:
-        found = found.where(ChargeAttempt.provider.not_in(stopped))
     claims: list[ChargeClaim] = []
     for attempt, charge, subscription in work.session.execute(found).all():
         turn = _turn(attempt, now, key_windows)
@@ -111,7 +124,6 @@ def claim_charges(
                 subscription=subscription.subscription_id,
             )
         )
-    _mark(work, claims, now, lease)
     return claims
 
 
@@ -164,8 +176,12 @@ def _never_send(work: Work, attempt: ChargeAttempt, charge: ScheduledCharge) -> 
         attempt.state = AttemptState.CANCELLED
         attempt.done_at = work.now
         sentence = "The subscription only reminds now."
-        work.change(ScheduledCharge, charge.id, status=ChargeStatus.CANCELLED, message=sentence)
-        work.record(Event.CHARGE_CANCELLED, charge, reason=sentence, invoice_number=charge.invoice_number)
+        # One that the provider turned away at the door has begun, so it cannot be cancelled any more.
+        is_fresh = charge.status is ChargeStatus.ENQUEUED
+        status = ChargeStatus.CANCELLED if is_fresh else ChargeStatus.FAILED
+        event = Event.CHARGE_CANCELLED if is_fresh else Event.CHARGE_FAILED
+        work.change(ScheduledCharge, charge.id, status=status, message=sentence)
+        work.record(event, charge, reason=sentence, invoice_number=charge.invoice_number)
         return
     attempt.state = AttemptState.MANUAL
     work.change(ScheduledCharge, charge.id, needs_staff=True, message=REMINDERS_NEVER_CHARGE)
@@ -207,7 +223,8 @@ def book_charges(work: Work, *, reports: Sequence[Report], key_window: dt.timede
         .join(ScheduledCharge, ScheduledCharge.id == ChargeAttempt.scheduled_charge_id)
         .join(Subscription, Subscription.id == ScheduledCharge.subscription_id)
         .where(ChargeAttempt.id.in_(by_id))
-        .order_by(ChargeAttempt.id)
+        # Subscriptions are changed in this order, so two workers never wait for each other.
+        .order_by(Subscription.id, ChargeAttempt.id)
         .with_for_update(of=(ChargeAttempt, ScheduledCharge))
         .execution_options(populate_existing=True)
     ).all()

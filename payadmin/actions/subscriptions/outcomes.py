@@ -23,12 +23,15 @@ from payadmin.work import Work
 CHECK_AFTER_SECONDS = (1, 2, 3, 5, 10, 15, 30, 60, 120, 300, 300, 600, 1800, 3600)
 SEND_AFTER_SECONDS = (1, 2, 4, 8, 15, 30, 60)
 TOO_OLD = "The provider has no trace of this charge and its key is too old to send again. Check with the provider."
-OTHER_AMOUNT = "The provider reports this charge with another amount. Check with the provider."
+OTHER_AMOUNT = "The provider reports this charge with another amount or currency. Check with the provider."
 AFTER_ALL = "The provider reports success although the attempt was closed. Check with the provider."
 TWICE = "The provider reports two charges for this date. Check with the provider."
+NO_ANSWER = "The provider has not said for long what became of this charge. Check with the provider."
 SILENT = "The provider did not answer; it is being asked what happened."
 WORKING = "The provider is working on it."
 MESSAGE_LENGTH = 300
+# A provider that forgets keys at once is still given this long to answer before people are called.
+PATIENCE = dt.timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -84,9 +87,13 @@ def _succeed(work: Work, booking: Booking, answer: Answer) -> bool:
     if attempt.state not in (*OPEN_ATTEMPTS, AttemptState.MANUAL):
         _call_staff(work, booking, AFTER_ALL)
         return False
-    if answer.amount_minor != charge.amount_minor or not answer.provider_id:
+    if (answer.amount_minor, answer.unit) != (charge.amount_minor, charge.unit) or not answer.provider_id:
         attempt.state = AttemptState.MANUAL
         _call_staff(work, booking, OTHER_AMOUNT)
+        return False
+    if not ScheduledCharge.machine.allows(charge.status, ChargeStatus.SUCCEEDED):
+        attempt.state = AttemptState.MANUAL
+        _call_staff(work, booking, AFTER_ALL)
         return False
     keys = booking.keys
     payment = _payment(booking, answer)
@@ -106,16 +113,14 @@ def _succeed(work: Work, booking: Booking, answer: Answer) -> bool:
             detail=f"Recurring charge of {charge.due_date}",
         )
     )
-    if not work.change(
+    work.change(
         ScheduledCharge,
         charge.id,
         status=ChargeStatus.SUCCEEDED,
         payment_id=payment.id,
         needs_staff=False,
         message=None,
-    ):
-        msg = f"charge {charge.id} cannot be booked: it is {charge.status}"
-        raise RuntimeError(msg)
+    )
     also: list[object] = [payment]
     if booking.subscription.consecutive_failures:
         work.change(Subscription, booking.subscription.id, consecutive_failures=0)
@@ -210,6 +215,11 @@ def _ask_later(work: Work, booking: Booking, answer: Answer) -> None:
         message=sentence,
     ):
         work.record(Event.CHARGE_UNKNOWN, charge, reason=sentence, outcome="failed", **keys)
+    since = attempt.first_sent_at
+    silent_for = booking.now - since if since and answer.outcome is Outcome.UNKNOWN else dt.timedelta()
+    if silent_for >= max(booking.key_window, PATIENCE) and not charge.needs_staff:
+        # It is still asked about by itself; people are told because nothing can be sent again any more.
+        _call_staff(work, booking, NO_ANSWER)
 
 
 def _no_trace(work: Work, booking: Booking) -> None:
@@ -229,7 +239,9 @@ def _no_trace(work: Work, booking: Booking) -> None:
 
 
 def _call_staff(work: Work, booking: Booking, sentence: str) -> None:
+    keys, answer = booking.keys, booking.answer
+    if answer is not None and answer.provider_id:
+        sentence = f"{sentence} It is known there as {answer.provider_id}."[:MESSAGE_LENGTH]
     booking.attempt.message = sentence
-    keys = booking.keys
     work.change(ScheduledCharge, booking.charge.id, needs_staff=True, message=sentence)
     work.record(Event.CHARGE_NEEDS_DECISION, booking.charge, reason=sentence, outcome="failed", **keys)

@@ -165,10 +165,14 @@ def _undecided(work: Work, charge_id: int) -> tuple[ScheduledCharge, ChargeAttem
     charge = work.get(ScheduledCharge, charge_id, lock=True)
     attempt: ChargeAttempt | None = work.one(
         select(ChargeAttempt)
-        .where(ChargeAttempt.scheduled_charge_id == charge_id, ChargeAttempt.state == AttemptState.MANUAL)
+        .where(
+            ChargeAttempt.scheduled_charge_id == charge_id,
+            # One that is still asked about is decided by people once they were called to it.
+            ChargeAttempt.state.in_((AttemptState.MANUAL, AttemptState.UNKNOWN)),
+        )
         .with_for_update()
     )
-    if attempt is None:
+    if attempt is None or not charge.needs_staff:
         raise Conflict("Nothing about this charge is undecided any more.")
     return charge, attempt
 
