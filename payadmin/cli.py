@@ -48,7 +48,9 @@ def main() -> None:
 @_HOME
 @_HOST
 @_PORT
-@click.option("--full", is_flag=True, help="Load all 181,335 card transactions instead of the newest 20,000.")
+@click.option(
+    "--full", is_flag=True, help="All 181,335 card transactions and 7,043 subscriptions, not 20,000 and 1,000."
+)
 def demo(home: Path, host: str, port: int, *, full: bool) -> None:
     """Try payadmin: real sample payments, one account per role, a simulated provider, nothing to install."""
     _run_embedded(home, host, port, demo=True, full=full)
@@ -126,6 +128,7 @@ def _environment(home: "Home", *, demo: bool) -> dict[str, str]:
         "DATABASE_URL": home.database_url,
         "SECURE_COOKIES": "no",  # plain http on this machine; a proxy with https sets it
         "DEMO": "yes" if demo else "no",
+        "WEBHOOK_PRIVATE_ADDRESSES": "yes" if demo else "no",  # the demo's merchant is the simulator on this machine
         **home.secrets(),
     }
     env = {**ours, **os.environ, "DATABASE_URL": home.database_url}
@@ -160,9 +163,16 @@ def _prepare_demo(app: "Flask", home: "Home", *, full: bool) -> list[dict[str, s
     from payadmin.actions import access
     from payadmin.db import db
     from payadmin.sample.load import load_sample
+    from payadmin.sample.register import connect_endpoint, register_telco
 
+    settings: Settings = app.extensions["payadmin.settings"]
     with app.app_context():
         _with_progress("Loading real card transactions", lambda step: load_sample(db.engine, full=full, progress=step))
+        _with_progress(
+            "Registering subscriptions",
+            lambda step: register_telco(db.engine, zone=settings.zone, full=full, progress=step),
+        )
+        connect_endpoint(settings.simulator_url, settings.totp_keys)
         file = home.path / "demo-accounts.json"
         known: dict[str, dict[str, str]] = {}
         if file.exists():
@@ -267,6 +277,16 @@ def code(username: str, home: Path, *, qr: bool) -> None:
 
         segno.make(totp.address(account["secret"], username=username, issuer="payadmin demo")).terminal(compact=True)
     click.echo(totp.code_at(account["secret"], utcnow()))
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
+def replay(*, as_json: bool) -> None:
+    """Fit schedules to the first half of 183 real recurring series; count which later charges they foretell."""
+    from payadmin.sample.replay import figures, replay, table
+
+    found = figures(replay())
+    click.echo(json.dumps(found) if as_json else table(found))
 
 
 # ---- the parts in production ---------------------------------------------------------------------------------------

@@ -78,6 +78,7 @@ class Permission(StrEnum):
     SUPPORT_TICKET_WRITE = "support:ticket:write"
     SYSTEM_JOB_RUN = "system:job:run"
     SYSTEM_MONITORING_READ = "system:monitoring:read"
+    SYSTEM_MONITORING_WRITE = "system:monitoring:write"
     SYSTEM_TEXT_WRITE = "system:text:write"
     WALLETS_PRODUCT_READ = "wallets:product:read"
     WALLETS_UNIT_READ = "wallets:unit:read"
@@ -146,6 +147,7 @@ GRANTS: dict[Role, frozenset[Permission]] = {
         P.RECORDS_RECORD_WRITE,
         P.REPORTING_OPERATIONAL_READ,
         P.SYSTEM_MONITORING_READ,
+        P.SYSTEM_MONITORING_WRITE,
         P.SYSTEM_TEXT_WRITE,
         P.WALLETS_PRODUCT_READ,
         P.WALLETS_UNIT_READ,
@@ -310,6 +312,9 @@ MENU: tuple[Section, ...] = (
             Item("cancel-scheduled", "Cancel scheduled", "calendar-x", P.SUBSCRIPTIONS_SUBSCRIPTION_WRITE),
             Item("registration", "Registration", "file-plus", P.BATCHES_BATCH_READ),
             Item("needs-attention", "Needs attention", "alert-triangle", P.SUBSCRIPTIONS_SUBSCRIPTION_READ),
+            Item("retry-policies", "Retry policies", "rotate", P.SUBSCRIPTIONS_SUBSCRIPTION_READ),
+            Item("reminder-endpoints", "Reminder endpoints", "bell", P.SUBSCRIPTIONS_SUBSCRIPTION_READ),
+            Item("reminder-deliveries", "Reminder deliveries", "send", P.SUBSCRIPTIONS_SUBSCRIPTION_READ),
         ),
     ),
     Section(
@@ -381,6 +386,7 @@ MENU: tuple[Section, ...] = (
             Item("user-actions", "User actions", "history", P.AUDIT_EVENT_READ),
             Item("texts", "i18n", "language", P.SYSTEM_TEXT_WRITE),
             Item("monitoring", "Monitoring", "activity", P.SYSTEM_MONITORING_READ),
+            Item("workers", "Workers", "server", P.SYSTEM_MONITORING_READ),
             Item("approvals", "Approvals inbox", "shield-check", P.APPROVALS_REQUEST_READ),
             Item("exports", "Exports", "download", P.EXPORTS_EXPORT_READ),
         ),

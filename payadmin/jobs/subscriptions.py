@@ -109,6 +109,9 @@ class _Counter:
     def call(self, claim: ChargeClaim, claimed: float) -> Answer | None:
         """Talk to the provider; runs in a thread and touches no database."""
         provider = self.providers.get(claim.provider)
+        if provider is None and claim.turn is Turn.ASK:
+            # It may have been sent while there was a connection, so nobody can say that no money moved.
+            return Answer(Outcome.UNKNOWN, code="not_connected")
         if provider is None:
             return Answer(Outcome.DECLINED, code="not_connected", message="payadmin has no connection to the provider.")
         if claim.turn is Turn.ASK:
@@ -125,7 +128,7 @@ class _Counter:
             amount_minor=claim.amount_minor,
             unit=claim.unit,
             token=claim.card_token,
-            metadata={"subscription": claim.subscription},
+            metadata={"ordered_by": claim.ordered_by},
         )
 
     def book(self, reports: list[Report]) -> None:

@@ -24,6 +24,8 @@ OUTBOX_MACHINE = Machine(
         OutboxState.DUE: frozenset({OutboxState.RUNNING}),
         # Claimed again when its worker's lease has run out; due again when the job failed or answered Later.
         OutboxState.RUNNING: frozenset({OutboxState.RUNNING, OutboxState.DUE, OutboxState.DONE, OutboxState.DEAD}),
+        # Tried again when a person asks for it.
+        OutboxState.DEAD: frozenset({OutboxState.DUE}),
     },
 )
 
@@ -42,6 +44,12 @@ class OutboxMessage(Base):
             "id",
             sqlite_where=text("state IN ('DUE', 'RUNNING')"),
             postgresql_where=text("state IN ('DUE', 'RUNNING')"),
+        ),
+        Index(
+            "ix_outbox_message_dead",
+            "id",
+            sqlite_where=text("state = 'DEAD'"),
+            postgresql_where=text("state = 'DEAD'"),
         ),
     )
 

@@ -13,7 +13,7 @@ from payadmin.kernel.money import Money
 from payadmin.kernel.states import Machine
 from payadmin.models.base import Audited, Row, minor_column
 from payadmin.models.parties import Customer, Organization
-from payadmin.models.subscriptions import Subscription
+from payadmin.models.subscriptions import ScheduledCharge, Subscription
 
 
 class UnitKind(StrEnum):
@@ -487,13 +487,20 @@ class InvoiceCounter(Base):
 
 
 class Notification(Row, Audited, Base):
-    """A message to the customer about a payment. The Mailbox page shows every one, sent or kept."""
+    """A message to the customer about a payment or a date that is due. The Mailbox page shows each, sent or kept."""
 
     __tablename__ = "notification"
-    __table_args__ = (Index("ix_notification_created_at_id", "created_at", "id"),)
+    __table_args__ = (
+        Index("ix_notification_created_at_id", "created_at", "id"),
+        # One reminder for each due date, whoever asks how often.
+        Index("uq_notification_scheduled_charge_id", "scheduled_charge_id", unique=True),
+    )
 
     payment_id: Mapped[int | None] = mapped_column(
         ForeignKey("payment.id"), index=True, info={"label": "Payment", "readonly": True}
+    )
+    scheduled_charge_id: Mapped[int | None] = mapped_column(
+        ForeignKey("scheduled_charge.id"), info={"label": "Scheduled charge", "readonly": True, "list": False}
     )
     channel: Mapped[str] = mapped_column(String(16), default="email", info={"label": "Channel", "list": False})
     recipient: Mapped[str] = mapped_column(
@@ -509,6 +516,7 @@ class Notification(Row, Audited, Base):
     error: Mapped[str | None] = mapped_column(String(300), info={"label": "Error", "readonly": True, "list": False})
 
     payment: Mapped[Payment | None] = relationship(lazy="raise_on_sql")
+    scheduled_charge: Mapped[ScheduledCharge | None] = relationship(lazy="raise_on_sql")
 
     def __str__(self) -> str:
         return self.subject

@@ -53,6 +53,8 @@ SUBSCRIPTION_WORDS: dict[SubscriptionStatus, str] = {
 }
 PLANNED = (S.ACTIVE, S.ON_HOLD, S.INACTIVE)
 ENDED = (S.CANCELLED, S.EXPIRED)
+# A date that was tried within the agreement is tried again after it has expired too.
+RETRIED = (S.ACTIVE, S.EXPIRED)
 
 
 class SubscriptionOrigin(StrEnum):
@@ -97,6 +99,7 @@ CHARGE_MACHINE = Machine(
     },
 )
 IN_HAND = (C.ENQUEUED, C.PROCESSING, C.UNKNOWN)
+NOT_BEGUN = (C.SCHEDULED, C.RETRY_WAIT, C.MISSED)
 
 
 class AttemptState(StrEnum):
@@ -183,6 +186,9 @@ class Subscription(Row, Audited, Base):
     __table_args__ = (
         Index("ix_subscription_created_at_id", "created_at", "id"),
         Index("ix_subscription_status_created_at_id", "status", "created_at", "id"),
+        Index("ix_subscription_provider_created_at_id", "provider", "created_at", "id"),
+        Index("ix_subscription_purpose_created_at_id", "purpose", "created_at", "id"),
+        Index("ix_subscription_unit_amount_minor_id", "unit", "amount_minor", "id"),
         Index("ix_subscription_card_expires_on_id", "card_expires_on", "id"),
         Index(
             "ix_subscription_to_plan",
@@ -361,6 +367,13 @@ class ScheduledCharge(Row, Audited, Base):
             sqlite_where=text("status = 'RETRY_WAIT'"),
             postgresql_where=text("status = 'RETRY_WAIT'"),
         ),
+        Index(
+            "ix_scheduled_charge_needs_staff",
+            "due_date",
+            "id",
+            sqlite_where=text("needs_staff = 1"),
+            postgresql_where=text("needs_staff"),
+        ),
     )
 
     subscription_id: Mapped[int | None] = mapped_column(
@@ -493,6 +506,7 @@ class ProviderBreaker(Base):
 class WebhookEndpoint(Row, Audited, Base):
     """Where a merchant is told that a reminder is due, and the secret that signs what it is told."""
 
+    __title__ = "url"
     __tablename__ = "webhook_endpoint"
 
     merchant_id: Mapped[int] = mapped_column(
@@ -501,6 +515,7 @@ class WebhookEndpoint(Row, Audited, Base):
     url: Mapped[str] = mapped_column(String(500), info={"label": "Address"})
     sealed_secret: Mapped[str] = mapped_column(String(300), default="", info={"secret": True})
     enabled: Mapped[bool] = mapped_column(default=True, info={"label": "Enabled"})
+    mails_customers: Mapped[bool] = mapped_column(default=False, info={"label": "Also e-mail the customer"})
 
     merchant: Mapped[Organization] = relationship(lazy="raise_on_sql")
 
@@ -512,12 +527,17 @@ class WebhookDelivery(Row, Audited, Base):
     """One message to a merchant's endpoint, as it was written, and what became of it."""
 
     __tablename__ = "webhook_delivery"
-    __table_args__ = (Index("ix_webhook_delivery_created_at_id", "created_at", "id"),)
+    __table_args__ = (
+        Index("ix_webhook_delivery_created_at_id", "created_at", "id"),
+        Index("ix_webhook_delivery_state_created_at_id", "state", "created_at", "id"),
+        Index("ix_webhook_delivery_endpoint_id_created_at_id", "endpoint_id", "created_at", "id"),
+    )
 
     endpoint_id: Mapped[int] = mapped_column(
-        ForeignKey("webhook_endpoint.id"), index=True, info={"label": "Endpoint", "readonly": True}
+        ForeignKey("webhook_endpoint.id"), info={"label": "Endpoint", "readonly": True}
     )
-    scheduled_charge_id: Mapped[int] = mapped_column(
+    # No scheduled charge: a test message that staff asked for.
+    scheduled_charge_id: Mapped[int | None] = mapped_column(
         ForeignKey("scheduled_charge.id"), unique=True, info={"label": "Scheduled charge", "readonly": True}
     )
     event: Mapped[str] = mapped_column(String(40), info={"label": "Event", "readonly": True})
@@ -526,11 +546,14 @@ class WebhookDelivery(Row, Audited, Base):
         DeliveryState, default=DeliveryState.DUE, info={"label": "State", "readonly": True}
     )
     tries: Mapped[int] = mapped_column(default=0, info={"label": "Tries", "readonly": True})
-    answer: Mapped[str | None] = mapped_column(String(300), info={"label": "Answer", "readonly": True})
+    answer: Mapped[str | None] = mapped_column(String(300), info={"label": "Last answer", "readonly": True})
+    next_try_at: Mapped[dt.datetime | None] = mapped_column(
+        UtcDateTime, info={"label": "Next try", "readonly": True, "list": False}
+    )
     delivered_at: Mapped[dt.datetime | None] = mapped_column(UtcDateTime, info={"label": "Delivered", "readonly": True})
 
     endpoint: Mapped[WebhookEndpoint] = relationship(lazy="raise_on_sql")
-    scheduled_charge: Mapped[ScheduledCharge] = relationship(lazy="raise_on_sql")
+    scheduled_charge: Mapped[ScheduledCharge | None] = relationship(lazy="raise_on_sql")
 
     def __str__(self) -> str:
         return f"{self.event} {self.id}"

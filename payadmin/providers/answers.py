@@ -26,6 +26,7 @@ class Answer:
     amount_minor: int | None = None
     code: str | None = None
     message: str | None = None
+    unit: str | None = None
 
 
 @dataclass(frozen=True)

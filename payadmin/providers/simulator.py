@@ -201,7 +201,7 @@ def read(item: Any, asked: dict[str, Any], status: int) -> Answer:
             if amount is True or any(item.get(name) != value for name, value in asked.items()):
                 raise Unreadable
             if state == "succeeded" and status == httpx.codes.OK:
-                return Answer(Outcome.SUCCEEDED, provider_id, amount)
+                return Answer(Outcome.SUCCEEDED, provider_id, amount, unit=currency(item))
             if state == "pending":
                 return Answer(
                     Outcome.PENDING, provider_id, amount, "pending", "The provider has not decided this one yet."
@@ -217,6 +217,12 @@ def stored_card(item: Any) -> StoredCard:
         case {"error": dict()}:
             return StoredCard(None, reason(item)[1] or "The provider does not accept this card.")
     raise Unreadable
+
+
+def currency(item: dict[str, Any]) -> str | None:
+    """The currency that an object names; a look-up asks by reference only, so whoever books it compares."""
+    named = item.get("currency")
+    return named if isinstance(named, str) else None
 
 
 def listed(item: dict[str, Any]) -> Listed:

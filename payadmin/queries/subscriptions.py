@@ -2,11 +2,12 @@
 
 import datetime as dt
 
-from sqlalchemy import exists, or_, select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from payadmin.models.subscriptions import (
     OPEN_ATTEMPTS,
+    RETRIED,
     ChargeAttempt,
     ChargeStatus,
     ScheduledCharge,
@@ -25,9 +26,13 @@ def charges_waiting(session: Session, *, now: dt.datetime, first: dt.date, today
     """
     due = (ScheduledCharge.status == ChargeStatus.SCHEDULED) & ScheduledCharge.due_date.between(first, today)
     again = (ScheduledCharge.status == ChargeStatus.RETRY_WAIT) & (ScheduledCharge.next_attempt_at <= now)
-    active = exists().where(
-        Subscription.id == ScheduledCharge.subscription_id, Subscription.status == SubscriptionStatus.ACTIVE
+    own = select(Subscription.id).where(Subscription.id == ScheduledCharge.subscription_id)
+    # What a batch ordered asks no subscription.
+    active = or_(
+        own.where(Subscription.status == SubscriptionStatus.ACTIVE).exists(), ScheduledCharge.batch_row_id.is_not(None)
     )
-    charges = select(ScheduledCharge.id).where(or_(due, again), active)
+    retried = own.where(Subscription.status.in_(RETRIED)).exists()
     open_attempts = select(ChargeAttempt.id).where(ChargeAttempt.state.in_(OPEN_ATTEMPTS), ChargeAttempt.act_at <= now)
-    return any(session.scalar(found.limit(1)) is not None for found in (open_attempts, charges))
+    first_due = select(ScheduledCharge.id).where(due, active)
+    first_again = select(ScheduledCharge.id).where(again, retried)
+    return any(session.scalar(found.limit(1)) is not None for found in (open_attempts, first_due, first_again))

@@ -12,6 +12,7 @@ from hashlib import blake2b
 from typing import Any, Final
 
 from payadmin.models.payments import Channel, Mode, OrderStatus, PaymentStatus, PaymentType, RefundReason
+from payadmin.models.subscriptions import SubscriptionOrigin, SubscriptionStatus
 from payadmin.sample.categories import category_code, directorate_name
 from payadmin.sample.merchants import merchant_name
 from payadmin.sample.people import person
@@ -166,6 +167,11 @@ def series_values(series: Series) -> dict[str, Any]:
         "unit": series.unit,
         "method": _card(series.card)["scheme"],
         "provider": PROVIDER,
+        "card_last4": series.card,
+        "start_date": at.date(),
+        # Of a statement only the past is known: no schedule, so nothing is ever planned.
+        "status": SubscriptionStatus.ACTIVE,
+        "origin": SubscriptionOrigin.IMPORTED,
         "created_at": at,
         "updated_at": at,
     }

@@ -1,6 +1,7 @@
 """The bundled files as rows, and the part of the story that spans rows: refunds and recurring series."""
 
 import csv
+import datetime as dt
 import gzip
 from collections import defaultdict
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from typing import Final, NamedTuple
 from payadmin.kernel.credits import Credits
 
 LAST_ROW: Final = 181_335
+TELCO_CUSTOMERS: Final = 7_043
 RECENT_FROM_ROW: Final = 160_800  # the short history begins here: about 20,000 payments
 GB: Final = "GB"
 
@@ -71,6 +73,36 @@ class Story:
     unmatched_credits: int = 0
     series_of: dict[int, int] = field(default_factory=dict)
     series: dict[int, Series] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Recurrence:
+    """The real days on which one series was charged, in order."""
+
+    series: int
+    merchant: str
+    amount: str
+    unit: str
+    days: tuple[dt.date, ...]
+
+
+class TelcoRow(NamedTuple):
+    """One customer of the telephone company that IBM made up; `number` is the row's place in the file."""
+
+    number: int
+    customer_id: str
+    tenure: int
+    contract: str
+    is_paperless: bool
+    method: str
+    monthly: str
+    has_left: bool
+
+    @property
+    def minor(self) -> int:
+        """A month's charge in cents."""
+        whole, _, cents = self.monthly.partition(".")
+        return int(whole + cents.ljust(2, "0"))
 
 
 class CardRange(NamedTuple):
@@ -135,6 +167,23 @@ def _expected_charges() -> tuple[dict[tuple[str, str, str, str], list[int]], dic
         expected[card, merchant, amount, day].append(int(series))
         units[int(series)] = unit
     return expected, units
+
+
+def recurrences() -> list[Recurrence]:
+    """The real recurring series with the days on which each was charged."""
+    found: dict[int, list[dt.date]] = defaultdict(list)
+    about: dict[int, tuple[str, str, str]] = {}
+    for series, _, merchant, amount, unit, day in _records("birmingham_recurring_series"):
+        found[int(series)].append(dt.date.fromisoformat(day))
+        about[int(series)] = merchant, amount, unit
+    return [Recurrence(series, *about[series], tuple(sorted(days))) for series, days in sorted(found.items())]
+
+
+def telco_rows() -> Iterator[TelcoRow]:
+    """Every customer of the made-up telephone company, in the order of the file."""
+    for number, cells in enumerate(_records("ibm_telco_customers"), 1):
+        customer_id, _, _, _, _, tenure, *_, contract, paperless, method, monthly, _, churn = cells
+        yield TelcoRow(number, customer_id, int(tenure), contract, paperless == "Yes", method, monthly, churn == "Yes")
 
 
 @cache

@@ -23,6 +23,7 @@ def init_views(app: Flask, settings: Settings) -> None:
         parties,  # noqa: F401 - marks its pages
         payments,  # noqa: F401 - marks its page
         registry,
+        retry_policies,  # noqa: F401 - marks its page
         security,
         shell,
         subscriptions,  # noqa: F401 - marks its page

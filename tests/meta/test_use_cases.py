@@ -42,15 +42,12 @@ AWAITED = {
     "subscriptions.change_purpose": "the pages of Recurring",
     "subscriptions.choose_retry_policy": "the pages of Recurring",
     "subscriptions.declare_unpaid": "the pages of Recurring",
-    "subscriptions.delete_retry_policy": "the pages of Recurring",
     "subscriptions.delete_subscription": "the pages of Recurring",
     "subscriptions.edit_schedule": "the pages of Recurring",
     "subscriptions.inactivate_subscription": "the pages of Recurring",
     "subscriptions.let_go": "the pages of Recurring",
     "subscriptions.register_subscription": "the pages of Recurring",
     "subscriptions.resend_delivery": "the pages of Recurring",
-    "subscriptions.save_endpoint": "the pages of Recurring",
-    "subscriptions.save_retry_policy": "the pages of Recurring",
 }
 
 # Acts that leave no entry in the trail, and why they need none.

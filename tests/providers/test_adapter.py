@@ -360,7 +360,7 @@ class TestStrangeAnswers:
         ("_case", "raw", "expected"),
         [
             ("empty list", http(200, {"data": []}), None),
-            ("one", http(200, {"data": [GOOD]}), Answer(Outcome.SUCCEEDED, "ch_1", 1250)),
+            ("one", http(200, {"data": [GOOD]}), Answer(Outcome.SUCCEEDED, "ch_1", 1250, unit="EUR")),
             ("no list", http(200, {}), Outcome.UNKNOWN),
             ("404", http(404, {"data": []}), Outcome.UNKNOWN),
             ("another reference", http(200, {"data": [{**GOOD, "reference": "sub-2"}]}), Outcome.UNKNOWN),

@@ -4,17 +4,18 @@ import datetime as dt
 import secrets
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import ColumnElement, update
 
 from payadmin import outbox
 from payadmin.actions.subscriptions.planning import GRACE_DAYS, business_day
 from payadmin.actions.subscriptions.reminders import remind
+from payadmin.actions.subscriptions.terms import Terms, joined, may_run, terms_of, with_terms
 from payadmin.models.subscriptions import (
+    RETRIED,
     ChargeAttempt,
     ChargeStatus,
     Purpose,
     ScheduledCharge,
-    Subscription,
     SubscriptionStatus,
 )
 from payadmin.permissions import Permission
@@ -27,25 +28,26 @@ ENQUEUE_AT_ONCE = 200
 def enqueue_due(work: Work, *, zone: ZoneInfo, limit: int = ENQUEUE_AT_ONCE) -> int:
     """Open an attempt for up to `limit` dates that are due, and send the reminders among them; how many were taken.
 
-    Only dates of active subscriptions are taken, on their day or within the grace window.
+    Dates of active subscriptions and what batches ordered are taken, on their day or within the grace window; a date
+    that was declined is tried again after its subscription has expired too.
     """
     today, now = business_day(work, zone), outbox.database_now(work.session)
     scheduled = (
         ScheduledCharge.status == ChargeStatus.SCHEDULED,
         ScheduledCharge.due_date.between(today - dt.timedelta(days=GRACE_DAYS), today),
     )
-    rows = _take(work, *scheduled, limit=limit)
+    rows = _take(work, (SubscriptionStatus.ACTIVE,), *scheduled, limit=limit)
     if len(rows) < limit:
         waiting = (ScheduledCharge.status == ChargeStatus.RETRY_WAIT, ScheduledCharge.next_attempt_at <= now)
-        rows += _take(work, *waiting, limit=limit - len(rows))
+        rows += _take(work, RETRIED, *waiting, limit=limit - len(rows))
     _open_attempts(work, [row for row in rows if row[1].purpose is Purpose.RECURRING], now)
-    for charge, subscription in rows:
-        if subscription.purpose is Purpose.REMINDER:
-            remind(work, charge, subscription)
+    for charge, terms in rows:
+        if terms.subscription is not None and terms.purpose is Purpose.REMINDER:
+            remind(work, charge, terms.subscription)
     return len(rows)
 
 
-def open_attempt(work: Work, charge: ScheduledCharge, subscription: Subscription) -> bool:
+def open_attempt(work: Work, charge: ScheduledCharge, terms: Terms) -> bool:
     """Open an attempt to make one charge now; False when it has moved on meanwhile."""
     if not work.change(
         ScheduledCharge,
@@ -55,27 +57,28 @@ def open_attempt(work: Work, charge: ScheduledCharge, subscription: Subscription
         next_attempt_at=None,
     ):
         return False
-    work.session.add(_attempt(charge, subscription, charge.attempts, outbox.database_now(work.session)))
+    work.session.add(_attempt(charge, terms, charge.attempts, outbox.database_now(work.session)))
     return True
 
 
-def _take(work: Work, *conditions: ColumnElement[bool], limit: int) -> list[tuple[ScheduledCharge, Subscription]]:
+def _take(
+    work: Work, statuses: tuple[SubscriptionStatus, ...], *conditions: ColumnElement[bool], limit: int
+) -> list[tuple[ScheduledCharge, Terms]]:
     found = (
-        select(ScheduledCharge, Subscription)
-        .join(Subscription, Subscription.id == ScheduledCharge.subscription_id)
-        .where(*conditions, Subscription.status == SubscriptionStatus.ACTIVE)
+        joined(with_terms().select_from(ScheduledCharge))
+        .where(*conditions, may_run(*statuses))
         .order_by(ScheduledCharge.due_date, ScheduledCharge.id)
         .limit(limit)
         .with_for_update(of=ScheduledCharge, skip_locked=True)
         .execution_options(populate_existing=True)
     )
-    return [(charge, subscription) for charge, subscription in work.session.execute(found)]
+    return [(charge, terms_of(charge, *rows)) for charge, *rows in work.session.execute(found)]
 
 
-def _open_attempts(work: Work, rows: list[tuple[ScheduledCharge, Subscription]], now: dt.datetime) -> None:
+def _open_attempts(work: Work, rows: list[tuple[ScheduledCharge, Terms]], now: dt.datetime) -> None:
     if not rows:
         return
-    work.session.add_all([_attempt(charge, subscription, charge.attempts + 1, now) for charge, subscription in rows])
+    work.session.add_all([_attempt(charge, terms, charge.attempts + 1, now) for charge, terms in rows])
     enqueued = (
         update(ScheduledCharge)
         .where(
@@ -95,12 +98,12 @@ def _open_attempts(work: Work, rows: list[tuple[ScheduledCharge, Subscription]],
     work.session.expire_all()
 
 
-def _attempt(charge: ScheduledCharge, subscription: Subscription, seq: int, now: dt.datetime) -> ChargeAttempt:
+def _attempt(charge: ScheduledCharge, terms: Terms, seq: int, now: dt.datetime) -> ChargeAttempt:
     return ChargeAttempt(
         scheduled_charge_id=charge.id,
         seq=seq,
-        provider=subscription.provider,
+        provider=terms.provider,
         provider_key=secrets.token_hex(16),
-        reference=charge.invoice_number,
+        reference=charge.reference,
         act_at=now,
     )

@@ -2,8 +2,9 @@
 
 import datetime as dt
 from collections.abc import Iterable
+from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from payadmin.models.subscriptions import ProviderBreaker
@@ -13,8 +14,16 @@ TRIPS_AT = 5
 PAUSE_SECONDS = (1, 2, 4, 8, 15)
 
 
-def paused(work: Work, now: dt.datetime, lease: dt.timedelta) -> tuple[list[str], bool]:
-    """Which providers are not to be called now, and whether the next claim is the one call that tries a provider.
+@dataclass(frozen=True)
+class Pauses:
+    """Providers that are not to be called now, and those that the caller alone may try with one call."""
+
+    stopped: list[str]
+    tried: list[str]
+
+
+def paused(work: Work, now: dt.datetime, lease: dt.timedelta) -> Pauses:
+    """Which providers have a pause.
 
     Only the caller that moves the row gets the try; the others see it paused for another lease.
     """
@@ -24,15 +33,20 @@ def paused(work: Work, now: dt.datetime, lease: dt.timedelta) -> tuple[list[str]
         .with_for_update()
         .execution_options(populate_existing=True)
     ).all()
-    stopped: list[str] = []
-    probed = False
+    pauses = Pauses([], [])
     for row in rows:
         if row.open_until is not None and row.open_until > now:
-            stopped.append(row.provider)
+            pauses.stopped.append(row.provider)
         else:
             row.open_until = now + lease
-            probed = True
-    return stopped, probed
+            pauses.tried.append(row.provider)
+    return pauses
+
+
+def give_back(work: Work, pauses: Pauses, now: dt.datetime) -> None:
+    """Let somebody else have the try: there was nothing to try the providers with."""
+    rows = update(ProviderBreaker).where(ProviderBreaker.provider.in_(pauses.tried)).values(open_until=now)
+    work.session.execute(rows.execution_options(synchronize_session=False))
 
 
 def note_health(work: Work, now: dt.datetime, calls: Iterable[tuple[str, bool]]) -> None:

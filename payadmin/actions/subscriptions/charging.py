@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import case, select, tuple_, update
+from sqlalchemy import ColumnElement, Select, case, select, tuple_, update
 
 from payadmin import outbox
-from payadmin.actions.subscriptions.breaker import note_health, paused
+from payadmin.actions.subscriptions.breaker import give_back, note_health, paused
 from payadmin.actions.subscriptions.outcomes import Booking, book_one
+from payadmin.actions.subscriptions.terms import joined, terms_of, with_terms
 from payadmin.audit import Event
 from payadmin.models.subscriptions import (
     AttemptState,
@@ -54,7 +55,7 @@ class ChargeClaim:
     unit: str
     card_token: str
     purpose: Purpose
-    subscription: str
+    ordered_by: str
 
 
 @dataclass(frozen=True)
@@ -77,23 +78,34 @@ def claim_charges(
         key_windows: provider → how long it remembers keys; what was sent longer ago is asked about, never sent again.
     """
     now = outbox.database_now(work.session)
-    stopped, probed = paused(work, now, lease)
+    pauses = paused(work, now, lease)
+    claims: list[ChargeClaim] = []
+    if pauses.tried:
+        claims = _claimed(work, now, key_windows, 1, ChargeAttempt.provider.in_(pauses.tried))
+        if not claims:
+            give_back(work, pauses, now)
+    if not claims:
+        open_now = ChargeAttempt.provider.not_in([*pauses.stopped, *pauses.tried])
+        claims = _claimed(work, now, key_windows, limit, open_now)
+    _mark(work, claims, now, lease)
+    return claims
+
+
+def _claimed(
+    work: Work, now: dt.datetime, key_windows: Mapping[str, dt.timedelta], limit: int, whose: ColumnElement[bool]
+) -> list[ChargeClaim]:
     found = (
-        select(ChargeAttempt, ScheduledCharge, Subscription)
-        .join(ScheduledCharge, ScheduledCharge.id == ChargeAttempt.scheduled_charge_id)
-        .join(Subscription, Subscription.id == ScheduledCharge.subscription_id)
-        .where(ChargeAttempt.state.in_(OPEN), ChargeAttempt.act_at <= now)
+        _attempts()
+        .where(ChargeAttempt.state.in_(OPEN), ChargeAttempt.act_at <= now, whose)
         .order_by(ChargeAttempt.act_at, ChargeAttempt.id)
-        .limit(1 if probed else limit)
+        .limit(limit)
         .with_for_update(of=ChargeAttempt, skip_locked=True)
         .execution_options(populate_existing=True)
     )
-    if stopped:
-        found = found.where(ChargeAttempt.provider.not_in(stopped))
     claims: list[ChargeClaim] = []
-    for attempt, charge, subscription in work.session.execute(found).all():
-        turn = _turn(attempt, now, key_windows)
-        if turn is Turn.SEND and subscription.purpose is not Purpose.RECURRING:
+    for attempt, charge, *rows in work.session.execute(found).all():
+        turn, terms = _turn(attempt, now, key_windows), terms_of(charge, *rows)
+        if turn is Turn.SEND and terms.purpose is not Purpose.RECURRING:
             _never_send(work, attempt, charge)
             continue
         claims.append(
@@ -106,13 +118,18 @@ def claim_charges(
                 reference=attempt.reference,
                 amount_minor=charge.amount_minor,
                 unit=charge.unit,
-                card_token=subscription.card_token or "",
-                purpose=subscription.purpose,
-                subscription=subscription.subscription_id,
+                card_token=terms.card_token,
+                purpose=terms.purpose,
+                ordered_by=terms.name,
             )
         )
-    _mark(work, claims, now, lease)
     return claims
+
+
+def _attempts() -> "Select[Any]":
+    """Every attempt with its charge and the rows that hold its terms."""
+    of_charge = ScheduledCharge.id == ChargeAttempt.scheduled_charge_id
+    return joined(with_terms(ChargeAttempt).select_from(ChargeAttempt).join(ScheduledCharge, of_charge))
 
 
 def _turn(attempt: ChargeAttempt, now: dt.datetime, key_windows: Mapping[str, dt.timedelta]) -> Turn:
@@ -164,8 +181,12 @@ def _never_send(work: Work, attempt: ChargeAttempt, charge: ScheduledCharge) -> 
         attempt.state = AttemptState.CANCELLED
         attempt.done_at = work.now
         sentence = "The subscription only reminds now."
-        work.change(ScheduledCharge, charge.id, status=ChargeStatus.CANCELLED, message=sentence)
-        work.record(Event.CHARGE_CANCELLED, charge, reason=sentence, invoice_number=charge.invoice_number)
+        # One that the provider turned away at the door has begun, so it cannot be cancelled any more.
+        is_fresh = charge.status is ChargeStatus.ENQUEUED
+        status = ChargeStatus.CANCELLED if is_fresh else ChargeStatus.FAILED
+        event = Event.CHARGE_CANCELLED if is_fresh else Event.CHARGE_FAILED
+        work.change(ScheduledCharge, charge.id, status=status, message=sentence)
+        work.record(event, charge, reason=sentence, invoice_number=charge.invoice_number)
         return
     attempt.state = AttemptState.MANUAL
     work.change(ScheduledCharge, charge.id, needs_staff=True, message=REMINDERS_NEVER_CHARGE)
@@ -203,18 +224,17 @@ def book_charges(work: Work, *, reports: Sequence[Report], key_window: dt.timede
     now = outbox.database_now(work.session)
     by_id = {report.claim.attempt_id: report for report in reports}
     rows = work.session.execute(
-        select(ChargeAttempt, ScheduledCharge, Subscription)
-        .join(ScheduledCharge, ScheduledCharge.id == ChargeAttempt.scheduled_charge_id)
-        .join(Subscription, Subscription.id == ScheduledCharge.subscription_id)
+        _attempts()
         .where(ChargeAttempt.id.in_(by_id))
-        .order_by(ChargeAttempt.id)
+        # Subscriptions are changed in this order, so two workers never wait for each other.
+        .order_by(Subscription.id, ChargeAttempt.id)
         .with_for_update(of=(ChargeAttempt, ScheduledCharge))
         .execution_options(populate_existing=True)
     ).all()
     paid = 0
-    for attempt, charge, subscription in rows:
-        report = by_id[attempt.id]
-        booking = Booking(attempt, charge, subscription, report.claim.fence, report.answer, now, key_window, quiet)
+    for attempt, charge, *others in rows:
+        report, terms = by_id[attempt.id], terms_of(charge, *others)
+        booking = Booking(attempt, charge, terms, report.claim.fence, report.answer, now, key_window, quiet)
         paid += book_one(work, booking)
     note_health(work, now, [(report.claim.provider, _is_sound(report.answer)) for report in reports])
     return paid

@@ -7,7 +7,8 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import delete, select
 
-from payadmin.actions.subscriptions.planning import business_day, settle_date
+from payadmin import outbox
+from payadmin.actions.subscriptions.planning import NOT_TRIED_AGAIN, business_day, settle_date
 from payadmin.audit import Event
 from payadmin.kernel.errors import Conflict, Invalid
 from payadmin.kernel.schedules import Schedule, check
@@ -15,6 +16,7 @@ from payadmin.models.parties import Customer, Organization
 from payadmin.models.payments import PaymentMethod, Unit
 from payadmin.models.subscriptions import (
     ENDED,
+    NOT_BEGUN,
     ChargeStatus,
     Purpose,
     RetryPolicy,
@@ -88,7 +90,7 @@ def register_subscription(
     work.get(Customer, customer_id)
     work.get(Organization, merchant_id)
     if retry_policy_id is not None:
-        work.get(RetryPolicy, retry_policy_id)
+        work.get(RetryPolicy, retry_policy_id, lock=True)
     if work.exists(Subscription.merchant_id == merchant_id, Subscription.billing_number == number):
         raise Conflict("This merchant has a subscription with this billing number already.", field="billing_number")
     subscription = work.add(
@@ -188,6 +190,9 @@ def activate_subscription(
 ) -> None:
     """Charge again from today on; what fell due before is never run by itself (SC10).
 
+    Dates that passed while it was inactive are skipped; those that passed on hold or aborted are missed, so that staff
+    decide about them.
+
     Raises:
         Conflict: it cannot be activated from its status, or somebody else changed it meanwhile.
     """
@@ -196,14 +201,23 @@ def activate_subscription(
     if subscription.expiration_date is not None and subscription.expiration_date < today:
         raise Conflict("The subscription has expired: edit its expiration date first.")
     was_inactive = subscription.status is SubscriptionStatus.INACTIVE
+    held_as = subscription.status.value.lower()
     _move_subscription(
         work, subscription_id, version, SubscriptionStatus.ACTIVE, event=Event.SUBSCRIPTION_ACTIVATED, reason=reason
     )
-    if was_inactive:
-        late = (ScheduledCharge.due_date < today, ScheduledCharge.status == ChargeStatus.SCHEDULED)
-        for charge_id in _charge_ids(work, subscription_id, *late):
-            sentence = "The subscription was inactive on this date."
+    late = (ScheduledCharge.due_date < today, ScheduledCharge.status == ChargeStatus.SCHEDULED)
+    for charge_id in _charge_ids(work, subscription_id, *late):
+        sentence = f"The subscription was {held_as} on this date."
+        if was_inactive:
             settle_date(work, charge_id, ChargeStatus.SKIPPED, Event.CHARGE_SKIPPED, sentence)
+        else:
+            settle_date(work, charge_id, ChargeStatus.MISSED, Event.CHARGE_MISSED, sentence)
+    tries = (
+        ScheduledCharge.next_attempt_at <= outbox.database_now(work.session),
+        ScheduledCharge.status == ChargeStatus.RETRY_WAIT,
+    )
+    for charge_id in _charge_ids(work, subscription_id, *tries):
+        settle_date(work, charge_id, ChargeStatus.FAILED, Event.CHARGE_FAILED, NOT_TRIED_AGAIN)
     work.change(Subscription, subscription_id, consecutive_failures=0)
 
 
@@ -257,8 +271,9 @@ def delete_subscription(work: Work, subscription_id: int, *, version: int, reaso
     subscription = work.get(Subscription, subscription_id, lock=True)
     if subscription.deleted_at is not None:
         raise Conflict("The subscription is deleted already.")
-    cancelled = 0
-    if subscription.status not in ENDED:
+    if subscription.status in ENDED:
+        cancelled = _cancel_dates(work, subscription_id, "The subscription was deleted.")
+    else:
         cancelled = _cancel(work, subscription_id, version, reason)
         version = subscription.version
     _change(work, subscription, version, deleted_at=work.now)
@@ -276,7 +291,7 @@ def choose_retry_policy(work: Work, subscription_id: int, *, version: int, retry
     """
     subscription = _open(work, subscription_id)
     if retry_policy_id is not None:
-        work.get(RetryPolicy, retry_policy_id)
+        work.get(RetryPolicy, retry_policy_id, lock=True)
     before = subscription.retry_policy_id
     _change(work, subscription, version, retry_policy_id=retry_policy_id)
     work.record(
@@ -319,11 +334,13 @@ def _cancel(work: Work, subscription_id: int, version: int, reason: str | None) 
     _move_subscription(
         work, subscription_id, version, SubscriptionStatus.CANCELLED, event=Event.SUBSCRIPTION_CANCELLED, reason=reason
     )
-    not_begun = (ChargeStatus.SCHEDULED, ChargeStatus.RETRY_WAIT, ChargeStatus.MISSED)
-    sentence = "The subscription was cancelled."
+    return _cancel_dates(work, subscription_id, "The subscription was cancelled.")
+
+
+def _cancel_dates(work: Work, subscription_id: int, sentence: str) -> int:
     return sum(
         settle_date(work, charge_id, ChargeStatus.CANCELLED, Event.CHARGE_CANCELLED, sentence)
-        for charge_id in _charge_ids(work, subscription_id, ScheduledCharge.status.in_(not_begun))
+        for charge_id in _charge_ids(work, subscription_id, ScheduledCharge.status.in_(NOT_BEGUN))
     )
 
 

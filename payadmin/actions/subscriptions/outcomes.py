@@ -4,8 +4,9 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import Any
 
+from payadmin.actions.subscriptions.terms import Terms
 from payadmin.audit import Event
-from payadmin.models.payments import Channel, Payment, PaymentEvent, PaymentStatus, PaymentType
+from payadmin.models.payments import Channel, Payment, PaymentEvent, PaymentStatus
 from payadmin.models.subscriptions import (
     OPEN_ATTEMPTS,
     AttemptState,
@@ -23,12 +24,15 @@ from payadmin.work import Work
 CHECK_AFTER_SECONDS = (1, 2, 3, 5, 10, 15, 30, 60, 120, 300, 300, 600, 1800, 3600)
 SEND_AFTER_SECONDS = (1, 2, 4, 8, 15, 30, 60)
 TOO_OLD = "The provider has no trace of this charge and its key is too old to send again. Check with the provider."
-OTHER_AMOUNT = "The provider reports this charge with another amount. Check with the provider."
+OTHER_AMOUNT = "The provider reports this charge with another amount or currency. Check with the provider."
 AFTER_ALL = "The provider reports success although the attempt was closed. Check with the provider."
 TWICE = "The provider reports two charges for this date. Check with the provider."
+NO_ANSWER = "The provider has not said for long what became of this charge. Check with the provider."
 SILENT = "The provider did not answer; it is being asked what happened."
 WORKING = "The provider is working on it."
 MESSAGE_LENGTH = 300
+# A provider that forgets keys at once is still given this long to answer before people are called.
+PATIENCE = dt.timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ class Booking:
 
     attempt: ChargeAttempt
     charge: ScheduledCharge
-    subscription: Subscription
+    terms: Terms
     fence: int
     answer: Answer | None
     now: dt.datetime
@@ -49,10 +53,10 @@ class Booking:
         """The identifiers by which staff find it in the trail."""
         return {
             "invoice_number": self.charge.invoice_number,
-            "subscription_id": self.subscription.subscription_id,
-            "billing_number": self.subscription.billing_number,
-            "customer_id": self.subscription.customer_id,
+            "billing_number": self.terms.billing_number,
+            "customer_id": self.terms.customer_id,
             "attempt": self.attempt.seq,
+            **self.terms.keys,
         }
 
 
@@ -84,9 +88,13 @@ def _succeed(work: Work, booking: Booking, answer: Answer) -> bool:
     if attempt.state not in (*OPEN_ATTEMPTS, AttemptState.MANUAL):
         _call_staff(work, booking, AFTER_ALL)
         return False
-    if answer.amount_minor != charge.amount_minor or not answer.provider_id:
+    if (answer.amount_minor, answer.unit) != (charge.amount_minor, charge.unit) or not answer.provider_id:
         attempt.state = AttemptState.MANUAL
         _call_staff(work, booking, OTHER_AMOUNT)
+        return False
+    if not ScheduledCharge.machine.allows(charge.status, ChargeStatus.SUCCEEDED):
+        attempt.state = AttemptState.MANUAL
+        _call_staff(work, booking, AFTER_ALL)
         return False
     keys = booking.keys
     payment = _payment(booking, answer)
@@ -103,61 +111,58 @@ def _succeed(work: Work, booking: Booking, answer: Answer) -> bool:
             status=PaymentStatus.PAID,
             event="Payment executed",
             actor_name=work.actor.name,
-            detail=f"Recurring charge of {charge.due_date}",
+            detail=payment.description,
         )
     )
-    if not work.change(
+    work.change(
         ScheduledCharge,
         charge.id,
         status=ChargeStatus.SUCCEEDED,
         payment_id=payment.id,
         needs_staff=False,
         message=None,
-    ):
-        msg = f"charge {charge.id} cannot be booked: it is {charge.status}"
-        raise RuntimeError(msg)
+    )
     also: list[object] = [payment]
-    if booking.subscription.consecutive_failures:
-        work.change(Subscription, booking.subscription.id, consecutive_failures=0)
-        also.append(booking.subscription)
+    subscription = booking.terms.subscription
+    if subscription is not None and subscription.consecutive_failures:
+        work.change(Subscription, subscription.id, consecutive_failures=0)
+        also.append(subscription)
     after: dict[str, object] = {"status": ChargeStatus.SUCCEEDED, "payment_id": payment.id}
     work.record(Event.CHARGE_SUCCEEDED, charge, also=also, after=after, transaction_id=payment.transaction_id, **keys)
     return True
 
 
 def _payment(booking: Booking, answer: Answer) -> Payment:
-    attempt, charge, subscription = booking.attempt, booking.charge, booking.subscription
+    attempt, charge, terms = booking.attempt, booking.charge, booking.terms
     suffix = f"-{attempt.seq}" if attempt.seq > 1 else ""
     return Payment(
         transaction_id=attempt.reference,
         invoice_number=f"{charge.invoice_number}{suffix}",
-        billing_number=subscription.billing_number,
-        merchant_id=subscription.merchant_id,
-        customer_id=subscription.customer_id,
-        subscription_id=subscription.id,
-        type=PaymentType.SUBSCRIPTION,
+        billing_number=terms.billing_number,
+        customer_id=terms.customer_id,
         channel=Channel.API,
         provider=attempt.provider,
-        method=subscription.method,
-        description=f"Recurring charge of {charge.due_date}",
         amount_minor=charge.amount_minor,
         captured_minor=charge.amount_minor,
         unit=charge.unit,
         status=PaymentStatus.PAID,
         provider_payment_id=answer.provider_id,
-        card_token=subscription.card_token,
-        card_last4=subscription.card_last4,
+        card_token=terms.card_token or None,
+        **terms.shown,
     )
 
 
 def _decline(work: Work, booking: Booking, answer: Answer) -> None:
-    attempt, charge, subscription = booking.attempt, booking.charge, booking.subscription
+    attempt, charge, subscription = booking.attempt, booking.charge, booking.terms.subscription
     keys, message = booking.keys, (answer.message or "The provider refused the charge.")[:MESSAGE_LENGTH]
     attempt.state = AttemptState.DECLINED
     attempt.code, attempt.message = answer.code, message
     attempt.done_at = work.now
-    policy = work.get(RetryPolicy, subscription.retry_policy_id) if subscription.retry_policy_id else None
-    delay = policy.delay_after(attempt.seq, answer.code) if policy else None
+    # A single payment of a batch is tried once: its file said so, and another file may order it again.
+    policy_id = subscription.retry_policy_id if subscription is not None else None
+    policy = work.get(RetryPolicy, policy_id) if policy_id else None
+    is_over = subscription is not None and subscription.status is SubscriptionStatus.CANCELLED
+    delay = policy.delay_after(attempt.seq, answer.code) if policy and not is_over else None
     if delay is not None:
         status, event = ChargeStatus.RETRY_WAIT, Event.CHARGE_DECLINED
         values: dict[str, Any] = {"next_attempt_at": booking.now + delay}
@@ -166,12 +171,14 @@ def _decline(work: Work, booking: Booking, answer: Answer) -> None:
     # The partial unique index counts the attempt until it is declined.
     work.session.flush()
     work.change(ScheduledCharge, charge.id, status=status, message=message, **values)
-    changes: dict[str, Any] = {"consecutive_failures": Subscription.consecutive_failures + 1}
-    work.change(Subscription, subscription.id, **changes)
     after: dict[str, object] = {"status": status, **values}
-    if delay is None and policy is not None:
-        after["subscription"] = _exhausted(work, subscription, policy)
-    work.record(event, charge, also=(subscription,), after=after, reason=message, code=answer.code, **keys)
+    if subscription is not None:
+        changes: dict[str, Any] = {"consecutive_failures": Subscription.consecutive_failures + 1}
+        work.change(Subscription, subscription.id, **changes)
+        if delay is None and policy is not None:
+            after["subscription"] = _exhausted(work, subscription, policy)
+    also = () if subscription is None else (subscription,)
+    work.record(event, charge, also=also, after=after, reason=message, code=answer.code, **keys)
 
 
 def _exhausted(work: Work, subscription: Subscription, policy: RetryPolicy) -> SubscriptionStatus | None:
@@ -209,6 +216,11 @@ def _ask_later(work: Work, booking: Booking, answer: Answer) -> None:
         message=sentence,
     ):
         work.record(Event.CHARGE_UNKNOWN, charge, reason=sentence, outcome="failed", **keys)
+    since = attempt.first_sent_at
+    silent_for = booking.now - since if since and answer.outcome is Outcome.UNKNOWN else dt.timedelta()
+    if silent_for >= max(booking.key_window, PATIENCE) and not charge.needs_staff:
+        # It is still asked about by itself; people are told because nothing can be sent again any more.
+        _call_staff(work, booking, NO_ANSWER)
 
 
 def _no_trace(work: Work, booking: Booking) -> None:
@@ -228,7 +240,9 @@ def _no_trace(work: Work, booking: Booking) -> None:
 
 
 def _call_staff(work: Work, booking: Booking, sentence: str) -> None:
+    keys, answer = booking.keys, booking.answer
+    if answer is not None and answer.provider_id:
+        sentence = f"{sentence} It is known there as {answer.provider_id}."[:MESSAGE_LENGTH]
     booking.attempt.message = sentence
-    keys = booking.keys
     work.change(ScheduledCharge, booking.charge.id, needs_staff=True, message=sentence)
     work.record(Event.CHARGE_NEEDS_DECISION, booking.charge, reason=sentence, outcome="failed", **keys)

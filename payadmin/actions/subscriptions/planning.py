@@ -15,7 +15,9 @@ from payadmin import outbox
 from payadmin.audit import Event
 from payadmin.kernel.schedules import dates
 from payadmin.models.subscriptions import (
+    NOT_BEGUN,
     PLANNED,
+    RETRIED,
     ChargeStatus,
     ScheduledCharge,
     Subscription,
@@ -34,6 +36,7 @@ HORIZON_DAYS = 60
 GRACE_DAYS = 2
 PLAN_AT_ONCE = 1_000
 SWEEP_AT_ONCE = 500
+NOT_TRIED_AGAIN = "It was declined, and nothing could be charged on the day of the next try."
 
 _SUBSCRIPTION = cast("Table", Subscription.__table__)
 _CHARGE = cast("Table", ScheduledCharge.__table__)
@@ -110,31 +113,48 @@ def _insert_missing(work: Work, rows: list[dict[str, Any]]) -> None:
 def sweep_dates(work: Work, *, zone: ZoneInfo, limit: int = SWEEP_AT_ONCE) -> int:
     """Settle dates that are not to run: skipped while inactive (SC10), missed after the grace window (SC8).
 
+    A try that falls due while its subscription may not be charged is given up: coming back never runs the past.
+
     Returns:
         How many rows were settled; call again while it is `limit`.
     """
-    today = business_day(work, zone)
+    today, now = business_day(work, zone), outbox.database_now(work.session)
+    scheduled = ScheduledCharge.status == ChargeStatus.SCHEDULED
     settled = 0
     for status, event, sentence, conditions in (
         (
             ChargeStatus.SKIPPED,
             Event.CHARGE_SKIPPED,
             "The subscription was inactive on this date.",
-            (ScheduledCharge.due_date <= today, _subscription_is(SubscriptionStatus.INACTIVE)),
+            (scheduled, ScheduledCharge.due_date <= today, _subscription_is(SubscriptionStatus.INACTIVE)),
         ),
         (
             ChargeStatus.MISSED,
             Event.CHARGE_MISSED,
             "This date could not run in time; decide whether to catch it up.",
             (
+                scheduled,
                 ScheduledCharge.due_date < today - dt.timedelta(days=GRACE_DAYS),
-                _subscription_is(SubscriptionStatus.ACTIVE, SubscriptionStatus.ON_HOLD, SubscriptionStatus.ABORTED),
+                or_(
+                    _subscription_is(SubscriptionStatus.ACTIVE, SubscriptionStatus.ON_HOLD, SubscriptionStatus.ABORTED),
+                    ScheduledCharge.batch_row_id.is_not(None),
+                ),
+            ),
+        ),
+        (
+            ChargeStatus.FAILED,
+            Event.CHARGE_FAILED,
+            NOT_TRIED_AGAIN,
+            (
+                ScheduledCharge.status == ChargeStatus.RETRY_WAIT,
+                ScheduledCharge.next_attempt_at <= now,
+                _subscription_is(*(status for status in SubscriptionStatus if status not in RETRIED)),
             ),
         ),
     ):
         late = (
             select(ScheduledCharge.id)
-            .where(ScheduledCharge.status == ChargeStatus.SCHEDULED, *conditions)
+            .where(*conditions)
             .order_by(ScheduledCharge.due_date, ScheduledCharge.id)
             .limit(limit)
             .with_for_update(skip_locked=True)
@@ -153,8 +173,11 @@ def _subscription_is(*statuses: SubscriptionStatus) -> ColumnElement[bool]:
 
 
 def settle_date(work: Work, charge_id: int, status: ChargeStatus, event: Event, sentence: str) -> bool:
-    """Move one due date to `status` if its machine allows it from where it is now, with a word in the trail."""
-    if not work.change(ScheduledCharge, charge_id, status=status, message=sentence[:300], next_attempt_at=None):
+    """Move one due date that has not begun to `status`, with a word in the trail; False when a worker has it."""
+    # The machine alone would let a date go that a worker has just taken, and whose attempt is about to be sent.
+    not_begun = ScheduledCharge.status.in_(NOT_BEGUN)
+    values = {"status": status, "message": sentence[:300], "next_attempt_at": None}
+    if not work.change(ScheduledCharge, charge_id, when=(not_begun,), **values):
         return False
     charge = work.get(ScheduledCharge, charge_id)
     work.record(
@@ -170,13 +193,20 @@ def settle_date(work: Work, charge_id: int, status: ChargeStatus, event: Event, 
 
 @use_case(Permission.SYSTEM_JOB_RUN)
 def expire_some(work: Work, *, zone: ZoneInfo, limit: int = SWEEP_AT_ONCE) -> int:
-    """End subscriptions whose expiration date has passed (SB3); how many."""
+    """End subscriptions whose expiration date has passed (SB3); how many.
+
+    One that still has a date to run or to settle waits for it: nobody would look at that date any more.
+    """
     today = business_day(work, zone)
+    unsettled = select(ScheduledCharge.id).where(
+        ScheduledCharge.subscription_id == Subscription.id, ScheduledCharge.status == ChargeStatus.SCHEDULED
+    )
     found = work.session.scalars(
         select(Subscription.id)
         .where(
             Subscription.expiration_date < today,
             Subscription.status.in_(Subscription.machine.sources(SubscriptionStatus.EXPIRED)),
+            ~unsettled.exists(),
         )
         .limit(limit)
         .with_for_update(skip_locked=True)

@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 
+from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy.exc import IntegrityError
+
 from payadmin.audit import Event
 from payadmin.kernel.errors import Conflict, Invalid
-from payadmin.models.subscriptions import OnExhausted, RetryPolicy, Subscription
+from payadmin.models.subscriptions import ENDED, OnExhausted, RetryPolicy, Subscription
 from payadmin.permissions import Permission
 from payadmin.work import Work, use_case
 
@@ -12,6 +15,9 @@ MOST_ATTEMPTS = 20
 MOST_DAYS = 60
 NAME_LENGTH = 80
 CODE_LENGTH = 80
+MOST_CODES = 50
+STALE = "Somebody else changed this policy while you were editing it. Look at what changed, then save again."
+TAKEN = "There is a retry policy of this name already."
 
 
 @use_case(Permission.SUBSCRIPTIONS_SUBSCRIPTION_WRITE)
@@ -33,9 +39,12 @@ def save_retry_policy(
         retryable_codes: which refusals are tried again; none named: all of them.
         version: what the form showed of the policy that is changed.
 
+    Returns:
+        The policy; saving what it already says changes and records nothing.
+
     Raises:
         Invalid: a value that makes no sense, at its field.
-        Conflict: the name is taken, or somebody else changed the policy meanwhile.
+        Conflict: the name is taken, or somebody else changed the policy meanwhile (`data["now"]` is its version).
     """
     values = {
         "name": name.strip(),
@@ -46,31 +55,56 @@ def save_retry_policy(
     }
     _check(name.strip(), delays_days, max_attempts, retryable_codes)
     if work.exists(RetryPolicy.name == values["name"], RetryPolicy.id != (policy_id or 0)):
-        raise Conflict("There is a retry policy of this name already.", field="name")
+        raise Conflict(TAKEN, field="name")
     if policy_id is None:
-        policy = work.add(RetryPolicy(**values))
+        try:
+            policy = work.add(RetryPolicy(**values))
+        except IntegrityError as error:
+            raise Conflict(TAKEN, field="name") from error
         work.record(Event.RETRY_POLICY_SAVED, policy, after=values)
         return policy
     policy = work.get(RetryPolicy, policy_id, lock=True)
     before = {key: getattr(policy, key) for key in values}
-    if not work.change(RetryPolicy, policy_id, when=(RetryPolicy.version == version,), **values):
-        raise Conflict("Somebody else changed this policy meanwhile. Reload it and try again.")
+    if policy.version == version and before == values:
+        return policy
+    try:
+        changed = work.change(RetryPolicy, policy_id, when=(RetryPolicy.version == version,), **values)
+    except IntegrityError as error:
+        raise Conflict(TAKEN, field="name") from error
+    if not changed:
+        raise Conflict(STALE, now=policy.version)
     work.record(Event.RETRY_POLICY_SAVED, policy, before=before, after=values)
     return policy
 
 
 @use_case(Permission.SUBSCRIPTIONS_SUBSCRIPTION_WRITE, about=RetryPolicy)
 def delete_retry_policy(work: Work, policy_id: int) -> None:
-    """Remove a retry policy that no subscription follows.
+    """Remove a retry policy that no subscription follows any more.
+
+    Subscriptions that have ended or were deleted can follow nothing, so they do not keep it: they let go of it.
 
     Raises:
+        NotFound: it is gone already.
         Conflict: subscriptions follow it.
     """
     policy = work.get(RetryPolicy, policy_id, lock=True)
-    if work.exists(Subscription.retry_policy_id == policy_id):
-        raise Conflict("Subscriptions follow this policy: give them another one first.")
+    followers = work.one(select(func.count()).where(Subscription.retry_policy_id == policy_id, ~over()))
+    if followers:
+        subject = "One subscription follows" if followers == 1 else f"{followers:,} subscriptions follow"
+        raise Conflict(f"{subject} this policy: give {'it' if followers == 1 else 'them'} another one first.")
+    free = (
+        update(Subscription)
+        .where(Subscription.retry_policy_id == policy_id)
+        .values(retry_policy_id=None, version=Subscription.version + 1, updated_at=work.now)
+    )
+    work.session.execute(free.execution_options(synchronize_session=False, explained=True))
     work.record(Event.RETRY_POLICY_DELETED, policy, before={"name": policy.name})
     work.session.delete(policy)
+
+
+def over() -> ColumnElement[bool]:
+    """The condition that a subscription has ended or was deleted, so that no policy matters to it any more."""
+    return Subscription.status.in_(ENDED) | Subscription.deleted_at.is_not(None)
 
 
 def _check(name: str, delays_days: Sequence[int], max_attempts: int, retryable_codes: Sequence[str]) -> None:
@@ -82,5 +116,7 @@ def _check(name: str, delays_days: Sequence[int], max_attempts: int, retryable_c
         raise Invalid("Say how many days to wait before the second attempt.", field="delays_days")
     if len(delays_days) > MOST_ATTEMPTS or any(not 1 <= days <= MOST_DAYS for days in delays_days):
         raise Invalid(f"Wait from 1 to {MOST_DAYS} days before each attempt.", field="delays_days")
+    if len(retryable_codes) > MOST_CODES:
+        raise Invalid(f"Name at most {MOST_CODES} codes, or none for all of them.", field="retryable_codes")
     if any(len(code) > CODE_LENGTH or not code.isprintable() for code in retryable_codes):
         raise Invalid("A provider's code is short and printable.", field="retryable_codes")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 
 from payadmin.audit import Event
 from payadmin.models.payments import Payment
@@ -95,11 +95,17 @@ def _shown(work: Work, references: Sequence[str]) -> dict[str, tuple[int, str, b
         row.transaction_id: (row.amount_minor, row.unit, row.captured_minor > 0)
         for row in work.session.execute(payments.where(Payment.transaction_id.in_(references)))
     }
-    charges = select(
-        ScheduledCharge.invoice_number, ScheduledCharge.amount_minor, ScheduledCharge.unit, ScheduledCharge.status
+    facts = (ScheduledCharge.amount_minor, ScheduledCharge.unit, ScheduledCharge.status)
+    numbered = select(ScheduledCharge.invoice_number, *facts).where(ScheduledCharge.invoice_number.in_(references))
+    # What a batch ordered has an invoice number of its own, and is known to the provider by another reference.
+    tried = (
+        select(ChargeAttempt.reference, *facts)
+        .join(ScheduledCharge, ScheduledCharge.id == ChargeAttempt.scheduled_charge_id)
+        .where(ChargeAttempt.reference.in_(references))
     )
-    for row in work.session.execute(charges.where(ScheduledCharge.invoice_number.in_(references))):
-        shown[row.invoice_number] = (row.amount_minor, row.unit, row.status is ChargeStatus.SUCCEEDED)
+    for statement in (numbered, tried):
+        for reference, amount_minor, unit, status in work.session.execute(statement):
+            shown[reference] = (amount_minor, unit, status is ChargeStatus.SUCCEEDED)
     return shown
 
 
@@ -118,7 +124,9 @@ def _difference(reference: str, items: list[Listed], ours: tuple[int, str, bool]
 
 def _call_staff(work: Work, finding: Finding) -> None:
     sentence = f"{finding.kind.value}: {finding.detail}."[:300]
-    charge: Any = work.one(select(ScheduledCharge).where(ScheduledCharge.invoice_number == finding.reference))
+    attempts = select(ChargeAttempt.scheduled_charge_id).where(ChargeAttempt.reference == finding.reference)
+    known = or_(ScheduledCharge.invoice_number == finding.reference, ScheduledCharge.id.in_(attempts))
+    charge: Any = work.one(select(ScheduledCharge).where(known))
     if charge is not None:
         work.change(ScheduledCharge, charge.id, needs_staff=True, message=sentence)
     work.record(Event.CHARGE_DIFFERS, charge, reason=sentence, outcome="failed", reference=finding.reference)

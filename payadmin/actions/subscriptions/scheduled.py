@@ -8,6 +8,7 @@ from sqlalchemy import select
 from payadmin import step_up
 from payadmin.actions.subscriptions.attempts import open_attempt
 from payadmin.actions.subscriptions.planning import settle_date
+from payadmin.actions.subscriptions.terms import joined, terms_of, with_terms
 from payadmin.audit import Event
 from payadmin.kernel.errors import Conflict, Invalid
 from payadmin.models.subscriptions import (
@@ -16,7 +17,6 @@ from payadmin.models.subscriptions import (
     ChargeStatus,
     Purpose,
     ScheduledCharge,
-    Subscription,
     SubscriptionStatus,
     why_not_cancellable,
 )
@@ -82,26 +82,28 @@ def catch_up(work: Work, *, charge_ids: Sequence[int]) -> Chosen:
     """
     outcome = Chosen()
     rows = work.session.execute(
-        select(ScheduledCharge, Subscription)
-        .join(Subscription, Subscription.id == ScheduledCharge.subscription_id)
+        joined(with_terms().select_from(ScheduledCharge))
         .where(ScheduledCharge.id.in_(_chosen(charge_ids)))
         .order_by(ScheduledCharge.due_date, ScheduledCharge.id)
     ).all()
     taken: dict[int, int] = {}
-    for charge, subscription in rows:
-        count = taken.get(subscription.id, 0)
+    for charge, *others in rows:
+        terms = terms_of(charge, *others)
+        subscription = terms.subscription
+        count = taken.get(subscription.id, 0) if subscription is not None else 0
         if count >= CATCH_UP_MOST:
             outcome.refused[charge.id] = f"At most {CATCH_UP_MOST} dates of a subscription are caught up at a time."
-        elif subscription.status is not SubscriptionStatus.ACTIVE:
+        elif subscription is not None and subscription.status is not SubscriptionStatus.ACTIVE:
             outcome.refused[charge.id] = f"The subscription is {subscription.status.value.lower()}."
-        elif subscription.purpose is not Purpose.RECURRING:
+        elif terms.purpose is not Purpose.RECURRING:
             outcome.refused[charge.id] = "A reminder that was missed is not sent late."
-        elif charge.status is not ChargeStatus.MISSED or not open_attempt(work, charge, subscription):
+        elif charge.status is not ChargeStatus.MISSED or not open_attempt(work, charge, terms):
             outcome.refused[charge.id] = f"It is {charge.status.value.lower()}, not missed."
         else:
             work.change(ScheduledCharge, charge.id, is_touched=True)
             work.record(Event.CHARGE_CAUGHT_UP, charge, invoice_number=charge.invoice_number)
-            taken[subscription.id] = count + 1
+            if subscription is not None:
+                taken[subscription.id] = count + 1
             outcome.done.append(charge.id)
     return outcome
 
@@ -165,10 +167,14 @@ def _undecided(work: Work, charge_id: int) -> tuple[ScheduledCharge, ChargeAttem
     charge = work.get(ScheduledCharge, charge_id, lock=True)
     attempt: ChargeAttempt | None = work.one(
         select(ChargeAttempt)
-        .where(ChargeAttempt.scheduled_charge_id == charge_id, ChargeAttempt.state == AttemptState.MANUAL)
+        .where(
+            ChargeAttempt.scheduled_charge_id == charge_id,
+            # One that is still asked about is decided by people once they were called to it.
+            ChargeAttempt.state.in_((AttemptState.MANUAL, AttemptState.UNKNOWN)),
+        )
         .with_for_update()
     )
-    if attempt is None:
+    if attempt is None or not charge.needs_staff:
         raise Conflict("Nothing about this charge is undecided any more.")
     return charge, attempt
 

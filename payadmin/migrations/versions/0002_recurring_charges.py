@@ -93,6 +93,25 @@ def _add_to_subscription() -> None:
     op.execute("UPDATE subscription SET status = 'ACTIVE', origin = 'IMPORTED'")
 
 
+def _add_to_notification() -> None:
+    """A mail may be about a date that is due, and then it is the only one."""
+    if op.get_bind().dialect.name == "sqlite":
+        op.execute(
+            "ALTER TABLE notification ADD COLUMN scheduled_charge_id INTEGER"
+            " CONSTRAINT fk_notification_scheduled_charge_id REFERENCES scheduled_charge (id)"
+        )
+    else:
+        op.add_column("notification", sa.Column("scheduled_charge_id", INTEGER))
+        op.create_foreign_key(
+            op.f("fk_notification_scheduled_charge_id"),
+            "notification",
+            "scheduled_charge",
+            ["scheduled_charge_id"],
+            ["id"],
+        )
+    op.create_index("uq_notification_scheduled_charge_id", "notification", ["scheduled_charge_id"], unique=True)
+
+
 def upgrade() -> None:
     op.create_table(
         "provider_breaker",
@@ -128,6 +147,7 @@ def upgrade() -> None:
         sa.Column("url", sa.String(length=500), nullable=False),
         sa.Column("sealed_secret", sa.String(length=300), nullable=False),
         sa.Column("enabled", sa.Boolean(), nullable=False),
+        sa.Column("mails_customers", sa.Boolean(), nullable=False),
         sa.Column("id", INTEGER, nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
@@ -198,6 +218,14 @@ def upgrade() -> None:
     op.create_index("ix_scheduled_charge_due_date_id", "scheduled_charge", ["due_date", "id"], unique=False)
     op.create_index(
         "ix_scheduled_charge_status_due_date_id", "scheduled_charge", ["status", "due_date", "id"], unique=False
+    )
+    op.create_index(
+        "ix_scheduled_charge_needs_staff",
+        "scheduled_charge",
+        ["due_date", "id"],
+        unique=False,
+        sqlite_where=sa.text("needs_staff = 1"),
+        postgresql_where=sa.text("needs_staff"),
     )
     op.create_index(
         "ix_scheduled_charge_to_retry",
@@ -277,7 +305,7 @@ def upgrade() -> None:
     op.create_table(
         "webhook_delivery",
         sa.Column("endpoint_id", INTEGER, nullable=False),
-        sa.Column("scheduled_charge_id", INTEGER, nullable=False),
+        sa.Column("scheduled_charge_id", INTEGER, nullable=True),
         sa.Column("event", sa.String(length=40), nullable=False),
         sa.Column("payload", JSON, nullable=False),
         sa.Column(
@@ -295,6 +323,7 @@ def upgrade() -> None:
         ),
         sa.Column("tries", INTEGER, nullable=False),
         sa.Column("answer", sa.String(length=300), nullable=True),
+        sa.Column("next_try_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("delivered_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("id", INTEGER, nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
@@ -308,9 +337,35 @@ def upgrade() -> None:
         sa.UniqueConstraint("scheduled_charge_id", name=op.f("uq_webhook_delivery_scheduled_charge_id")),
     )
     op.create_index("ix_webhook_delivery_created_at_id", "webhook_delivery", ["created_at", "id"], unique=False)
-    op.create_index(op.f("ix_webhook_delivery_endpoint_id"), "webhook_delivery", ["endpoint_id"], unique=False)
+    op.create_index(
+        "ix_webhook_delivery_state_created_at_id", "webhook_delivery", ["state", "created_at", "id"], unique=False
+    )
+    op.create_index(
+        "ix_webhook_delivery_endpoint_id_created_at_id",
+        "webhook_delivery",
+        ["endpoint_id", "created_at", "id"],
+        unique=False,
+    )
+    _add_to_notification()
+    op.create_index(
+        "ix_outbox_message_dead",
+        "outbox_message",
+        ["id"],
+        unique=False,
+        sqlite_where=sa.text("state = 'DEAD'"),
+        postgresql_where=sa.text("state = 'DEAD'"),
+    )
     _add_to_subscription()
     op.create_index("ix_subscription_card_expires_on_id", "subscription", ["card_expires_on", "id"], unique=False)
+    op.create_index(
+        "ix_subscription_provider_created_at_id", "subscription", ["provider", "created_at", "id"], unique=False
+    )
+    op.create_index(
+        "ix_subscription_purpose_created_at_id", "subscription", ["purpose", "created_at", "id"], unique=False
+    )
+    op.create_index(
+        "ix_subscription_unit_amount_minor_id", "subscription", ["unit", "amount_minor", "id"], unique=False
+    )
     op.create_index(op.f("ix_subscription_retry_policy_id"), "subscription", ["retry_policy_id"], unique=False)
     op.create_index(
         "ix_subscription_status_created_at_id", "subscription", ["status", "created_at", "id"], unique=False
@@ -326,8 +381,18 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for name in ("to_plan", "status_created_at_id", "retry_policy_id", "card_expires_on_id"):
+    for name in (
+        "to_plan",
+        "status_created_at_id",
+        "retry_policy_id",
+        "unit_amount_minor_id",
+        "purpose_created_at_id",
+        "provider_created_at_id",
+        "card_expires_on_id",
+    ):
         op.drop_index(f"ix_subscription_{name}", table_name="subscription")
+    op.drop_index("ix_outbox_message_dead", table_name="outbox_message")
+    op.drop_index("uq_notification_scheduled_charge_id", table_name="notification")
     dialect = op.get_bind().dialect.name
     if dialect == "sqlite":
         # A column that another column's CHECK mentions can only go after that one.
@@ -335,7 +400,9 @@ def downgrade() -> None:
         names = [column.name for column, _ in columns()]
         for name in [*order, *(name for name in names if name not in order)]:
             op.execute(f"ALTER TABLE subscription DROP COLUMN {name}")
+        op.execute("ALTER TABLE notification DROP COLUMN scheduled_charge_id")
     else:
+        op.drop_column("notification", "scheduled_charge_id")
         for column, _ in columns():
             op.drop_column("subscription", column.name)
     for table in (

@@ -4,7 +4,10 @@ import { find } from "./dom.js";
 const PARTS = [
   ["[data-amt]", () => import("./refund.js")],
   ["[data-poll]", () => import("./polling.js")],
+  ["[data-live]", () => import("./live.js")],
+  ["form[data-preview]", () => import("./preview.js")],
   ["[data-picker], [data-picker-url]", () => import("./pickers.js")],
+  ["[data-schedule]", () => import("./schedule.js")],
   ["[data-drop]", () => import("./dropzone.js")],
   ["[data-chart]", () => import("./charts.js")],
 ];

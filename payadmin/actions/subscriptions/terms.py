@@ -1,0 +1,103 @@
+"""By whose terms a charge is made: its subscription's, or those of its row of a batch."""
+
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from sqlalchemy import ColumnElement, Select, or_, select
+
+from payadmin.models.batches import Batch, BatchRow
+from payadmin.models.payments import PaymentType
+from payadmin.models.subscriptions import Purpose, ScheduledCharge, Subscription, SubscriptionStatus
+
+S = TypeVar("S", bound=Select[Any])
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Who pays whom, by what card and through whom; `subscription` is None for a single payment of a batch.
+
+    `shown` are the columns of the payment that only its terms know.
+    """
+
+    subscription: Subscription | None
+    name: str
+    purpose: Purpose
+    provider: str
+    card_token: str
+    billing_number: str | None
+    customer_id: int
+    keys: dict[str, Any] = field(default_factory=dict)
+    shown: dict[str, Any] = field(default_factory=dict)
+
+
+def with_terms(*entities: Any) -> "Select[Any]":
+    """Select `entities`, then the charge and the rows that hold its terms: what `terms_of` takes."""
+    return select(*entities, ScheduledCharge, Subscription, BatchRow, Batch)
+
+
+def joined(statement: S) -> S:
+    """Join the rows that hold a charge's terms; one of the two kinds is always missing."""
+    return (
+        statement.outerjoin(Subscription, Subscription.id == ScheduledCharge.subscription_id)
+        .outerjoin(BatchRow, BatchRow.id == ScheduledCharge.batch_row_id)
+        .outerjoin(Batch, Batch.id == BatchRow.batch_id)
+    )
+
+
+def may_run(*statuses: SubscriptionStatus) -> ColumnElement[bool]:
+    """The condition that a charge's subscription is in one of these statuses; what a batch ordered needs none."""
+    return or_(Subscription.status.in_(statuses), ScheduledCharge.batch_row_id.is_not(None))
+
+
+def terms_of(
+    charge: ScheduledCharge, subscription: Subscription | None, row: BatchRow | None, batch: Batch | None
+) -> Terms:
+    """The terms of a charge, from the rows that `joined` finds."""
+    if subscription is not None:
+        return _of_subscription(charge, subscription)
+    assert row is not None
+    assert batch is not None
+    assert row.customer_id is not None
+    return Terms(
+        subscription=None,
+        name=f"batch {batch.id} row {row.row_number}",
+        purpose=Purpose.RECURRING,
+        provider=batch.provider,
+        card_token=row.card_token or "",
+        billing_number=row.billing_number,
+        customer_id=row.customer_id,
+        keys={"batch_id": batch.id},
+        shown={
+            "batch_id": batch.id,
+            "merchant_id": batch.merchant_id,
+            "method": batch.method,
+            "type": PaymentType.DIRECT,
+            "description": row.description or f"Single payment of {charge.due_date}",
+            "card_first6": row.card_first6,
+            "card_last4": row.card_last4,
+            "card_fingerprint": row.card_fingerprint,
+            "card_holder_name": row.card_holder_name,
+            "card_holder_phone": row.card_holder_phone,
+        },
+    )
+
+
+def _of_subscription(charge: ScheduledCharge, subscription: Subscription) -> Terms:
+    return Terms(
+        subscription=subscription,
+        name=subscription.subscription_id,
+        purpose=subscription.purpose,
+        provider=subscription.provider,
+        card_token=subscription.card_token or "",
+        billing_number=subscription.billing_number,
+        customer_id=subscription.customer_id,
+        keys={"subscription_id": subscription.subscription_id},
+        shown={
+            "subscription_id": subscription.id,
+            "merchant_id": subscription.merchant_id,
+            "method": subscription.method,
+            "type": PaymentType.SUBSCRIPTION,
+            "description": f"Recurring charge of {charge.due_date}",
+            "card_last4": subscription.card_last4,
+        },
+    )
