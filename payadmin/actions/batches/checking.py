@@ -54,7 +54,7 @@ class Checker:
         self.columns = columns
         self.today = today
         self.known_columns = by_key(kind)
-        self.scales: dict[str, int] = dict(session.execute(select(Unit.code, Unit.scale)).tuples())
+        self.scales: dict[str, int] = dict(session.execute(select(Unit.code, Unit.scale)).all())
 
     def check(self, rows: Sequence[Waiting]) -> list[dict[str, Any]]:
         """What is to be stored of each row: its typed values, its status, and what is wrong with which cell."""
@@ -88,7 +88,7 @@ class Checker:
             registered = select(Subscription.billing_number, Subscription.customer_id).where(
                 Subscription.merchant_id == self.merchant_id, Subscription.billing_number.in_(some)
             )
-            known.billing |= dict(self.session.execute(registered).tuples())
+            known.billing |= dict(self.session.execute(registered).all())
         return known
 
     def _paid_before(self, numbers: set[str]) -> dict[str, int | None]:
@@ -99,7 +99,7 @@ class Checker:
                 .where(Payment.billing_number.in_(some), Payment.merchant_id == self.merchant_id)
                 .group_by(Payment.billing_number)
             )
-            for number, first, last in self.session.execute(payers).tuples():
+            for number, first, last in self.session.execute(payers).all():
                 if number is not None:
                     found[number] = first if first == last else None
         return found

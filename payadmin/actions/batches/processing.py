@@ -287,7 +287,7 @@ def _insert_missing(work: Work, table: Table, values: list[dict[str, Any]]) -> d
     """Insert what is not there yet under any of its unique columns: the id made of each row."""
     make = postgresql.insert if work.session.get_bind().dialect.name == "postgresql" else sqlite.insert
     statement = make(table).on_conflict_do_nothing().returning(table.c.batch_row_id, table.c.id)
-    return dict(work.session.connection().execute(statement, values).tuples().all())
+    return dict(work.session.connection().execute(statement, values).all())
 
 
 def _present(work: Work, model: type[Any], rows: Sequence[BatchRow]) -> set[int]:
