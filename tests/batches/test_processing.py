@@ -243,7 +243,9 @@ def test_a_batch_that_was_checked_again_says_what_is_true_now(room: BatchRoom) -
 
 
 def test_cards_survive_a_second_check(room: BatchRoom) -> None:
-    batch = room.checked([room.payment(1), room.payment(2, card_no="4242424242424241"), room.payment(3, billing_number="X")])
+    batch = room.checked(
+        [room.payment(1), room.payment(2, card_no="4242424242424241"), room.payment(3, billing_number="X")]
+    )
     token = room.rows(batch.id)[0].card_token
     check_again(room.make.actor(), batch.id, version=batch.version)
     room.office.work()

@@ -88,7 +88,7 @@ def read_sheet(data: bytes, name: str, kind: BatchKind, keys: Sequence[bytes]) -
     table = read_table(data, name, max_rows=MAX_ROWS)
     columns = [column_key(label) if column_key(label) in by_key(kind) else label for label in table.header]
     reader = _Reader(kind, columns, keys)
-    digest = content_hash(columns, (reader.read(number, values) for number, values in table.rows))
+    digest = content_hash(reader.said_columns, (reader.read(number, values) for number, values in table.rows))
     if not reader.rows:
         raise Invalid("The file has a header but no rows.")
     return Sheet(
@@ -115,6 +115,9 @@ class _Reader:
         self.card_place = columns.index(CARD_NO) if CARD_NO in columns and CARD_NO in known else None
         self.key_place = columns.index(KEY_COLUMN[kind]) if KEY_COLUMN[kind] in columns else None
         self.columns = columns
+        # A column that is missing says no more and no less than an empty one.
+        self.absent = [name for name in known if name not in columns]
+        self.said_columns = [*columns, *self.absent]
         self.identifies = [name in known and known[name].identifies for name in columns]
         self.rows: list[SheetRow] = []
         self.numbers: dict[str, list[dict[str, Any]]] = {}
@@ -142,7 +145,7 @@ class _Reader:
             if first != number:
                 row.facts["repeats"] = first
         self.rows.append(row)
-        said: list[Value] = list(cells)
+        said: list[Value] = [*cells, *(None for _ in self.absent)]
         if self.card_place is not None and "card" in row.facts:
             said[self.card_place] = row.facts["card"].get("fingerprint", cells[self.card_place])
         return said
