@@ -12,13 +12,15 @@ from typing import Any
 from payadmin import create_worker_app
 from payadmin.actions.payments import orders
 from payadmin.config import Settings
-from payadmin.jobs import runner
+from payadmin.jobs import batches, runner
 from payadmin.providers.simulator import SimulatorProvider
 
 STEPS: dict[str, tuple[tuple[Any, str], ...]] = {
     "claimed": ((orders, "claim_order"),),
     "answered": ((SimulatorProvider, "refund"), (SimulatorProvider, "void")),
     "booked": ((orders, "book_order"),),
+    "checked a piece": ((batches, "check_some"),),
+    "processed a piece": ((batches, "process_some"),),
     "never": (),
 }
 
@@ -38,6 +40,8 @@ def main(point: str) -> None:
     app = create_worker_app(Settings.from_env(os.environ))
     for owner, name in STEPS[point]:
         halt_after(owner, name, point)
+    if point == "never":
+        print("ready", flush=True)
     with app.app_context():
         while True:
             runner.drain()
