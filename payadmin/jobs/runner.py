@@ -25,6 +25,7 @@ from payadmin import jobs, outbox
 from payadmin.actions.subscriptions.planning import GRACE_DAYS
 from payadmin.db import db, utcnow
 from payadmin.jobs import JOBS, QUEUE, Later
+from payadmin.jobs.exports import keep_exports, sweep_files
 from payadmin.jobs.subscriptions import drain_charges, keep_plans, reconcile_yesterday
 from payadmin.kernel.errors import Conflict, NotFound
 from payadmin.models.outbox import Heartbeat, OutboxState
@@ -37,6 +38,7 @@ RINGS_AT_MOST = 4
 DRAIN_SECONDS = 120
 TICK_DRAIN_SECONDS = 10
 STATISTICS_SECONDS = 86_400
+SWEEP_SECONDS = 600
 LOOK_AGAIN_SECONDS = 0.5
 # An idle worker wakes up, and says that it lives, this often less 15 seconds.
 WORKER_TTL_SECONDS = 45
@@ -282,7 +284,7 @@ def tick(app: Flask, stop: threading.Event, *, every_seconds: float = 2.0) -> No
 
     Any number of copies may run.
     """
-    statistics_due = 0.0
+    statistics_due = sweep_due = 0.0
     reconciled: dt.date | None = None
     while not stop.is_set():
         with app.app_context():
@@ -293,6 +295,10 @@ def tick(app: Flask, stop: threading.Event, *, every_seconds: float = 2.0) -> No
                     statistics_due = time.monotonic() + STATISTICS_SECONDS
                 settings = app.extensions["payadmin.settings"]
                 keep_plans(settings.zone)
+                keep_exports(settings)
+                if time.monotonic() >= sweep_due:
+                    sweep_files(settings)
+                    sweep_due = time.monotonic() + SWEEP_SECONDS
                 today = utcnow().astimezone(settings.zone).date()
                 if reconciled is not None and reconciled != today:
                     reconcile_yesterday(settings)

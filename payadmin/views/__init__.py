@@ -15,6 +15,7 @@ def init_views(app: Flask, settings: Settings) -> None:
     from payadmin.views import (  # noqa: PLC0415
         account,
         errors,
+        exports_page,  # noqa: F401 - marks its pages
         gate,
         login,
         mailbox,  # noqa: F401 - marks its page

@@ -95,6 +95,7 @@ class PageCore(ModelView):
         "edit_view": "edit",
         "delete_view": "delete",
         "export_view": "export",
+        "schedule_view": "export",
     }
 
     def __init__(self, model: type[Base]) -> None:

@@ -177,8 +177,12 @@ class TransactionsPage(PayAdminModelView):
         """The usual file of S0 (P-25), until this person chooses columns of their own."""
         if chosen := self.chosen_columns():
             return chosen
+        return [*(self.columns[key] for key in EXPORTED), *self.file_only_columns().values()]
+
+    def file_only_columns(self) -> dict[str, Column]:
+        """The customer's e-mail, which the list has no room for."""
         email = replace(self.columns["customer"], key="customer_email", label="E-mail", told_by=Customer.email)
-        return [*(self.columns[key] for key in EXPORTED), email]
+        return {email.key: email}
 
     # --- actions ------------------------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from sqlalchemy import Engine, select, text
 from sqlalchemy.orm import Query
 
 from payadmin.db import db, engine_options, prepare
+from payadmin.models import load_models
 from payadmin.models.payments import Mode, Payment
 
 COLUMNS = ("status", "created_at", "transaction_id", "amount_minor", "method", "channel", "type", "customer")
@@ -54,6 +55,7 @@ def stock_app(url: str, *, export_rows: int = 0) -> tuple[Flask, StockPayments]:
     )
     Babel(app)
     db.init_app(app)
+    load_models()
     with app.app_context():
         prepare(db.engine)
         view = StockPayments(Payment, db)

@@ -58,6 +58,103 @@ CREATE INDEX ix_audit_event_actor_name_id ON audit_event (actor_name, id);
 CREATE INDEX ix_audit_event_at_id ON audit_event (at, id);
 CREATE INDEX ix_audit_event_entity_entity_id_id ON audit_event (entity, entity_id, id);
 CREATE INDEX ix_audit_event_event_id ON audit_event (event, id);
+CREATE TABLE batch (
+	kind VARCHAR(24) NOT NULL,
+	file_name VARCHAR(200) NOT NULL,
+	format VARCHAR(8) NOT NULL,
+	content_hash VARCHAR(64) NOT NULL,
+	status VARCHAR(24) NOT NULL,
+	merchant_id INTEGER NOT NULL,
+	method VARCHAR(40) NOT NULL,
+	provider VARCHAR(40) NOT NULL,
+	uploaded_by VARCHAR(100) NOT NULL,
+	columns JSON NOT NULL,
+	problems JSON,
+	notes JSON NOT NULL,
+	totals JSON NOT NULL,
+	rows_total INTEGER NOT NULL,
+	rows_checked INTEGER NOT NULL,
+	rows_valid INTEGER NOT NULL,
+	rows_invalid INTEGER NOT NULL,
+	rows_done INTEGER NOT NULL,
+	rows_refused INTEGER NOT NULL,
+	checked_through INTEGER NOT NULL,
+	checked_at DATETIME,
+	processed_by VARCHAR(100),
+	confirmed_at DATETIME,
+	processed_at DATETIME,
+	replaced_by_id INTEGER,
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_batch PRIMARY KEY (id),
+	CONSTRAINT ck_batch_payments_all_or_nothing CHECK (kind = 'REGISTRATION' OR status NOT IN ('PROCESSING', 'PROCESSED') OR rows_invalid = 0),
+	CONSTRAINT ck_batch_ready_without_errors CHECK (status != 'READY' OR (rows_invalid = 0 AND problems IS NULL)),
+	CONSTRAINT ck_batch_processed_within_valid CHECK (rows_done + rows_refused <= rows_valid),
+	CONSTRAINT ck_batch_checked_within_total CHECK (rows_valid + rows_invalid <= rows_total),
+	CONSTRAINT ck_batch_counts_not_negative CHECK (rows_valid >= 0 AND rows_invalid >= 0),
+	CONSTRAINT fk_batch_merchant_id FOREIGN KEY(merchant_id) REFERENCES organization (id),
+	CONSTRAINT fk_batch_method FOREIGN KEY(method) REFERENCES payment_method (code),
+	CONSTRAINT fk_batch_replaced_by_id FOREIGN KEY(replaced_by_id) REFERENCES batch (id),
+	CONSTRAINT uq_batch_replaced_by_id UNIQUE (replaced_by_id),
+	CONSTRAINT ck_batch_batch_kind CHECK (kind IN ('REGISTRATION', 'SINGLE_PAYMENT')),
+	CONSTRAINT ck_batch_batch_status CHECK (status IN ('UPLOADED', 'VALIDATING', 'READY', 'HAS_ERRORS', 'PROCESSING', 'PROCESSED', 'DISCARDED', 'REPLACED'))
+);
+CREATE INDEX ix_batch_created_at_id ON batch (created_at, id);
+CREATE INDEX ix_batch_file_name ON batch (file_name);
+CREATE INDEX ix_batch_kind_created_at_id ON batch (kind, created_at, id);
+CREATE UNIQUE INDEX uq_batch_content_alive ON batch (merchant_id, kind, content_hash) WHERE status NOT IN ('DISCARDED', 'REPLACED');
+CREATE TABLE batch_part (
+	id INTEGER NOT NULL,
+	batch_id INTEGER NOT NULL,
+	number INTEGER NOT NULL,
+	rows JSON NOT NULL,
+	CONSTRAINT pk_batch_part PRIMARY KEY (id),
+	CONSTRAINT fk_batch_part_batch_id FOREIGN KEY(batch_id) REFERENCES batch (id),
+	CONSTRAINT uq_batch_part_batch_id_number UNIQUE (batch_id, number)
+);
+CREATE TABLE batch_row (
+	id INTEGER NOT NULL,
+	batch_id INTEGER NOT NULL,
+	row_number INTEGER NOT NULL,
+	status VARCHAR(24) NOT NULL,
+	cells JSON NOT NULL,
+	errors JSON,
+	masked JSON,
+	repeats_row INTEGER,
+	message VARCHAR(300),
+	customer_id INTEGER,
+	billing_number VARCHAR(64),
+	invoice_number VARCHAR(64),
+	amount_minor BIGINT,
+	unit VARCHAR(12),
+	card_token VARCHAR(128),
+	card_fingerprint VARCHAR(64),
+	card_first6 VARCHAR(6),
+	card_last4 VARCHAR(4),
+	card_holder_name VARCHAR(200),
+	card_holder_phone VARCHAR(32),
+	execute_date DATE,
+	description VARCHAR(300),
+	purpose VARCHAR(24),
+	schedule JSON,
+	start_date DATE,
+	end_date DATE,
+	CONSTRAINT pk_batch_row PRIMARY KEY (id),
+	CONSTRAINT ck_batch_row_invalid_says_why CHECK (status != 'INVALID' OR errors IS NOT NULL),
+	CONSTRAINT ck_batch_row_valid_is_complete CHECK (status NOT IN ('VALID', 'DONE') OR (errors IS NULL AND customer_id IS NOT NULL AND unit IS NOT NULL AND billing_number IS NOT NULL AND amount_minor IS NOT NULL)),
+	CONSTRAINT ck_batch_row_amount_positive CHECK (amount_minor > 0),
+	CONSTRAINT fk_batch_row_batch_id FOREIGN KEY(batch_id) REFERENCES batch (id),
+	CONSTRAINT fk_batch_row_customer_id FOREIGN KEY(customer_id) REFERENCES customer (id),
+	CONSTRAINT fk_batch_row_unit FOREIGN KEY(unit) REFERENCES unit (code),
+	CONSTRAINT uq_batch_row_batch_id_row_number UNIQUE (batch_id, row_number),
+	CONSTRAINT ck_batch_row_row_status CHECK (status IN ('WAITING', 'VALID', 'INVALID', 'DONE', 'SKIPPED', 'REFUSED')),
+	CONSTRAINT ck_batch_row_purpose CHECK (purpose IN ('RECURRING', 'REMINDER'))
+);
+CREATE INDEX ix_batch_row_batch_id_status_row_number ON batch_row (batch_id, status, row_number);
+CREATE INDEX ix_batch_row_billing_number ON batch_row (billing_number);
+CREATE INDEX ix_batch_row_customer_id ON batch_row (customer_id);
 CREATE TABLE charge_attempt (
 	id INTEGER NOT NULL,
 	scheduled_charge_id INTEGER NOT NULL,
@@ -114,6 +211,102 @@ CREATE INDEX ix_customer_email ON customer (email);
 CREATE INDEX ix_customer_name ON customer (name);
 CREATE INDEX ix_customer_organization_id ON customer (organization_id);
 CREATE INDEX ix_customer_phone ON customer (phone);
+CREATE TABLE export (
+	requester_id INTEGER NOT NULL,
+	page VARCHAR(64) NOT NULL,
+	page_title VARCHAR(80) NOT NULL,
+	kind VARCHAR(24) NOT NULL,
+	list_args TEXT NOT NULL,
+	criteria JSON NOT NULL,
+	columns JSON NOT NULL,
+	needs JSON NOT NULL,
+	mode VARCHAR(24) NOT NULL,
+	schedule_id INTEGER,
+	due_on DATE,
+	status VARCHAR(24) NOT NULL,
+	reason VARCHAR(300),
+	attempt INTEGER NOT NULL,
+	lease_until DATETIME,
+	rows_done INTEGER NOT NULL,
+	rows_total INTEGER,
+	name VARCHAR(120) NOT NULL,
+	file VARCHAR(80),
+	bytes BIGINT,
+	sha256 VARCHAR(64),
+	is_personal BOOLEAN NOT NULL,
+	started_at DATETIME,
+	done_at DATETIME,
+	expires_at DATETIME,
+	downloads INTEGER NOT NULL,
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_export PRIMARY KEY (id),
+	CONSTRAINT ck_export_ready_has_a_file CHECK (status <> 'READY' OR (file IS NOT NULL AND sha256 IS NOT NULL AND expires_at IS NOT NULL)),
+	CONSTRAINT ck_export_due_on_of_schedule CHECK ((schedule_id IS NULL) = (due_on IS NULL)),
+	CONSTRAINT ck_export_rows_not_negative CHECK (rows_done >= 0),
+	CONSTRAINT fk_export_requester_id FOREIGN KEY(requester_id) REFERENCES staff_user (id),
+	CONSTRAINT fk_export_schedule_id FOREIGN KEY(schedule_id) REFERENCES export_schedule (id),
+	CONSTRAINT ck_export_file_kind CHECK (kind IN ('CSV', 'XLSX', 'ODS', 'JSON')),
+	CONSTRAINT ck_export_mode CHECK (mode IN ('LIVE', 'TEST')),
+	CONSTRAINT ck_export_export_status CHECK (status IN ('QUEUED', 'RUNNING', 'READY', 'FAILED', 'CANCELLED', 'EXPIRED'))
+);
+CREATE INDEX ix_export_created_at_id ON export (created_at, id);
+CREATE INDEX ix_export_requester_id_created_at_id ON export (requester_id, created_at, id);
+CREATE INDEX ix_export_status_created_at_id ON export (status, created_at, id);
+CREATE INDEX ix_export_status_expires_at_id ON export (status, expires_at, id);
+CREATE UNIQUE INDEX uq_export_schedule_id_due_on ON export (schedule_id, due_on);
+CREATE TABLE export_reader (
+	id INTEGER NOT NULL,
+	schedule_id INTEGER NOT NULL,
+	staff_id INTEGER NOT NULL,
+	CONSTRAINT pk_export_reader PRIMARY KEY (id),
+	CONSTRAINT fk_export_reader_schedule_id FOREIGN KEY(schedule_id) REFERENCES export_schedule (id),
+	CONSTRAINT fk_export_reader_staff_id FOREIGN KEY(staff_id) REFERENCES staff_user (id),
+	CONSTRAINT uq_export_reader_schedule_id_staff_id UNIQUE (schedule_id, staff_id)
+);
+CREATE INDEX ix_export_reader_staff_id ON export_reader (staff_id);
+CREATE TABLE export_schedule (
+	title VARCHAR(120) NOT NULL,
+	owner_id INTEGER NOT NULL,
+	page VARCHAR(64) NOT NULL,
+	page_title VARCHAR(80) NOT NULL,
+	kind VARCHAR(24) NOT NULL,
+	list_args TEXT NOT NULL,
+	criteria JSON NOT NULL,
+	columns JSON NOT NULL,
+	needs JSON NOT NULL,
+	mode VARCHAR(24) NOT NULL,
+	period_on VARCHAR(64),
+	period VARCHAR(24),
+	rhythm VARCHAR(24) NOT NULL,
+	weekday INTEGER,
+	day INTEGER,
+	at_minute INTEGER NOT NULL,
+	status VARCHAR(24) NOT NULL,
+	next_at DATETIME,
+	reason VARCHAR(300),
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_export_schedule PRIMARY KEY (id),
+	CONSTRAINT ck_export_schedule_day_of_monthly CHECK ((rhythm = 'MONTHLY') = (day IS NOT NULL)),
+	CONSTRAINT ck_export_schedule_weekday_of_weekly CHECK ((rhythm = 'WEEKLY') = (weekday IS NOT NULL)),
+	CONSTRAINT ck_export_schedule_period_of_something CHECK ((period IS NULL) = (period_on IS NULL)),
+	CONSTRAINT ck_export_schedule_minute_of_a_day CHECK (at_minute BETWEEN 0 AND 1439),
+	CONSTRAINT ck_export_schedule_day_1_to_28 CHECK (day BETWEEN 1 AND 28),
+	CONSTRAINT ck_export_schedule_weekday_1_to_7 CHECK (weekday BETWEEN 1 AND 7),
+	CONSTRAINT fk_export_schedule_owner_id FOREIGN KEY(owner_id) REFERENCES staff_user (id),
+	CONSTRAINT ck_export_schedule_file_kind CHECK (kind IN ('CSV', 'XLSX', 'ODS', 'JSON')),
+	CONSTRAINT ck_export_schedule_mode CHECK (mode IN ('LIVE', 'TEST')),
+	CONSTRAINT ck_export_schedule_period CHECK (period IN ('YESTERDAY', 'LAST_WEEK', 'LAST_MONTH')),
+	CONSTRAINT ck_export_schedule_rhythm CHECK (rhythm IN ('DAILY', 'WEEKLY', 'MONTHLY')),
+	CONSTRAINT ck_export_schedule_schedule_status CHECK (status IN ('ACTIVE', 'PAUSED', 'DELETED'))
+);
+CREATE INDEX ix_export_schedule_owner_id_id ON export_schedule (owner_id, id);
+CREATE INDEX ix_export_schedule_status_next_at_id ON export_schedule (status, next_at, id);
 CREATE TABLE heartbeat (
 	name VARCHAR(100) NOT NULL,
 	kind VARCHAR(24) NOT NULL,
@@ -197,7 +390,7 @@ CREATE TABLE notification (
 	id INTEGER NOT NULL,
 	created_at DATETIME NOT NULL,
 	updated_at DATETIME NOT NULL,
-	version INTEGER NOT NULL, scheduled_charge_id INTEGER CONSTRAINT fk_notification_scheduled_charge_id REFERENCES scheduled_charge (id),
+	version INTEGER NOT NULL,
 	CONSTRAINT pk_notification PRIMARY KEY (id),
 	CONSTRAINT fk_notification_payment_id FOREIGN KEY(payment_id) REFERENCES payment (id),
 	CONSTRAINT uq_notification_message_id UNIQUE (message_id),
@@ -206,7 +399,6 @@ CREATE TABLE notification (
 CREATE INDEX ix_notification_created_at_id ON notification (created_at, id);
 CREATE INDEX ix_notification_payment_id ON notification (payment_id);
 CREATE INDEX ix_notification_recipient ON notification (recipient);
-CREATE UNIQUE INDEX uq_notification_scheduled_charge_id ON notification (scheduled_charge_id);
 CREATE TABLE organization (
 	name VARCHAR(200) NOT NULL,
 	kind VARCHAR(24) NOT NULL,
@@ -236,7 +428,6 @@ CREATE TABLE outbox_message (
 	CONSTRAINT pk_outbox_message PRIMARY KEY (id),
 	CONSTRAINT ck_outbox_message_outbox_state CHECK (state IN ('DUE', 'RUNNING', 'DONE', 'DEAD'))
 );
-CREATE INDEX ix_outbox_message_dead ON outbox_message (id) WHERE state = 'DEAD';
 CREATE INDEX ix_outbox_message_open ON outbox_message (due_at, id) WHERE state IN ('DUE', 'RUNNING');
 CREATE TABLE password_history (
 	staff_id INTEGER NOT NULL,
@@ -287,7 +478,7 @@ CREATE TABLE payment (
 	id INTEGER NOT NULL,
 	created_at DATETIME NOT NULL,
 	updated_at DATETIME NOT NULL,
-	version INTEGER NOT NULL,
+	version INTEGER NOT NULL, batch_id INTEGER CONSTRAINT fk_payment_batch_id REFERENCES batch (id),
 	CONSTRAINT pk_payment PRIMARY KEY (id),
 	CONSTRAINT ck_payment_amount_positive CHECK (amount_minor > 0),
 	CONSTRAINT ck_payment_captured_within_amount CHECK (captured_minor BETWEEN 0 AND amount_minor),
@@ -309,6 +500,7 @@ CREATE TABLE payment (
 	CONSTRAINT ck_payment_mode CHECK (mode IN ('LIVE', 'TEST'))
 );
 CREATE INDEX ix_payment_approval_code_id ON payment (approval_code, id);
+CREATE INDEX ix_payment_batch_id_id ON payment (batch_id, id);
 CREATE INDEX ix_payment_billing_number_id ON payment (billing_number, id);
 CREATE INDEX ix_payment_card_fingerprint ON payment (card_fingerprint);
 CREATE INDEX ix_payment_card_last4_id ON payment (card_last4, id);
@@ -417,7 +609,7 @@ CREATE TABLE retry_policy (
 	CONSTRAINT ck_retry_policy_on_exhausted CHECK (on_exhausted IN ('ON_HOLD', 'ABORTED'))
 );
 CREATE TABLE scheduled_charge (
-	subscription_id INTEGER NOT NULL,
+	subscription_id INTEGER,
 	due_date DATE NOT NULL,
 	invoice_number VARCHAR(64) NOT NULL,
 	status VARCHAR(24) NOT NULL,
@@ -432,7 +624,7 @@ CREATE TABLE scheduled_charge (
 	id INTEGER NOT NULL,
 	created_at DATETIME NOT NULL,
 	updated_at DATETIME NOT NULL,
-	version INTEGER NOT NULL,
+	version INTEGER NOT NULL, batch_id INTEGER CONSTRAINT fk_scheduled_charge_batch_id REFERENCES batch (id), batch_row_id INTEGER CONSTRAINT fk_scheduled_charge_batch_row_id REFERENCES batch_row (id) CONSTRAINT ck_scheduled_charge_batch_of_its_row CHECK ((batch_id IS NULL) = (batch_row_id IS NULL)) CONSTRAINT ck_scheduled_charge_one_origin CHECK ((subscription_id IS NULL) != (batch_row_id IS NULL)),
 	CONSTRAINT pk_scheduled_charge PRIMARY KEY (id),
 	CONSTRAINT ck_scheduled_charge_succeeded_has_payment CHECK (status != 'SUCCEEDED' OR payment_id IS NOT NULL),
 	CONSTRAINT ck_scheduled_charge_amount_positive CHECK (amount_minor > 0),
@@ -445,11 +637,12 @@ CREATE TABLE scheduled_charge (
 	CONSTRAINT uq_scheduled_charge_subscription_id_due_date UNIQUE (subscription_id, due_date),
 	CONSTRAINT ck_scheduled_charge_charge_status CHECK (status IN ('SCHEDULED', 'ENQUEUED', 'PROCESSING', 'SUCCEEDED', 'RETRY_WAIT', 'FAILED', 'UNKNOWN', 'NOTIFIED', 'CANCELLED', 'SKIPPED', 'MISSED'))
 );
+CREATE INDEX ix_scheduled_charge_batch_id_status ON scheduled_charge (batch_id, status);
 CREATE INDEX ix_scheduled_charge_created_at_id ON scheduled_charge (created_at, id);
 CREATE INDEX ix_scheduled_charge_due_date_id ON scheduled_charge (due_date, id);
-CREATE INDEX ix_scheduled_charge_needs_staff ON scheduled_charge (due_date, id) WHERE needs_staff = 1;
 CREATE INDEX ix_scheduled_charge_status_due_date_id ON scheduled_charge (status, due_date, id);
 CREATE INDEX ix_scheduled_charge_to_retry ON scheduled_charge (next_attempt_at, id) WHERE status = 'RETRY_WAIT';
+CREATE UNIQUE INDEX uq_scheduled_charge_batch_row_id ON scheduled_charge (batch_row_id);
 CREATE TABLE second_factor (
 	staff_id INTEGER NOT NULL,
 	sealed VARCHAR(255),
@@ -531,7 +724,7 @@ CREATE TABLE subscription (
 	id INTEGER NOT NULL,
 	created_at DATETIME NOT NULL,
 	updated_at DATETIME NOT NULL,
-	version INTEGER NOT NULL, status VARCHAR(24) DEFAULT 'CREATED' NOT NULL CONSTRAINT ck_subscription_subscription_status CHECK (status IN ('CREATED', 'ACTIVE', 'ON_HOLD', 'INACTIVE', 'CANCELLED', 'EXPIRED', 'ABORTED')), purpose VARCHAR(24) DEFAULT 'RECURRING' NOT NULL CONSTRAINT ck_subscription_purpose CHECK (purpose IN ('RECURRING', 'REMINDER')), origin VARCHAR(24) DEFAULT 'BACKOFFICE' NOT NULL CONSTRAINT ck_subscription_subscription_origin CHECK (origin IN ('HOSTED', 'BATCH', 'API', 'BACKOFFICE', 'IMPORTED')), card_token VARCHAR(128), card_last4 VARCHAR(4), card_expires_on DATE, schedule_kind VARCHAR(24) CONSTRAINT ck_subscription_schedule_kind CHECK (schedule_kind IN ('DAY', 'DATE', 'FULL_DATE', 'INTERVAL')), schedule_weekdays JSON, schedule_days JSON, schedule_months JSON, schedule_dates JSON, schedule_interval_unit VARCHAR(24) CONSTRAINT ck_subscription_interval_unit CHECK (schedule_interval_unit IN ('DAY', 'MONTH')), schedule_interval_count INTEGER, schedule_anchor DATE, start_date DATE CONSTRAINT ck_subscription_schedule_has_start CHECK (schedule_kind IS NULL OR start_date IS NOT NULL), expiration_date DATE CONSTRAINT ck_subscription_expires_after_start CHECK (expiration_date IS NULL OR start_date <= expiration_date), planned_until DATE, consecutive_failures INTEGER DEFAULT '0' NOT NULL CONSTRAINT ck_subscription_failures_not_negative CHECK (consecutive_failures >= 0), retry_policy_id INTEGER CONSTRAINT fk_subscription_retry_policy_id REFERENCES retry_policy (id), deleted_at DATETIME,
+	version INTEGER NOT NULL, status VARCHAR(24) DEFAULT 'CREATED' NOT NULL CONSTRAINT ck_subscription_subscription_status CHECK (status IN ('CREATED', 'ACTIVE', 'ON_HOLD', 'INACTIVE', 'CANCELLED', 'EXPIRED', 'ABORTED')), purpose VARCHAR(24) DEFAULT 'RECURRING' NOT NULL CONSTRAINT ck_subscription_purpose CHECK (purpose IN ('RECURRING', 'REMINDER')), origin VARCHAR(24) DEFAULT 'BACKOFFICE' NOT NULL CONSTRAINT ck_subscription_subscription_origin CHECK (origin IN ('HOSTED', 'BATCH', 'API', 'BACKOFFICE', 'IMPORTED')), card_token VARCHAR(128), card_last4 VARCHAR(4), card_expires_on DATE, schedule_kind VARCHAR(24) CONSTRAINT ck_subscription_schedule_kind CHECK (schedule_kind IN ('DAY', 'DATE', 'FULL_DATE', 'INTERVAL')), schedule_weekdays JSON, schedule_days JSON, schedule_months JSON, schedule_dates JSON, schedule_interval_unit VARCHAR(24) CONSTRAINT ck_subscription_interval_unit CHECK (schedule_interval_unit IN ('DAY', 'MONTH')), schedule_interval_count INTEGER, schedule_anchor DATE, start_date DATE CONSTRAINT ck_subscription_schedule_has_start CHECK (schedule_kind IS NULL OR start_date IS NOT NULL), expiration_date DATE CONSTRAINT ck_subscription_expires_after_start CHECK (expiration_date IS NULL OR start_date <= expiration_date), planned_until DATE, consecutive_failures INTEGER DEFAULT '0' NOT NULL CONSTRAINT ck_subscription_failures_not_negative CHECK (consecutive_failures >= 0), retry_policy_id INTEGER CONSTRAINT fk_subscription_retry_policy_id REFERENCES retry_policy (id), deleted_at DATETIME, batch_row_id INTEGER CONSTRAINT fk_subscription_batch_row_id REFERENCES batch_row (id),
 	CONSTRAINT pk_subscription PRIMARY KEY (id),
 	CONSTRAINT ck_subscription_amount_positive CHECK (amount_minor > 0),
 	CONSTRAINT fk_subscription_customer_id FOREIGN KEY(customer_id) REFERENCES customer (id),
@@ -543,12 +736,10 @@ CREATE INDEX ix_subscription_billing_number ON subscription (billing_number);
 CREATE INDEX ix_subscription_card_expires_on_id ON subscription (card_expires_on, id);
 CREATE INDEX ix_subscription_created_at_id ON subscription (created_at, id);
 CREATE INDEX ix_subscription_customer_id ON subscription (customer_id);
-CREATE INDEX ix_subscription_provider_created_at_id ON subscription (provider, created_at, id);
-CREATE INDEX ix_subscription_purpose_created_at_id ON subscription (purpose, created_at, id);
 CREATE INDEX ix_subscription_retry_policy_id ON subscription (retry_policy_id);
 CREATE INDEX ix_subscription_status_created_at_id ON subscription (status, created_at, id);
 CREATE INDEX ix_subscription_to_plan ON subscription (id, planned_until) WHERE schedule_kind IS NOT NULL AND status IN ('ACTIVE', 'ON_HOLD', 'INACTIVE');
-CREATE INDEX ix_subscription_unit_amount_minor_id ON subscription (unit, amount_minor, id);
+CREATE UNIQUE INDEX uq_subscription_batch_row_id ON subscription (batch_row_id);
 CREATE UNIQUE INDEX uq_subscription_merchant_billing ON subscription (merchant_id, billing_number);
 CREATE TABLE unit (
 	code VARCHAR(12) NOT NULL,
@@ -627,13 +818,12 @@ CREATE INDEX ix_void_request_payment_id ON void_request (payment_id);
 CREATE UNIQUE INDEX uq_void_request_alive ON void_request (payment_id) WHERE status NOT IN ('FAILED', 'REJECTED', 'CANCELLED', 'EXPIRED');
 CREATE TABLE webhook_delivery (
 	endpoint_id INTEGER NOT NULL,
-	scheduled_charge_id INTEGER,
+	scheduled_charge_id INTEGER NOT NULL,
 	event VARCHAR(40) NOT NULL,
 	payload JSON NOT NULL,
 	state VARCHAR(24) NOT NULL,
 	tries INTEGER NOT NULL,
 	answer VARCHAR(300),
-	next_try_at DATETIME,
 	delivered_at DATETIME,
 	id INTEGER NOT NULL,
 	created_at DATETIME NOT NULL,
@@ -646,14 +836,12 @@ CREATE TABLE webhook_delivery (
 	CONSTRAINT ck_webhook_delivery_delivery_state CHECK (state IN ('DUE', 'DELIVERED', 'FAILED'))
 );
 CREATE INDEX ix_webhook_delivery_created_at_id ON webhook_delivery (created_at, id);
-CREATE INDEX ix_webhook_delivery_endpoint_id_created_at_id ON webhook_delivery (endpoint_id, created_at, id);
-CREATE INDEX ix_webhook_delivery_state_created_at_id ON webhook_delivery (state, created_at, id);
+CREATE INDEX ix_webhook_delivery_endpoint_id ON webhook_delivery (endpoint_id);
 CREATE TABLE webhook_endpoint (
 	merchant_id INTEGER NOT NULL,
 	url VARCHAR(500) NOT NULL,
 	sealed_secret VARCHAR(300) NOT NULL,
 	enabled BOOLEAN NOT NULL,
-	mails_customers BOOLEAN NOT NULL,
 	id INTEGER NOT NULL,
 	created_at DATETIME NOT NULL,
 	updated_at DATETIME NOT NULL,

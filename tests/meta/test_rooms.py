@@ -26,20 +26,21 @@ ROOMS = frozenset(
 
 # What belongs to no room: the frame that every room stands in, and where a room speaks by another name.
 FRAME = {
-    "actions": {"records", "runs", "imports", "import_layouts"},
-    "models": {"base", "imports", "outbox"},
-    "jobs": {"runner", "runs", "notifications"},
+    "actions": {"exports", "records", "runs", "imports", "import_layouts"},
+    "models": {"base", "exports", "imports", "outbox"},
+    "jobs": {"exports", "runner", "runs", "notifications"},
     "queries": set(),
     "views": {
-        "account", "assets", "base", "bulk", "charts", "checks", "columns", "core", "errors", "exports", "fields",
+        "account", "assets", "base", "bulk", "charts", "checks", "columns", "core", "errors", "exports", "exports_page",
+        "exports_schedule", "exports_table", "fields",
         "filters", "forms", "gate", "lists", "login", "mailbox", "orders", "palette", "registry", "rows", "search",
         "security", "shell", "ui",
     },
-    "templates": {"admin", "auth", "account", "errors", "jobs", "macros"},
+    "templates": {"admin", "all_report", "auth", "account", "errors", "exports", "jobs", "macros"},
 }  # fmt: skip
 NOT_ROOMS_IN_TESTS = {
-    "bench", "browser", "data", "demo", "embedded", "faults", "golden", "imports", "jobs", "kernel", "meta", "pages",
-    "providers", "sample", "security", "support", "views",
+    "bench", "browser", "data", "demo", "embedded", "exports", "faults", "golden", "imports", "jobs", "kernel", "meta",
+    "pages", "providers", "reports", "sample", "security", "support", "views",
 }  # fmt: skip
 
 

@@ -57,6 +57,8 @@ SILENT = {
     "access._refuse_current_password": "exists to be refused, and refusals are recorded",
     "access.read_pending_secret": "shows an authenticator's secret to its owner before it is confirmed",
     "access.touch_session": "notes when a session was last seen",
+    "exports.files_in_use": "reads which files the sweep must leave alone",
+    "exports.note_progress": "says how far a file is; its start and its end are recorded",
     "records.choose_columns": "a person's own taste",
     "runs.note_item": "keeps what a row of a run said so far; the act itself is recorded",
     "runs.claim_item": "takes a row of a run; what happens to it is recorded by its own use case",
