@@ -68,6 +68,7 @@ class Event(enum.StrEnum):
     REFUND_SUCCEEDED = "payments.refund.succeeded"
     REFUND_UNKNOWN = "payments.refund.unknown"
     REMINDER_FAILED = "subscriptions.reminder.failed"
+    REMINDER_NOT_MAILED = "subscriptions.reminder.not_mailed"
     REMINDER_SENT = "subscriptions.reminder.sent"
     RETRY_POLICY_DELETED = "subscriptions.retry_policy.deleted"
     RETRY_POLICY_SAVED = "subscriptions.retry_policy.saved"
@@ -90,6 +91,7 @@ class Event(enum.StrEnum):
     VOID_UNKNOWN = "payments.void.unknown"
     WEBHOOK_RESENT = "subscriptions.webhook.resent"
     WEBHOOK_SAVED = "subscriptions.webhook.saved"
+    WEBHOOK_TESTED = "subscriptions.webhook.tested"
     WEBHOOK_TRIED = "subscriptions.webhook.tried"
 
 

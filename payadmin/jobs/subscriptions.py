@@ -198,10 +198,14 @@ def deliver_webhook(*, delivery_id: int) -> Later | None:
         raise NotFound("There is no such message.")
     endpoint = db.session.get_one(WebhookEndpoint, delivery.endpoint_id)
     is_due, tries, content = delivery.state is DeliveryState.DUE, delivery.tries, delivery.payload
+    is_enabled = endpoint.enabled
     url, secret = endpoint.url, reminders.secret_of(endpoint, settings.totp_keys)
     # Nothing is held open while the endpoint thinks.
     db.session.rollback()
     if not is_due:
+        return None
+    if not is_enabled:
+        reminders.book_delivery(SYSTEM, delivery_id, state=DeliveryState.FAILED, answer=reminders.SWITCHED_OFF)
         return None
     receipt = send_webhook(
         url,
@@ -211,9 +215,10 @@ def deliver_webhook(*, delivery_id: int) -> Later | None:
         timestamp=int(utcnow().timestamp()),
         allow_private=settings.webhook_private_addresses,
     )
-    if receipt.is_delivered:
-        state = DeliveryState.DELIVERED
-    else:
-        state = DeliveryState.DUE if tries < len(WEBHOOK_WAIT_SECONDS) else DeliveryState.FAILED
-    reminders.book_delivery(SYSTEM, delivery_id, state=state, answer=receipt.answer)
-    return Later(WEBHOOK_WAIT_SECONDS[tries]) if state is DeliveryState.DUE else None
+    if receipt.is_delivered or tries >= len(WEBHOOK_WAIT_SECONDS):
+        state = DeliveryState.DELIVERED if receipt.is_delivered else DeliveryState.FAILED
+        reminders.book_delivery(SYSTEM, delivery_id, state=state, answer=receipt.answer)
+        return None
+    wait = dt.timedelta(seconds=WEBHOOK_WAIT_SECONDS[tries])
+    reminders.book_delivery(SYSTEM, delivery_id, state=DeliveryState.DUE, answer=receipt.answer, wait=wait)
+    return Later(WEBHOOK_WAIT_SECONDS[tries])

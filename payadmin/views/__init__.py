@@ -28,6 +28,7 @@ def init_views(app: Flask, settings: Settings) -> None:
         shell,
         subscriptions,  # noqa: F401 - marks its page
         ui,
+        webhooks,  # noqa: F401 - marks its pages
     )
 
     app.config.update(

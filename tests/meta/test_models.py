@@ -50,8 +50,6 @@ WITHOUT_PAGE = {
     "UserPreference": "the column chooser of each list",
     "UserSession": "My account",
     "VoidRequest": "the details of its payment",
-    "WebhookEndpoint": "the pages of Recurring",
-    "WebhookDelivery": "the pages of Recurring",
 }
 
 # Choices of a dozen rows that nobody deletes.

@@ -47,7 +47,6 @@ AWAITED = {
     "subscriptions.inactivate_subscription": "the pages of Recurring",
     "subscriptions.let_go": "the pages of Recurring",
     "subscriptions.register_subscription": "the pages of Recurring",
-    "subscriptions.resend_delivery": "the pages of Recurring",
 }
 
 # Acts that leave no entry in the trail, and why they need none.

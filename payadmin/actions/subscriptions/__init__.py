@@ -11,7 +11,13 @@ from payadmin.actions.subscriptions.manage import (
     register_subscription,
 )
 from payadmin.actions.subscriptions.policies import delete_retry_policy, save_retry_policy
-from payadmin.actions.subscriptions.reminders import resend_delivery, save_endpoint
+from payadmin.actions.subscriptions.reminders import (
+    renew_secret,
+    resend_delivery,
+    resend_in_run,
+    save_endpoint,
+    send_test,
+)
 from payadmin.actions.subscriptions.scheduled import (
     CANCEL_ACT,
     CATCH_UP_MOST,
@@ -43,7 +49,10 @@ __all__ = [
     "inactivate_subscription",
     "let_go",
     "register_subscription",
+    "renew_secret",
     "resend_delivery",
+    "resend_in_run",
     "save_endpoint",
     "save_retry_policy",
+    "send_test",
 ]
