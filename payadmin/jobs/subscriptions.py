@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 LEASE_TIMEOUTS = 4
 # A claim older than this is renewed before it is sent; one that follows its claim at once need not be.
 HOLD_AFTER_SECONDS = 0.5
+# Claims in hand for each thread: one in the call and one behind it, so that no thread waits while answers are booked.
+CLAIMS_A_THREAD = 2
 LOOK_AGAIN_SECONDS = 0.5
 WEBHOOK_WAIT_SECONDS = (5, 30, 120, 600, 1800, 3600, 7200, 14400)
 
@@ -62,7 +64,7 @@ def drain_charges(app: Flask, *, until: float, stop: threading.Event) -> int:
 
 
 class _Counter:
-    """A worker's counter: as many calls in hand as it has threads."""
+    """A worker's counter: as many calls at a time as it has threads, and the next ones claimed already."""
 
     def __init__(self, settings: "Settings") -> None:
         self.zone = settings.zone
@@ -81,7 +83,7 @@ class _Counter:
         done, running = 0, dict[Future[Answer | None], ChargeClaim]()
         with ThreadPoolExecutor(max_workers=self.threads, thread_name_prefix="charge") as pool:
             while True:
-                free = self.threads - len(running)
+                free = self.threads * CLAIMS_A_THREAD - len(running)
                 if free and time.monotonic() < until and not stop.is_set():
                     for claim in self.claim(free):
                         running[pool.submit(self.call, claim, time.monotonic())] = claim
