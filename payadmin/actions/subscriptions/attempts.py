@@ -40,10 +40,10 @@ def enqueue_due(work: Work, *, zone: ZoneInfo, limit: int = ENQUEUE_AT_ONCE) -> 
     if len(rows) < limit:
         waiting = (ScheduledCharge.status == ChargeStatus.RETRY_WAIT, ScheduledCharge.next_attempt_at <= now)
         rows += _take(work, RETRIED, *waiting, limit=limit - len(rows))
+    reminders = [row for row in rows if row[1].purpose is Purpose.REMINDER]
     _open_attempts(work, [row for row in rows if row[1].purpose is Purpose.RECURRING], now)
-    for charge, subscription in rows:
-        if subscription.purpose is Purpose.REMINDER:
-            remind(work, charge, subscription)
+    for charge, subscription in reminders:
+        remind(work, charge, subscription)
     return len(rows)
 
 

@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, case, select, tuple_, update
 
 from payadmin import outbox
 from payadmin.actions.subscriptions.breaker import give_back, note_health, paused
-from payadmin.actions.subscriptions.outcomes import Booking, book_one
+from payadmin.actions.subscriptions.outcomes import Booking, book_together
 from payadmin.audit import Event
 from payadmin.models.subscriptions import (
     AttemptState,
@@ -228,11 +228,20 @@ def book_charges(work: Work, *, reports: Sequence[Report], key_window: dt.timede
         .with_for_update(of=(ChargeAttempt, ScheduledCharge))
         .execution_options(populate_existing=True)
     ).all()
-    paid = 0
-    for attempt, charge, subscription in rows:
-        report = by_id[attempt.id]
-        booking = Booking(attempt, charge, subscription, report.claim.fence, report.answer, now, key_window, quiet)
-        paid += book_one(work, booking)
+    bookings = [
+        Booking(
+            attempt,
+            charge,
+            subscription,
+            by_id[attempt.id].claim.fence,
+            by_id[attempt.id].answer,
+            now,
+            key_window,
+            quiet,
+        )
+        for attempt, charge, subscription in rows
+    ]
+    paid = book_together(work, bookings)
     note_health(work, now, [(report.claim.provider, _is_sound(report.answer)) for report in reports])
     return paid
 
