@@ -41,6 +41,7 @@ class Event(enum.StrEnum):
     CHARGE_DECLINED = "subscriptions.charge.declined"
     CHARGE_DIFFERS = "subscriptions.charge.differs"
     CHARGE_FAILED = "subscriptions.charge.failed"
+    CHARGE_FINDING_CLOSED = "subscriptions.charge.finding_closed"
     CHARGE_MISSED = "subscriptions.charge.missed"
     CHARGE_NEEDS_DECISION = "subscriptions.charge.left_to_staff"
     CHARGE_SKIPPED = "subscriptions.charge.skipped"

@@ -307,6 +307,7 @@ MENU: tuple[Section, ...] = (
         (
             Item("subscriptions", "Subscriptions", "repeat", P.SUBSCRIPTIONS_SUBSCRIPTION_READ),
             Item("manage-recurring", "Manage recurring", "calendar-repeat", P.SUBSCRIPTIONS_SUBSCRIPTION_WRITE),
+            Item("scheduled-charges", "Scheduled charges", "calendar-event", P.SUBSCRIPTIONS_SUBSCRIPTION_READ),
             Item("cancel-scheduled", "Cancel scheduled", "calendar-x", P.SUBSCRIPTIONS_SUBSCRIPTION_WRITE),
             Item("registration", "Registration", "file-plus", P.BATCHES_BATCH_READ),
             Item("needs-attention", "Needs attention", "alert-triangle", P.SUBSCRIPTIONS_SUBSCRIPTION_READ),

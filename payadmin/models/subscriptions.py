@@ -127,6 +127,8 @@ ATTEMPT_MACHINE = Machine(
     },
 )
 OPEN_ATTEMPTS = (A.DUE, A.SENDING, A.UNKNOWN)
+# What people decide, once they were called to it: nobody knows whether money moved.
+UNDECIDED = (A.MANUAL, A.UNKNOWN)
 
 
 class OnExhausted(StrEnum):

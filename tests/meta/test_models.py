@@ -41,7 +41,6 @@ WITHOUT_PAGE = {
     "ProviderBreaker": "Monitoring comes with its issue",
     "RecoveryCode": "hashes, never shown",
     "Refund": "the details of its payment",
-    "ScheduledCharge": "the pages of Recurring",
     "SecondFactor": "sealed secrets, never shown",
     "SpentOffer": "used confirmations, nothing to see",
     "StaffRole": "part of its staff user",

@@ -28,14 +28,18 @@ ROOMS = frozenset(
 FRAME = {
     "actions": {"records", "runs", "imports", "import_layouts"},
     "models": {"base", "imports", "outbox"},
-    "jobs": {"runner", "runs", "notifications"},
-    "queries": set(),
+    "jobs": {"rings", "runner", "runs", "notifications"},
+    "queries": {"workers"},
     "views": {
-        "account", "assets", "base", "bulk", "charts", "checks", "columns", "core", "errors", "exports", "fields",
-        "filters", "forms", "gate", "lists", "login", "mailbox", "orders", "palette", "registry", "rows", "search",
-        "security", "shell", "ui",
+        "account", "assets", "attention", "base", "bulk", "cancel_scheduled", "charts", "checks", "columns", "core",
+        "dates", "errors", "exports", "fields", "filters", "forms", "gate", "lists", "login", "mailbox", "orders",
+        "palette", "registry", "retry_policies", "rows", "scheduled", "search", "security", "shell", "ui", "webhooks",
+        "workers",
     },
-    "templates": {"admin", "auth", "account", "errors", "jobs", "macros"},
+    "templates": {
+        "admin", "attention", "auth", "account", "errors", "jobs", "macros", "retry_policies", "scheduled", "webhooks",
+        "workers",
+    },
 }  # fmt: skip
 NOT_ROOMS_IN_TESTS = {
     "bench", "browser", "data", "demo", "embedded", "faults", "golden", "imports", "jobs", "kernel", "meta", "pages",

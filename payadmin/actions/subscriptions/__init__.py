@@ -21,18 +21,24 @@ from payadmin.actions.subscriptions.reminders import (
 from payadmin.actions.subscriptions.scheduled import (
     CANCEL_ACT,
     CATCH_UP_MOST,
+    MOST_AT_ONCE,
+    REASON_LENGTH,
     Chosen,
     ask_again,
     cancel_scheduled,
     cancel_subject,
     catch_up,
+    close_finding,
     declare_unpaid,
     let_go,
+    why_not_caught_up,
 )
 
 __all__ = [
     "CANCEL_ACT",
     "CATCH_UP_MOST",
+    "MOST_AT_ONCE",
+    "REASON_LENGTH",
     "Chosen",
     "activate_subscription",
     "ask_again",
@@ -42,6 +48,7 @@ __all__ = [
     "catch_up",
     "change_purpose",
     "choose_retry_policy",
+    "close_finding",
     "declare_unpaid",
     "delete_retry_policy",
     "delete_subscription",
@@ -55,4 +62,5 @@ __all__ = [
     "save_endpoint",
     "save_retry_policy",
     "send_test",
+    "why_not_caught_up",
 ]

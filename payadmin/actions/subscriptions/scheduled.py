@@ -11,6 +11,7 @@ from payadmin.actions.subscriptions.planning import settle_date
 from payadmin.audit import Event
 from payadmin.kernel.errors import Conflict, Invalid
 from payadmin.models.subscriptions import (
+    UNDECIDED,
     AttemptState,
     ChargeAttempt,
     ChargeStatus,
@@ -71,6 +72,27 @@ def cancel_scheduled(work: Work, *, charge_ids: Sequence[int], reason: str, offe
     return outcome
 
 
+def why_not_caught_up(
+    status: ChargeStatus, subscription_status: SubscriptionStatus, purpose: Purpose, *, taken: int
+) -> str | None:
+    """Why a date cannot be charged after all, or None when it can (SC8).
+
+    Args:
+        status: where the date is now.
+        subscription_status, purpose: what its subscription is and does.
+        taken: how many older dates of the same subscription are charged in the same go.
+    """
+    if status is not ChargeStatus.MISSED:
+        return f"It is {status.value.lower()}, not missed."
+    if subscription_status is not SubscriptionStatus.ACTIVE:
+        return f"The subscription is {subscription_status.value.lower()}."
+    if purpose is not Purpose.RECURRING:
+        return "A reminder that was missed is not sent late."
+    if taken >= CATCH_UP_MOST:
+        return f"At most {CATCH_UP_MOST} dates of a subscription are caught up at a time."
+    return None
+
+
 @use_case(Permission.SUBSCRIPTIONS_SUBSCRIPTION_WRITE)
 def catch_up(work: Work, *, charge_ids: Sequence[int]) -> Chosen:
     """Charge missed dates after all: oldest first, and at most three of a subscription at a time (SC8).
@@ -84,18 +106,16 @@ def catch_up(work: Work, *, charge_ids: Sequence[int]) -> Chosen:
         .join(Subscription, Subscription.id == ScheduledCharge.subscription_id)
         .where(ScheduledCharge.id.in_(_chosen(charge_ids)))
         .order_by(ScheduledCharge.due_date, ScheduledCharge.id)
+        .with_for_update(of=ScheduledCharge)
+        .execution_options(populate_existing=True)
     ).all()
     taken: dict[int, int] = {}
     for charge, subscription in rows:
         count = taken.get(subscription.id, 0)
-        if count >= CATCH_UP_MOST:
-            outcome.refused[charge.id] = f"At most {CATCH_UP_MOST} dates of a subscription are caught up at a time."
-        elif subscription.status is not SubscriptionStatus.ACTIVE:
-            outcome.refused[charge.id] = f"The subscription is {subscription.status.value.lower()}."
-        elif subscription.purpose is not Purpose.RECURRING:
-            outcome.refused[charge.id] = "A reminder that was missed is not sent late."
-        elif charge.status is not ChargeStatus.MISSED or not open_attempt(work, charge, subscription):
-            outcome.refused[charge.id] = f"It is {charge.status.value.lower()}, not missed."
+        if why := why_not_caught_up(charge.status, subscription.status, subscription.purpose, taken=count):
+            outcome.refused[charge.id] = why
+        elif not open_attempt(work, charge, subscription):
+            outcome.refused[charge.id] = "It is already being charged."
         else:
             work.change(ScheduledCharge, charge.id, is_touched=True)
             work.record(Event.CHARGE_CAUGHT_UP, charge, invoice_number=charge.invoice_number)
@@ -159,6 +179,28 @@ def declare_unpaid(work: Work, charge_id: int, *, reason: str) -> None:
     )
 
 
+@use_case(Permission.SUBSCRIPTIONS_SUBSCRIPTION_WRITE, about=ScheduledCharge)
+def close_finding(work: Work, charge_id: int, *, reason: str) -> None:
+    """Say what was done about a difference that no other act settles, such as a date that was charged twice.
+
+    It moves no money and no status: staff refund or book by the usual acts first.
+
+    Raises:
+        Invalid: no reason.
+        Conflict: there is nothing (any more) to look after, or its outcome is still open and wants a decision.
+    """
+    text = reason.strip()
+    if not text or len(text) > REASON_LENGTH:
+        raise Invalid(f"Say what was done, in at most {REASON_LENGTH} characters.", field="reason")
+    charge = work.get(ScheduledCharge, charge_id, lock=True)
+    if work.exists(ChargeAttempt.scheduled_charge_id == charge_id, ChargeAttempt.state.in_(UNDECIDED)):
+        raise Conflict("Its outcome is not known. Ask the provider again or declare it unpaid.")
+    if not charge.needs_staff:
+        raise Conflict("Somebody has looked after this charge already.")
+    work.change(ScheduledCharge, charge_id, needs_staff=False, message=f"Looked after: {text}")
+    work.record(Event.CHARGE_FINDING_CLOSED, charge, reason=text, invoice_number=charge.invoice_number)
+
+
 def _undecided(work: Work, charge_id: int) -> tuple[ScheduledCharge, ChargeAttempt]:
     charge = work.get(ScheduledCharge, charge_id, lock=True)
     attempt: ChargeAttempt | None = work.one(
@@ -166,7 +208,7 @@ def _undecided(work: Work, charge_id: int) -> tuple[ScheduledCharge, ChargeAttem
         .where(
             ChargeAttempt.scheduled_charge_id == charge_id,
             # One that is still asked about is decided by people once they were called to it.
-            ChargeAttempt.state.in_((AttemptState.MANUAL, AttemptState.UNKNOWN)),
+            ChargeAttempt.state.in_(UNDECIDED),
         )
         .with_for_update()
     )
