@@ -1,11 +1,15 @@
-"""Recurring charges: is anything due now."""
+"""Recurring charges: is anything due now, and what is planned."""
 
 import datetime as dt
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from payadmin.models.subscriptions import (
+    IN_HAND,
+    NOT_BEGUN,
     OPEN_ATTEMPTS,
     RETRIED,
     ChargeAttempt,
@@ -13,7 +17,12 @@ from payadmin.models.subscriptions import (
     ScheduledCharge,
     Subscription,
     SubscriptionStatus,
+    schedule_columns,
+    schedule_of,
 )
+
+# Longer than any grace window: what is planned earlier than this is about to be settled.
+RECENT = dt.timedelta(days=31)
 
 
 def charges_waiting(session: Session, *, now: dt.datetime, first: dt.date, today: dt.date) -> bool:
@@ -33,3 +42,74 @@ def charges_waiting(session: Session, *, now: dt.datetime, first: dt.date, today
     first_due = select(ScheduledCharge.id).where(due, active)
     first_again = select(ScheduledCharge.id).where(again, retried)
     return any(session.scalar(found.limit(1)) is not None for found in (open_attempts, first_due, first_again))
+
+
+# ---- what pages show ---------------------------------------------------------------------------------------------
+
+
+def next_payment_dates(session: Session, subscription_ids: Collection[int], *, today: dt.date) -> dict[int, dt.date]:
+    """The earliest planned date of each subscription that has one (SB4); one query, whatever their number.
+
+    Only recent dates are looked at: an older one is settled as missed or skipped, so years of history cost nothing.
+    """
+    if not subscription_ids:
+        return {}
+    found = (
+        select(ScheduledCharge.subscription_id, func.min(ScheduledCharge.due_date))
+        .where(
+            ScheduledCharge.subscription_id.in_(subscription_ids),
+            ScheduledCharge.due_date >= today - RECENT,
+            ScheduledCharge.status == ChargeStatus.SCHEDULED,
+        )
+        .group_by(ScheduledCharge.subscription_id)
+    )
+    return {row_id: day for row_id, day in session.execute(found)}  # noqa: C416 - rows are no plain pairs
+
+
+def schedules_in_words(session: Session, subscription_ids: Collection[int]) -> dict[int, str]:
+    """What the schedule of each subscription says; imported history has none. One query, whatever their number."""
+    if not subscription_ids:
+        return {}
+    columns = (getattr(Subscription, name) for name in schedule_columns())
+    wanted = Subscription.id.in_(subscription_ids), Subscription.schedule_kind.is_not(None)
+    return {row.id: str(schedule_of(row)) for row in session.execute(select(Subscription.id, *columns).where(*wanted))}
+
+
+def providers_in_use(session: Session) -> list[str]:
+    """Every provider that a subscription names, found by jumping from one to the next in the index."""
+    first = select(func.min(Subscription.provider).label("code")).cte("known", recursive=True)
+    later = select(func.min(Subscription.provider)).where(Subscription.provider > first.c.code).scalar_subquery()
+    known = first.union_all(select(later).where(first.c.code.is_not(None)))
+    return list(session.scalars(select(known.c.code).where(known.c.code.is_not(None))).all())
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is planned for one subscription and what is on its way.
+
+    Attributes:
+        waiting: how many dates have not begun; ending the subscription cancels them.
+        in_hand: the charges that a worker or the provider has; they finish whatever happens.
+        upcoming: the next dates, earliest first.
+    """
+
+    waiting: int
+    in_hand: Sequence[ScheduledCharge]
+    upcoming: Sequence[ScheduledCharge]
+
+
+def plan_of(session: Session, subscription_id: int, *, most: int) -> Plan:
+    """The open dates of a subscription.
+
+    Args:
+        subscription_id: whose.
+        most: how many upcoming dates are wanted.
+    """
+    own = ScheduledCharge.subscription_id == subscription_id
+    open_rows = select(ScheduledCharge).where(own).order_by(ScheduledCharge.due_date)
+    waiting = select(func.count()).where(own, ScheduledCharge.status.in_(NOT_BEGUN))
+    return Plan(
+        waiting=session.scalar(waiting) or 0,
+        in_hand=session.scalars(open_rows.where(ScheduledCharge.status.in_(IN_HAND))).all(),
+        upcoming=session.scalars(open_rows.where(ScheduledCharge.status.in_(NOT_BEGUN)).limit(most)).all(),
+    )

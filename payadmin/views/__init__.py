@@ -29,7 +29,7 @@ def init_views(app: Flask, settings: Settings) -> None:
         scheduled,  # noqa: F401 - marks its page
         security,
         shell,
-        subscriptions,  # noqa: F401 - marks its page
+        subscriptions,
         ui,
         webhooks,  # noqa: F401 - marks its pages
     )
@@ -49,6 +49,7 @@ def init_views(app: Flask, settings: Settings) -> None:
     login.init_login(app)
     account.init_account(app)
     orders.init_orders(app)
+    subscriptions.init_manage_recurring(app)
     cancel_scheduled.init_cancel_scheduled(app)
     attention.init_attention(app)
     palette.init_palette(app)
