@@ -84,6 +84,8 @@ class Event(enum.StrEnum):
     SUBSCRIPTION_REGISTERED = "subscriptions.subscription.registered"
     SUBSCRIPTION_SCHEDULE_CHANGED = "subscriptions.subscription.schedule_changed"
     SUBSCRIPTION_TYPE_CHANGED = "subscriptions.subscription.type_changed"
+    SYSTEM_DOORBELL_RUNG = "system.doorbell.rung"
+    SYSTEM_MESSAGE_REVIVED = "system.message.revived"
     VOID_CHECKED = "payments.void.checked"
     VOID_FAILED = "payments.void.failed"
     VOID_REQUESTED = "payments.void.requested"

@@ -32,6 +32,7 @@ def init_views(app: Flask, settings: Settings) -> None:
         subscriptions,
         ui,
         webhooks,  # noqa: F401 - marks its pages
+        workers,
     )
 
     app.config.update(
@@ -49,6 +50,7 @@ def init_views(app: Flask, settings: Settings) -> None:
     login.init_login(app)
     account.init_account(app)
     orders.init_orders(app)
+    workers.init_workers(app)
     subscriptions.init_manage_recurring(app)
     cancel_scheduled.init_cancel_scheduled(app)
     attention.init_attention(app)
