@@ -3,10 +3,12 @@
 import datetime as dt
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from payadmin.kernel.schedules import next_dates
 from payadmin.models.subscriptions import (
     IN_HAND,
     NOT_BEGUN,
@@ -23,6 +25,7 @@ from payadmin.models.subscriptions import (
 
 # Longer than any grace window: what is planned earlier than this is about to be settled.
 RECENT = dt.timedelta(days=31)
+RUNS = (SubscriptionStatus.ACTIVE, SubscriptionStatus.ON_HOLD)
 
 
 def charges_waiting(session: Session, *, now: dt.datetime, first: dt.date, today: dt.date) -> bool:
@@ -48,22 +51,38 @@ def charges_waiting(session: Session, *, now: dt.datetime, first: dt.date, today
 
 
 def next_payment_dates(session: Session, subscription_ids: Collection[int], *, today: dt.date) -> dict[int, dt.date]:
-    """The earliest planned date of each subscription that has one (SB4); one query, whatever their number.
+    """When each subscription that runs pays next: its earliest planned date (SB4); one query, whatever their number.
 
-    Only recent dates are looked at: an older one is settled as missed or skipped, so years of history cost nothing.
+    A date beyond what is planned so far is worked out from the rule. What is inactive or has ended pays no more, so it
+    has no next date. Only recent dates are looked at: an older one is settled as missed or skipped, so years of history
+    cost nothing.
     """
     if not subscription_ids:
         return {}
-    found = (
-        select(ScheduledCharge.subscription_id, func.min(ScheduledCharge.due_date))
+    planned = (
+        select(func.min(ScheduledCharge.due_date))
         .where(
-            ScheduledCharge.subscription_id.in_(subscription_ids),
+            ScheduledCharge.subscription_id == Subscription.id,
             ScheduledCharge.due_date >= today - RECENT,
             ScheduledCharge.status == ChargeStatus.SCHEDULED,
         )
-        .group_by(ScheduledCharge.subscription_id)
+        .scalar_subquery()
     )
-    return {row_id: day for row_id, day in session.execute(found)}  # noqa: C416 - rows are no plain pairs
+    names = ("id", "start_date", "expiration_date", "planned_until", *schedule_columns())
+    found = select(planned.label("planned"), *(getattr(Subscription, name) for name in names)).where(
+        Subscription.id.in_(subscription_ids), Subscription.status.in_(RUNS)
+    )
+    dates = ((row.id, row.planned or _beyond_plan(row, today)) for row in session.execute(found))
+    return {row_id: date for row_id, date in dates if date is not None}
+
+
+def _beyond_plan(row: Any, today: dt.date) -> dt.date | None:
+    schedule = schedule_of(row)
+    if schedule is None:
+        return None
+    day = dt.timedelta(days=1)
+    after = max(row.planned_until or today - day, today - day, row.start_date - day)
+    return next(iter(next_dates(schedule, after, 1, until=row.expiration_date)), None)
 
 
 def schedules_in_words(session: Session, subscription_ids: Collection[int]) -> dict[int, str]:

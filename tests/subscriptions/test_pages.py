@@ -182,6 +182,44 @@ def test_next_date_and_schedule_are_columns_that_can_be_chosen_and_exported(
     assert operator.get("/subscriptions/export/xlsx/").data[:2] == b"PK"
 
 
+@pytest.mark.parametrize(
+    ("status", "planned", "expiration", "expected"),
+    [
+        (S.ACTIVE, 40, None, 40),
+        (S.ACTIVE, None, None, 61),  # beyond what is planned so far
+        (S.ON_HOLD, 40, None, 40),
+        (S.ACTIVE, None, 60, None),
+        (S.INACTIVE, 40, None, None),
+        (S.CANCELLED, None, None, None),
+    ],
+)
+def test_the_next_payment_date_is_the_earliest_that_will_run(
+    operator: FlaskClient,
+    make: Make,
+    today: dt.date,
+    status: S,
+    planned: int | None,
+    expiration: int | None,
+    expected: int | None,
+) -> None:
+    daily = Schedule(ScheduleKind.INTERVAL, interval_unit=IntervalUnit.DAY, interval_count=1, anchor=today)
+    row = make.subscription(
+        status=status,
+        start_date=today,
+        planned_until=today + days(60),
+        expiration_date=None if expiration is None else today + days(expiration),
+        **schedule_values(daily),
+    )
+    if planned is not None:
+        make.scheduled_charge(row, due_date=today + days(planned))
+    post(operator, "/subscriptions/columns/", column=["subscription_id", "next_payment_date"])
+    page = operator.get("/subscriptions/").text
+    if expected is None:
+        assert '<time datetime="20' not in page
+    else:
+        assert f'<time datetime="{today + days(expected)}"' in page
+
+
 def test_who_may_only_read_sees_no_way_to_change_anything(reader: FlaskClient, make: Make) -> None:
     row = make.subscription()
     for path in ("/subscriptions/", f"/subscriptions/{row.id}/", "/expiring-cards/"):

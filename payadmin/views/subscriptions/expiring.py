@@ -24,6 +24,7 @@ from payadmin.views.subscriptions.rows import SubscriptionRows, day_cell, live
 
 FARTHEST = 90
 SOON = 30
+_SIDE_BY_SIDE = Markup('<span class="beside">{}{}</span>')
 CONTACTS = {"customer_email": Customer.email, "customer_phone": Customer.phone}
 
 
@@ -138,7 +139,7 @@ class ExpiringCardsPage(SubscriptionRows):
             return lambda row: f"···· {row.card_last4}" if row.card_last4 else EMPTY
         if column.key == "card_expires_on":
             today = lists.today()
-            return lambda row: day_cell(row.card_expires_on) + Markup(" ") + _badge(row.card_expires_on, today)
+            return lambda row: _SIDE_BY_SIDE.format(day_cell(row.card_expires_on), _badge(row.card_expires_on, today))
         return super().cell(column, names)
 
     @expose("/<int:row_id>/")
