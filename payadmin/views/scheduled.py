@@ -12,7 +12,7 @@ from payadmin.actions import subscriptions as recurring
 from payadmin.db import db
 from payadmin.kernel.errors import Invalid, NotFound, Refusal
 from payadmin.models.parties import Customer
-from payadmin.models.payments import Payment
+from payadmin.models.payments import Payment, PaymentMethod
 from payadmin.models.subscriptions import (
     IN_HAND,
     UNDECIDED,
@@ -99,10 +99,7 @@ class ScheduledChargesPage(PayAdminModelView):
     }
     list_template = "scheduled/list.html"
     details_template = "scheduled/details.html"
-    detail_sections = {
-        "Execute date": ("due_date", "status", "amount", "next_attempt_at", "message"),
-        "Record": ("is_touched", "created_at", "updated_at"),
-    }
+    detail_sections = {"Record": ("next_attempt_at", "is_touched", "created_at", "updated_at")}
 
     def _refresh_cache(self) -> None:
         # Staff know subscriptions by their billing number, here and in the filter.
@@ -195,9 +192,10 @@ class ScheduledChargesPage(PayAdminModelView):
     def details_context(self, row: ScheduledCharge) -> dict[str, Any]:
         """The date with its attempts, its subscription and its payment, and what can be done about it now."""
         actor = current_actor()
-        subscription, customer = db.session.execute(
-            select(Subscription, Customer.name)
+        subscription, customer, method = db.session.execute(
+            select(Subscription, Customer.name, PaymentMethod.name)
             .join(Customer, Customer.id == Subscription.customer_id)
+            .join(PaymentMethod, PaymentMethod.code == Subscription.method, isouter=True)
             .where(Subscription.id == row.subscription_id)
         ).one()
         attempts = db.session.scalars(
@@ -208,6 +206,7 @@ class ScheduledChargesPage(PayAdminModelView):
             "charge": row,
             "subscription": subscription,
             "customer": masked("name")(customer),
+            "method": method or subscription.method,
             "attempt_rows": attempts,
             "payment": payment,
             "is_running": _is_running(row),

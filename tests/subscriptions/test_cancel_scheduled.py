@@ -378,9 +378,14 @@ def test_a_date_that_a_worker_takes_at_this_very_moment_is_refused(
     row_id = row.id
     db.session.rollback()
     table = ScheduledCharge.__table__
+
+    def send() -> None:
+        with app.app_context():
+            operator.post(place, data=form)
+
     with db.engine.connect() as worker:
         worker.execute(update(table).where(table.c.id == row_id).values(status=C.ENQUEUED))
-        thread = threading.Thread(target=operator.post, args=(place,), kwargs={"data": form})
+        thread = threading.Thread(target=send)
         thread.start()
         time.sleep(1)
         worker.commit()
@@ -469,3 +474,9 @@ def test_readers_see_dates_and_no_acts(make: Make) -> None:
     assert reader.get(f"/scheduled-charges/{row.id}/decide/declare-unpaid/").status_code == 403
     assert reader.post(f"/scheduled-charges/{row.id}/decide/looked-after/", data={"reason": "Why"}).status_code == 403
     assert make.browse(Role.CASHIER).get("/scheduled-charges/").status_code == 403
+
+
+def test_the_palette_finds_a_date_by_its_invoice_number(operator: FlaskClient, make: Make) -> None:
+    row = make.scheduled_charge(due_date=in_days(3), invoice_number="R-PALETTE-1")
+    found = operator.get("/palette/?q=R-PALETTE").get_json()
+    assert [hit["url"] for hit in found if hit["group"] == "Scheduled charges"] == [f"/scheduled-charges/{row.id}/"]
