@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from payadmin.db import among
 from payadmin.kernel.schedules import next_dates
 from payadmin.models.subscriptions import (
     IN_HAND,
@@ -37,11 +38,13 @@ def charges_waiting(session: Session, *, now: dt.datetime, first: dt.date, today
         today: the business day.
     """
     due = (ScheduledCharge.status == ChargeStatus.SCHEDULED) & ScheduledCharge.due_date.between(first, today)
-    again = (ScheduledCharge.status == ChargeStatus.RETRY_WAIT) & (ScheduledCharge.next_attempt_at <= now)
+    again = among(ScheduledCharge.status, (ChargeStatus.RETRY_WAIT,)) & (ScheduledCharge.next_attempt_at <= now)
     own = select(Subscription.id).where(Subscription.id == ScheduledCharge.subscription_id)
     active = own.where(Subscription.status == SubscriptionStatus.ACTIVE).exists()
     retried = own.where(Subscription.status.in_(RETRIED)).exists()
-    open_attempts = select(ChargeAttempt.id).where(ChargeAttempt.state.in_(OPEN_ATTEMPTS), ChargeAttempt.act_at <= now)
+    open_attempts = select(ChargeAttempt.id).where(
+        among(ChargeAttempt.state, OPEN_ATTEMPTS), ChargeAttempt.act_at <= now
+    )
     first_due = select(ScheduledCharge.id).where(due, active)
     first_again = select(ScheduledCharge.id).where(again, retried)
     return any(session.scalar(found.limit(1)) is not None for found in (open_attempts, first_due, first_again))

@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, select, update
 from payadmin import outbox
 from payadmin.actions.subscriptions.planning import GRACE_DAYS, business_day
 from payadmin.actions.subscriptions.reminders import remind
+from payadmin.db import among
 from payadmin.models.subscriptions import (
     RETRIED,
     ChargeAttempt,
@@ -38,7 +39,7 @@ def enqueue_due(work: Work, *, zone: ZoneInfo, limit: int = ENQUEUE_AT_ONCE) -> 
     )
     rows = _take(work, (SubscriptionStatus.ACTIVE,), *scheduled, limit=limit)
     if len(rows) < limit:
-        waiting = (ScheduledCharge.status == ChargeStatus.RETRY_WAIT, ScheduledCharge.next_attempt_at <= now)
+        waiting = (among(ScheduledCharge.status, (ChargeStatus.RETRY_WAIT,)), ScheduledCharge.next_attempt_at <= now)
         rows += _take(work, RETRIED, *waiting, limit=limit - len(rows))
     reminders = [row for row in rows if row[1].purpose is Purpose.REMINDER]
     _open_attempts(work, [row for row in rows if row[1].purpose is Purpose.RECURRING], now)

@@ -17,7 +17,9 @@ from payadmin import outbox
 from payadmin.actions.subscriptions.breaker import give_back, note_health, paused
 from payadmin.actions.subscriptions.outcomes import Booking, book_together
 from payadmin.audit import Event
+from payadmin.db import among
 from payadmin.models.subscriptions import (
+    OPEN_ATTEMPTS,
     AttemptState,
     ChargeAttempt,
     ChargeStatus,
@@ -29,7 +31,6 @@ from payadmin.permissions import Permission
 from payadmin.providers import Answer, Outcome
 from payadmin.work import Work, use_case
 
-OPEN = (AttemptState.DUE, AttemptState.SENDING, AttemptState.UNKNOWN)
 REMINDERS_NEVER_CHARGE = "The subscription only reminds now; what was sent before it changed is unknown."
 
 
@@ -84,20 +85,20 @@ def claim_charges(
         if not claims:
             give_back(work, pauses, now)
     if not claims:
-        open_now = ChargeAttempt.provider.not_in([*pauses.stopped, *pauses.tried])
-        claims = _claimed(work, now, key_windows, limit, open_now)
+        closed = [*pauses.stopped, *pauses.tried]
+        claims = _claimed(work, now, key_windows, limit, *([ChargeAttempt.provider.not_in(closed)] if closed else []))
     _mark(work, claims, now, lease)
     return claims
 
 
 def _claimed(
-    work: Work, now: dt.datetime, key_windows: Mapping[str, dt.timedelta], limit: int, whose: ColumnElement[bool]
+    work: Work, now: dt.datetime, key_windows: Mapping[str, dt.timedelta], limit: int, *whose: ColumnElement[bool]
 ) -> list[ChargeClaim]:
     found = (
         select(ChargeAttempt, ScheduledCharge, Subscription)
         .join(ScheduledCharge, ScheduledCharge.id == ChargeAttempt.scheduled_charge_id)
         .join(Subscription, Subscription.id == ScheduledCharge.subscription_id)
-        .where(ChargeAttempt.state.in_(OPEN), ChargeAttempt.act_at <= now, whose)
+        .where(among(ChargeAttempt.state, OPEN_ATTEMPTS), ChargeAttempt.act_at <= now, *whose)
         .order_by(ChargeAttempt.act_at, ChargeAttempt.id)
         .limit(limit)
         .with_for_update(of=ChargeAttempt, skip_locked=True)
@@ -196,6 +197,8 @@ def hold_charges(work: Work, *, claims: Sequence[ChargeClaim], lease: dt.timedel
     statement = (
         update(ChargeAttempt)
         .where(
+            # SQLite finds rows through an index by the ids alone, not by the pairs.
+            ChargeAttempt.id.in_([claim.attempt_id for claim in claims]),
             tuple_(ChargeAttempt.id, ChargeAttempt.fence).in_(pairs),
             ChargeAttempt.state == AttemptState.SENDING,
         )

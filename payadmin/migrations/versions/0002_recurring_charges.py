@@ -362,7 +362,9 @@ def upgrade() -> None:
     op.create_index(
         "ix_subscription_purpose_created_at_id", "subscription", ["purpose", "created_at", "id"], unique=False
     )
-    op.create_index("ix_subscription_unit_amount_minor_id", "subscription", ["unit", "amount_minor", "id"], unique=False)
+    op.create_index(
+        "ix_subscription_unit_amount_minor_id", "subscription", ["unit", "amount_minor", "id"], unique=False
+    )
     op.create_index(op.f("ix_subscription_retry_policy_id"), "subscription", ["retry_policy_id"], unique=False)
     op.create_index(
         "ix_subscription_status_created_at_id", "subscription", ["status", "created_at", "id"], unique=False
@@ -370,15 +372,37 @@ def upgrade() -> None:
     op.create_index(
         "ix_subscription_to_plan",
         "subscription",
-        ["id", "planned_until"],
+        ["planned_until", "id"],
         unique=False,
         sqlite_where=sa.text("schedule_kind IS NOT NULL AND status IN ('ACTIVE', 'ON_HOLD', 'INACTIVE')"),
         postgresql_where=sa.text("schedule_kind IS NOT NULL AND status IN ('ACTIVE', 'ON_HOLD', 'INACTIVE')"),
+    )
+    op.create_index(
+        "ix_subscription_unplanned",
+        "subscription",
+        ["id"],
+        unique=False,
+        sqlite_where=sa.text(
+            "schedule_kind IS NOT NULL AND planned_until IS NULL AND status IN ('ACTIVE', 'ON_HOLD', 'INACTIVE')"
+        ),
+        postgresql_where=sa.text(
+            "schedule_kind IS NOT NULL AND planned_until IS NULL AND status IN ('ACTIVE', 'ON_HOLD', 'INACTIVE')"
+        ),
+    )
+    op.create_index(
+        "ix_subscription_to_expire",
+        "subscription",
+        ["expiration_date", "id"],
+        unique=False,
+        sqlite_where=sa.text("status IN ('CREATED', 'ACTIVE', 'ON_HOLD', 'INACTIVE')"),
+        postgresql_where=sa.text("status IN ('CREATED', 'ACTIVE', 'ON_HOLD', 'INACTIVE')"),
     )
 
 
 def downgrade() -> None:
     for name in (
+        "unplanned",
+        "to_expire",
         "to_plan",
         "status_created_at_id",
         "retry_policy_id",
