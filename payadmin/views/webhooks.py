@@ -1,6 +1,7 @@
 """Reminders by API: where merchants are told, and every message with what became of it."""
 
 import datetime as dt
+from dataclasses import replace
 from typing import Any
 
 from flask import current_app, flash, redirect, render_template, request, url_for
@@ -16,7 +17,7 @@ from payadmin.db import db, utcnow
 from payadmin.kernel.errors import Conflict, Invalid
 from payadmin.models.audit import AuditEvent
 from payadmin.models.parties import Organization
-from payadmin.models.subscriptions import DeliveryState, WebhookDelivery, WebhookEndpoint
+from payadmin.models.subscriptions import DeliveryState, ScheduledCharge, WebhookDelivery, WebhookEndpoint
 from payadmin.permissions import Permission
 from payadmin.views.base import PayAdminModelView
 from payadmin.views.bulk import bulk_action
@@ -162,9 +163,7 @@ class EndpointsPage(PayAdminModelView):
             "switched_off": None if row.enabled else SWITCHED_OFF,
         }
 
-    def _save(
-        self, form: Any, merchant_id: int, *, version: int | None = None
-    ) -> tuple[WebhookEndpoint, str | None]:
+    def _save(self, form: Any, merchant_id: int, *, version: int | None = None) -> tuple[WebhookEndpoint, str | None]:
         saved: tuple[WebhookEndpoint, str | None] = subscriptions.save_endpoint(
             current_actor(),
             merchant_id=merchant_id,
@@ -228,7 +227,7 @@ class DeliveriesPage(PayAdminModelView):
     singular = "Reminder delivery"
     subtitle = "Messages to merchants' endpoints. One that fails is tried again for hours, then given up."
     create = edit = None
-    column_list = ("created_at", "event", "endpoint", "scheduled_charge", "state", "tries", "answer", "next_try_at")
+    column_list = ("created_at", "event", "endpoint", "scheduled_charge", "state", "tries", "answer")
     column_filters = ("state", "endpoint", "created_at")
     column_sortable = ("created_at",)
     tabs = (
@@ -244,6 +243,12 @@ class DeliveriesPage(PayAdminModelView):
         "Delivery": ("state", "tries", "answer", "next_try_at", "delivered_at"),
     }
     needs = {"resend_view": WRITE}
+
+    def _refresh_cache(self) -> None:
+        # A date is known by its invoice number.
+        known = replace(self.columns["scheduled_charge"], told_by=ScheduledCharge.invoice_number)
+        self.columns["scheduled_charge"] = known
+        super()._refresh_cache()
 
     resend = bulk_action(
         "resend",

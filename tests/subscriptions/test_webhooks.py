@@ -1,6 +1,7 @@
 """Reminder endpoints and deliveries over HTTP: a secret is shown once, private addresses are refused, tries seen."""
 
 import re
+import time
 from typing import Any
 
 import pytest
@@ -8,18 +9,20 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from payadmin.actions.subscriptions import renew_secret, save_endpoint
-from payadmin.actions.subscriptions.reminders import book_delivery, secret_of
+from payadmin.actions.subscriptions.reminders import REMINDER_EVENT, book_delivery, secret_of
 from payadmin.db import db
-from payadmin.jobs.subscriptions import deliver_webhook
+from payadmin.jobs.subscriptions import WEBHOOK_WAIT_SECONDS, deliver_webhook
 from payadmin.kernel.errors import Conflict
 from payadmin.models.audit import AuditEvent
 from payadmin.models.outbox import OutboxMessage
 from payadmin.models.subscriptions import DeliveryState, WebhookDelivery, WebhookEndpoint
 from payadmin.permissions import Role
+from payadmin.providers.webhooks import TIMEOUT_SECONDS, signature
 from payadmin.work import SYSTEM
 from tests.support.desk import told
 from tests.support.make import Make
 from tests.support.pages import post, token_of
+from tests.support.source import ROOT
 
 URL = "https://shop.example/hooks/payadmin"
 NEW = "/reminder-endpoints/new/"
@@ -204,6 +207,25 @@ def test_a_switched_off_endpoint_gets_no_test(operator: FlaskClient, endpoint: W
     assert "Switched off." in operator.get(f"/reminder-endpoints/{endpoint_id}/").get_data(as_text=True)
     post(operator, f"/reminder-endpoints/{endpoint_id}/test/")
     assert rows(WebhookDelivery) == []
+
+
+def test_the_receiver_of_the_documentation_accepts_what_is_sent_and_nothing_else() -> None:
+    text = (ROOT / "docs" / "reminders.md").read_text(encoding="utf-8")
+    code: dict[str, Any] = {}
+    exec(text.split("```python")[1].split("```")[0], code)
+    now, body = int(time.time()), b'{"event":"reminder.due"}'
+    header = signature("whsec_x", now, body)
+    accepts = code["is_from_payadmin"]
+    assert accepts("whsec_x", header, body) is True
+    assert accepts("whsec_y", header, body) is False
+    assert accepts("whsec_x", header, body + b" ") is False
+    assert accepts("whsec_x", signature("whsec_x", now - 301, body), body) is False
+    for seconds in WEBHOOK_WAIT_SECONDS:
+        words = f"{seconds} s" if seconds < 60 else f"{seconds // 60} min" if seconds < 3600 else f"{seconds // 3600} h"
+        assert words in text
+    assert f'"event":"{REMINDER_EVENT}"' in text
+    assert TIMEOUT_SECONDS == 10
+    assert "within ten seconds" in text
 
 
 # ---- deliveries ----------------------------------------------------------------------------------------------------
