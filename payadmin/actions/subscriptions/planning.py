@@ -87,9 +87,9 @@ def plan_some(work: Work, *, zone: ZoneInfo, limit: int = PLAN_AT_ONCE) -> int:
 def _charges(row: Any, today: dt.date, horizon: dt.date, now: dt.datetime) -> list[dict[str, Any]]:
     schedule = schedule_of(row)
     assert schedule is not None
-    start = max(row.start_date, today)
-    if row.planned_until is not None:
-        start = max(start, row.planned_until + dt.timedelta(days=1))
+    # From where the last plan ended, even if that was days ago: what nobody planned in time is missed, not forgotten.
+    first = today if row.planned_until is None else row.planned_until + dt.timedelta(days=1)
+    start = max(row.start_date, first)
     end = horizon if row.expiration_date is None else min(horizon, row.expiration_date)
     return [
         {
@@ -104,6 +104,18 @@ def _charges(row: Any, today: dt.date, horizon: dt.date, now: dt.datetime) -> li
         }
         for date in dates(schedule, start, end)
     ]
+
+
+def plan_now(work: Work, subscription: Subscription, today: dt.date) -> None:
+    """Write the dates of a subscription whose rule is new, so that no midnight comes between the rule and its dates."""
+    if subscription.status not in PLANNED:
+        return
+    horizon = today + dt.timedelta(days=HORIZON_DAYS)
+    rows = _charges(subscription, today, horizon, work.now)
+    if rows:
+        _insert_missing(work, rows)
+    planned = update(Subscription).where(Subscription.id == subscription.id).values(planned_until=horizon)
+    work.session.execute(planned.execution_options(synchronize_session="fetch", explained=True))
 
 
 def _insert_missing(work: Work, rows: list[dict[str, Any]]) -> None:
