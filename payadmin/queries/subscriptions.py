@@ -120,6 +120,12 @@ class Plan:
     upcoming: Sequence[ScheduledCharge]
 
 
+def charges_in_hand(session: Session, subscription_id: int) -> Sequence[ScheduledCharge]:
+    """The charges of a subscription that a worker or the provider has, earliest first."""
+    own = (ScheduledCharge.subscription_id == subscription_id, ScheduledCharge.status.in_(IN_HAND))
+    return session.scalars(select(ScheduledCharge).where(*own).order_by(ScheduledCharge.due_date)).all()
+
+
 def plan_of(session: Session, subscription_id: int, *, most: int) -> Plan:
     """The open dates of a subscription.
 
@@ -127,11 +133,10 @@ def plan_of(session: Session, subscription_id: int, *, most: int) -> Plan:
         subscription_id: whose.
         most: how many upcoming dates are wanted.
     """
-    own = ScheduledCharge.subscription_id == subscription_id
-    open_rows = select(ScheduledCharge).where(own).order_by(ScheduledCharge.due_date)
-    waiting = select(func.count()).where(own, ScheduledCharge.status.in_(NOT_BEGUN))
+    waiting = (ScheduledCharge.subscription_id == subscription_id, ScheduledCharge.status.in_(NOT_BEGUN))
+    first = select(ScheduledCharge).where(*waiting).order_by(ScheduledCharge.due_date).limit(most)
     return Plan(
-        waiting=session.scalar(waiting) or 0,
-        in_hand=session.scalars(open_rows.where(ScheduledCharge.status.in_(IN_HAND))).all(),
-        upcoming=session.scalars(open_rows.where(ScheduledCharge.status.in_(NOT_BEGUN)).limit(most)).all(),
+        waiting=session.scalar(select(func.count()).where(*waiting)) or 0,
+        in_hand=charges_in_hand(session, subscription_id),
+        upcoming=session.scalars(first).all(),
     )

@@ -336,3 +336,13 @@ def test_the_dates_of_what_has_ended_cannot_be_edited(operator: FlaskClient, mak
     answer = post(operator, f"/subscriptions/{row.id}/dates/", version="1", **form)
     assert answer.status_code == 409
     assert facts(row.id) == before
+
+
+def test_what_has_no_card_gets_no_dates_to_charge_on(operator: FlaskClient, make: Make, today: dt.date) -> None:
+    row = make.subscription(card_token=None)
+    before = facts(row.id)
+    assert "no stored card to charge" in operator.get(f"/subscriptions/{row.id}/dates/").text
+    form = {"kind": "DATE", "days": "7", "all_months": "y", "start_date": today.isoformat()}
+    answer = post(operator, f"/subscriptions/{row.id}/dates/", version="1", **form)
+    assert answer.status_code == 409
+    assert facts(row.id) == before

@@ -101,6 +101,12 @@ def _has_ended(row: Any) -> str | None:
     return f"It is {row.status.value.lower()} and cannot be changed any more." if row.status in ENDED else None
 
 
+def _has_no_card(row: Subscription) -> str | None:
+    if row.purpose is Purpose.RECURRING and not row.card_token:
+        return "It has no stored card to charge. Change its type to Reminder, or register a new subscription."
+    return None
+
+
 def _never(_row: Any) -> str | None:
     return None
 
@@ -407,7 +413,7 @@ def edit_dates_page(get_row: GetRow, row_id: int) -> Any:
         row=row,
         form=form,
         problem=problem,
-        why_not=_NAMED["dates"].why_not(row),
+        why_not=_NAMED["dates"].why_not(row) or _has_no_card(row),
         back=back,
         **_as_it_is(row, form, posted=posted),
         **preview_context(form),

@@ -21,7 +21,7 @@ from payadmin.models.subscriptions import (
     Subscription,
 )
 from payadmin.permissions import Permission
-from payadmin.queries.subscriptions import RECENT, next_payment_dates, plan_of
+from payadmin.queries.subscriptions import RECENT, charges_in_hand, next_payment_dates
 from payadmin.views import lists, ui
 from payadmin.views.columns import day_text, enum_cell, masked, money_cell, tone_of, zone
 from payadmin.views.filters import day_of, moment_of
@@ -73,7 +73,7 @@ def context(row: Subscription, *, before: str) -> dict[str, Any]:
         "schedule": row.schedule,
         "next_date": next_payment_dates(session, [row.id], today=today).get(row.id),
         "policy": policy,
-        "in_hand": plan_of(session, row.id, most=0).in_hand,
+        "in_hand": charges_in_hand(session, row.id),
         "upcoming": _upcoming(row, today),
         "is_planned_soon": row.schedule is not None and row.planned_until is None and row.status in PLANNED,
         "entries": entries,

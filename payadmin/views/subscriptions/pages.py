@@ -9,7 +9,7 @@ from flask_admin import expose
 from payadmin.db import db
 from payadmin.models.subscriptions import SUBSCRIPTION_WORDS
 from payadmin.permissions import Permission
-from payadmin.queries.subscriptions import plan_of
+from payadmin.queries.subscriptions import charges_in_hand
 from payadmin.views.lists import Tab
 from payadmin.views.registry import page
 from payadmin.views.security import current_actor
@@ -115,9 +115,7 @@ class SubscriptionsPage(SubscriptionRows):
     def progress_view(self, row_id: int) -> str:
         """Which charges are on their way: the fragment that the details page polls."""
         row = self.get_row(row_id)
-        return render_template(
-            "subscriptions/_progress.html", in_hand=plan_of(db.session(), row.id, most=0).in_hand, row=row
-        )
+        return render_template("subscriptions/_progress.html", in_hand=charges_in_hand(db.session(), row.id))
 
     # --- what staff do ------------------------------------------------------------------------------------------------
 

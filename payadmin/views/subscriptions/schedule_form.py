@@ -159,12 +159,13 @@ def stored(row: Subscription) -> dict[str, Any]:
     schedule = row.schedule
     bounds = {"start_date": row.start_date, "expiration_date": row.expiration_date}
     if schedule is None:
-        return bounds
+        return bounds | {"all_months": True}
     return bounds | {
         "kind": schedule.kind.name,
         "weekdays": schedule.weekdays,
         "days": schedule.days,
-        "all_months": schedule.months == ALL_MONTHS,
+        # Ticked for a rule without months too, in case its kind is changed.
+        "all_months": schedule.months in ((), ALL_MONTHS),
         "months": () if schedule.months == ALL_MONTHS else schedule.months,
         "dates": schedule.dates,
         "interval_count": schedule.interval_count,
