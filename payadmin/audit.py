@@ -51,6 +51,7 @@ class Event(enum.StrEnum):
     CHARGE_DECLINED = "subscriptions.charge.declined"
     CHARGE_DIFFERS = "subscriptions.charge.differs"
     CHARGE_FAILED = "subscriptions.charge.failed"
+    CHARGE_FINDING_CLOSED = "subscriptions.charge.finding_closed"
     CHARGE_MISSED = "subscriptions.charge.missed"
     CHARGE_NEEDS_DECISION = "subscriptions.charge.left_to_staff"
     CHARGE_SKIPPED = "subscriptions.charge.skipped"
@@ -87,6 +88,7 @@ class Event(enum.StrEnum):
     REFUND_SUCCEEDED = "payments.refund.succeeded"
     REFUND_UNKNOWN = "payments.refund.unknown"
     REMINDER_FAILED = "subscriptions.reminder.failed"
+    REMINDER_NOT_MAILED = "subscriptions.reminder.not_mailed"
     REMINDER_SENT = "subscriptions.reminder.sent"
     RETRY_POLICY_DELETED = "subscriptions.retry_policy.deleted"
     RETRY_POLICY_SAVED = "subscriptions.retry_policy.saved"
@@ -101,6 +103,8 @@ class Event(enum.StrEnum):
     SUBSCRIPTION_REGISTERED = "subscriptions.subscription.registered"
     SUBSCRIPTION_SCHEDULE_CHANGED = "subscriptions.subscription.schedule_changed"
     SUBSCRIPTION_TYPE_CHANGED = "subscriptions.subscription.type_changed"
+    SYSTEM_DOORBELL_RUNG = "system.doorbell.rung"
+    SYSTEM_MESSAGE_REVIVED = "system.message.revived"
     VOID_CHECKED = "payments.void.checked"
     VOID_FAILED = "payments.void.failed"
     VOID_REQUESTED = "payments.void.requested"
@@ -109,6 +113,7 @@ class Event(enum.StrEnum):
     VOID_UNKNOWN = "payments.void.unknown"
     WEBHOOK_RESENT = "subscriptions.webhook.resent"
     WEBHOOK_SAVED = "subscriptions.webhook.saved"
+    WEBHOOK_TESTED = "subscriptions.webhook.tested"
     WEBHOOK_TRIED = "subscriptions.webhook.tried"
 
 

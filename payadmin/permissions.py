@@ -309,8 +309,10 @@ MENU: tuple[Section, ...] = (
         (
             Item("subscriptions", "Subscriptions", "repeat", P.SUBSCRIPTIONS_SUBSCRIPTION_READ),
             Item("manage-recurring", "Manage recurring", "calendar-repeat", P.SUBSCRIPTIONS_SUBSCRIPTION_WRITE),
+            Item("scheduled-charges", "Scheduled charges", "calendar-event", P.SUBSCRIPTIONS_SUBSCRIPTION_READ),
             Item("cancel-scheduled", "Cancel scheduled", "calendar-x", P.SUBSCRIPTIONS_SUBSCRIPTION_WRITE),
             Item("registration", "Registration", "file-plus", P.BATCHES_BATCH_READ),
+            Item("expiring-cards", "Expiring cards", "credit-card-off", P.SUBSCRIPTIONS_SUBSCRIPTION_READ),
             Item("needs-attention", "Needs attention", "alert-triangle", P.SUBSCRIPTIONS_SUBSCRIPTION_READ),
             Item("retry-policies", "Retry policies", "rotate", P.SUBSCRIPTIONS_SUBSCRIPTION_READ),
             Item("reminder-endpoints", "Reminder endpoints", "bell", P.SUBSCRIPTIONS_SUBSCRIPTION_READ),

@@ -137,9 +137,11 @@ class Work:
         """
         table, row_id = None, None
         if subject is not None:
-            self.session.flush()
+            rows = (subject, *also)
+            if not all(inspect(row).has_identity for row in rows):
+                self.session.flush()
             table, row_id = audit.row_key(subject)
-            for row in (subject, *also):
+            for row in rows:
                 audit.note_explained(self.session, audit.row_key(row))
         masked = (lambda values: audit.facts(type(subject), values)) if subject is not None else audit.plain
         entry = _entry(self.actor, str(event), outcome=outcome, reason=reason)

@@ -126,6 +126,34 @@ def start_run(
 
 
 @use_case(Permission.HOME_PAGE_READ)
+def close_run(
+    work: Work, run_id: int, /, *, permission: Permission, answers: Mapping[str, Any], refused: Mapping[int, str]
+) -> bool:
+    """Keep the outcome of a draft whose act did all its rows in one go; only the first outcome is kept.
+
+    Args:
+        answers: what the run's form said.
+        refused: the rows (not items) that were refused, with the reason; all others are done.
+
+    Returns:
+        Whether this call kept it.
+    """
+    _require(work, permission)
+    run = _own(work, work.get(ActionRun, run_id, lock=True))
+    if run.state is not RunState.DRAFT:
+        return False
+    run.state, run.answers, run.queued_at, run.done_at = RunState.DONE, dict(answers), work.now, work.now
+    items = work.session.scalars(select(ActionItem).where(ActionItem.run_id == run_id)).all()
+    for item in items:
+        sentence = refused.get(item.row_id)
+        item.state = ItemState.SUCCEEDED if sentence is None else ItemState.SKIPPED
+        item.sentence, item.done_at = sentence and sentence[:300], work.now
+    done = len(items) - len(refused)
+    work.record(Event.RUN_STARTED, page=run.page, action=run.action, token=run.token, rows=done)
+    return True
+
+
+@use_case(Permission.HOME_PAGE_READ)
 def run_again(
     work: Work, run_id: int, /, *, permission: Permission, confirm: Callable[[Work], None] | None = None
 ) -> int:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from flask import current_app
 
 from payadmin.actions.payments.notifications import book_notification
+from payadmin.actions.payments.reminder_mails import request_reminder
 from payadmin.db import db, utcnow
 from payadmin.jobs import Later, job
 from payadmin.kernel.errors import NotFound
@@ -51,3 +52,9 @@ def send_notification(*, notification_id: int) -> Later | None:
     book_notification(SYSTEM, notification_id, state=NotificationState.QUEUED, error=receipt.reason)
     # As long again as it has waited so far: soon at first, every quarter of an hour in the end.
     return Later(min(max(age, WAIT_SECONDS[0]), WAIT_SECONDS[1]))
+
+
+@job("mail_reminder")
+def mail_reminder(*, charge_id: int) -> None:
+    """Promise the customer the mail about a date that is due, once however often this runs."""
+    request_reminder(SYSTEM, charge_id, settings=current_app.extensions["payadmin.settings"])

@@ -5,6 +5,7 @@ import datetime as dt
 import logging
 import os
 import signal
+import socket
 import threading
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -43,6 +44,7 @@ LOOK_AGAIN_SECONDS = 0.5
 # An idle worker wakes up, and says that it lives, this often less 15 seconds.
 WORKER_TTL_SECONDS = 45
 FORGET_BEATS_AFTER = dt.timedelta(days=1)
+PLANNER_BEATS_EVERY = 30
 RING_JOB = "payadmin.jobs.doorbell"
 
 # Set in a work horse that is to finish what is in hand and claim nothing more.
@@ -131,7 +133,12 @@ class PayadminWorker(Worker):
     def heartbeat(self, *args: Any, **kwargs: Any) -> None:
         super().heartbeat(*args, **kwargs)
         with self.app.app_context():
-            beat(f"worker {self.name[:60]}", "worker")
+            beat(self.sign, "worker")
+
+    @property
+    def sign(self) -> str:
+        """The name under which it gives signs of life."""
+        return f"worker {self.name[:60]}"
 
 
 def _stop_after(worker_pid: int) -> None:
@@ -151,6 +158,18 @@ def beat(name: str, kind: str) -> None:
     except Exception:
         # A worker that cannot say it lives still works.
         log.warning("no heartbeat written", exc_info=True)
+    finally:
+        db.session.remove()
+
+
+def fall_silent(name: str) -> None:
+    """Take back the sign of life of a worker or scheduler that ends in good order, so that nobody looks for it."""
+    try:
+        with db.session.begin():
+            db.session.connection(execution_options={"immediate": True})
+            db.session.execute(delete(Heartbeat).where(Heartbeat.name == name))
+    except Exception:
+        log.warning("the sign of life of %s stays", name, exc_info=True)
     finally:
         db.session.remove()
 
@@ -261,6 +280,8 @@ def work(app: Flask, redis_url: str, *, burst: bool = False) -> None:
         worker_ttl=WORKER_TTL_SECONDS,
     )
     worker.work(burst=burst, logging_level="WARNING")
+    with app.app_context():
+        fall_silent(worker.sign)
 
 
 def renew_statistics() -> None:
@@ -284,12 +305,13 @@ def tick(app: Flask, stop: threading.Event, *, every_seconds: float = 2.0) -> No
 
     Any number of copies may run.
     """
-    statistics_due = sweep_due = 0.0
+    statistics_due = sweep_due = planner_beat_due = 0.0
+    name = f"scheduler {socket.gethostname()[:40]} {os.getpid()}"
     reconciled: dt.date | None = None
     while not stop.is_set():
         with app.app_context():
             try:
-                beat("scheduler", "scheduler")
+                beat(name, "scheduler")
                 if time.monotonic() >= statistics_due:
                     renew_statistics()
                     statistics_due = time.monotonic() + STATISTICS_SECONDS
@@ -299,6 +321,9 @@ def tick(app: Flask, stop: threading.Event, *, every_seconds: float = 2.0) -> No
                 if time.monotonic() >= sweep_due:
                     sweep_files(settings)
                     sweep_due = time.monotonic() + SWEEP_SECONDS
+                if time.monotonic() >= planner_beat_due:
+                    beat("planner", "planner")
+                    planner_beat_due = time.monotonic() + PLANNER_BEATS_EVERY
                 today = utcnow().astimezone(settings.zone).date()
                 if reconciled is not None and reconciled != today:
                     reconcile_yesterday(settings)
@@ -313,3 +338,5 @@ def tick(app: Flask, stop: threading.Event, *, every_seconds: float = 2.0) -> No
             finally:
                 db.session.remove()
         stop.wait(every_seconds)
+    with app.app_context():
+        fall_silent(name)

@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 LEASE_TIMEOUTS = 4
 # A claim older than this is renewed before it is sent; one that follows its claim at once need not be.
 HOLD_AFTER_SECONDS = 0.5
+# Claims in hand for each thread: one in the call and one behind it, so that no thread waits while answers are booked.
+CLAIMS_A_THREAD = 2
 LOOK_AGAIN_SECONDS = 0.5
 WEBHOOK_WAIT_SECONDS = (5, 30, 120, 600, 1800, 3600, 7200, 14400)
 
@@ -62,7 +64,7 @@ def drain_charges(app: Flask, *, until: float, stop: threading.Event) -> int:
 
 
 class _Counter:
-    """A worker's counter: as many calls in hand as it has threads."""
+    """A worker's counter: as many calls at a time as it has threads, and the next ones claimed already."""
 
     def __init__(self, settings: "Settings") -> None:
         self.zone = settings.zone
@@ -81,7 +83,7 @@ class _Counter:
         done, running = 0, dict[Future[Answer | None], ChargeClaim]()
         with ThreadPoolExecutor(max_workers=self.threads, thread_name_prefix="charge") as pool:
             while True:
-                free = self.threads - len(running)
+                free = self.threads * CLAIMS_A_THREAD - len(running)
                 if free and time.monotonic() < until and not stop.is_set():
                     for claim in self.claim(free):
                         running[pool.submit(self.call, claim, time.monotonic())] = claim
@@ -198,10 +200,14 @@ def deliver_webhook(*, delivery_id: int) -> Later | None:
         raise NotFound("There is no such message.")
     endpoint = db.session.get_one(WebhookEndpoint, delivery.endpoint_id)
     is_due, tries, content = delivery.state is DeliveryState.DUE, delivery.tries, delivery.payload
+    is_enabled = endpoint.enabled
     url, secret = endpoint.url, reminders.secret_of(endpoint, settings.totp_keys)
     # Nothing is held open while the endpoint thinks.
     db.session.rollback()
     if not is_due:
+        return None
+    if not is_enabled:
+        reminders.book_delivery(SYSTEM, delivery_id, state=DeliveryState.FAILED, answer=reminders.SWITCHED_OFF)
         return None
     receipt = send_webhook(
         url,
@@ -211,9 +217,10 @@ def deliver_webhook(*, delivery_id: int) -> Later | None:
         timestamp=int(utcnow().timestamp()),
         allow_private=settings.webhook_private_addresses,
     )
-    if receipt.is_delivered:
-        state = DeliveryState.DELIVERED
-    else:
-        state = DeliveryState.DUE if tries < len(WEBHOOK_WAIT_SECONDS) else DeliveryState.FAILED
-    reminders.book_delivery(SYSTEM, delivery_id, state=state, answer=receipt.answer)
-    return Later(WEBHOOK_WAIT_SECONDS[tries]) if state is DeliveryState.DUE else None
+    if receipt.is_delivered or tries >= len(WEBHOOK_WAIT_SECONDS):
+        state = DeliveryState.DELIVERED if receipt.is_delivered else DeliveryState.FAILED
+        reminders.book_delivery(SYSTEM, delivery_id, state=state, answer=receipt.answer)
+        return None
+    wait = dt.timedelta(seconds=WEBHOOK_WAIT_SECONDS[tries])
+    reminders.book_delivery(SYSTEM, delivery_id, state=DeliveryState.DUE, answer=receipt.answer, wait=wait)
+    return Later(WEBHOOK_WAIT_SECONDS[tries])

@@ -116,6 +116,8 @@ def next_dates(schedule: Schedule, after: dt.date, n: int, *, until: dt.date | N
     """The first `n` dates later than `after`, none later than `until`; fewer when the schedule ends."""
     found: list[dt.date] = []
     last = min(until or dt.date(_LAST_YEAR, 12, 31), _last_possible(schedule))
+    if after >= last:
+        return found
     start, span = after + dt.timedelta(days=1), 62
     while len(found) < n and start <= last:
         end = min(last, start + dt.timedelta(days=min(span, (last - start).days)))
@@ -126,6 +128,8 @@ def next_dates(schedule: Schedule, after: dt.date, n: int, *, until: dt.date | N
 
 def runs_per_year(schedule: Schedule, start: dt.date) -> int:
     """How often the schedule runs in the twelve months that begin on `start`."""
+    if start.year > _LAST_YEAR:
+        return 0
     return len(dates(schedule, start, add_months(start, 12) - dt.timedelta(days=1)))
 
 
@@ -173,19 +177,15 @@ def _intervals(schedule: Schedule, start: dt.date, end: dt.date) -> Iterator[dt.
     assert count is not None
     start = max(start, anchor)
     if schedule.interval_unit is IntervalUnit.DAY:
-        nth = -((anchor - start).days // count)
-        date = anchor + dt.timedelta(days=nth * count)
-        while date <= end:
-            yield date
-            date += dt.timedelta(days=count)
+        first = anchor.toordinal() - (anchor - start).days // count * count
+        yield from map(dt.date.fromordinal, range(first, end.toordinal() + 1, count))
         return
     # Counted from the anchor each time: clamping step by step would turn the 31st into the 28th for good.
     between = (start.year - anchor.year) * 12 + start.month - anchor.month
-    nth = max(0, between // count - 1)
-    while (date := add_months(anchor, nth * count)) <= end:
-        if date >= start:
+    last = (end.year - anchor.year) * 12 + end.month - anchor.month
+    for months in range(max(0, between // count - 1) * count, last + 1, count):
+        if start <= (date := add_months(anchor, months)) <= end:
             yield date
-        nth += 1
 
 
 def _last_possible(schedule: Schedule) -> dt.date:

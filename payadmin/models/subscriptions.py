@@ -52,6 +52,7 @@ SUBSCRIPTION_WORDS: dict[SubscriptionStatus, str] = {
     S.ABORTED: "Not Active",
 }
 PLANNED = (S.ACTIVE, S.ON_HOLD, S.INACTIVE)
+EXPIRING = (S.CREATED, S.ACTIVE, S.ON_HOLD, S.INACTIVE)
 ENDED = (S.CANCELLED, S.EXPIRED)
 # A date that was tried within the agreement is tried again after it has expired too.
 RETRIED = (S.ACTIVE, S.EXPIRED)
@@ -128,6 +129,8 @@ ATTEMPT_MACHINE = Machine(
     },
 )
 OPEN_ATTEMPTS = (A.DUE, A.SENDING, A.UNKNOWN)
+# What people decide, once they were called to it: nobody knows whether money moved.
+UNDECIDED = (A.MANUAL, A.UNKNOWN)
 
 
 class OnExhausted(StrEnum):
@@ -192,10 +195,28 @@ class Subscription(Row, Audited, Base):
         Index("ix_subscription_card_expires_on_id", "card_expires_on", "id"),
         Index(
             "ix_subscription_to_plan",
-            "id",
             "planned_until",
+            "id",
             sqlite_where=text("schedule_kind IS NOT NULL AND status IN ('ACTIVE', 'ON_HOLD', 'INACTIVE')"),
             postgresql_where=text("schedule_kind IS NOT NULL AND status IN ('ACTIVE', 'ON_HOLD', 'INACTIVE')"),
+        ),
+        # Equal to nothing else in the index above, yet SQLite would expect as many as of any other day.
+        Index(
+            "ix_subscription_unplanned",
+            "id",
+            sqlite_where=text(
+                "schedule_kind IS NOT NULL AND planned_until IS NULL AND status IN ('ACTIVE', 'ON_HOLD', 'INACTIVE')"
+            ),
+            postgresql_where=text(
+                "schedule_kind IS NOT NULL AND planned_until IS NULL AND status IN ('ACTIVE', 'ON_HOLD', 'INACTIVE')"
+            ),
+        ),
+        Index(
+            "ix_subscription_to_expire",
+            "expiration_date",
+            "id",
+            sqlite_where=text("status IN ('CREATED', 'ACTIVE', 'ON_HOLD', 'INACTIVE')"),
+            postgresql_where=text("status IN ('CREATED', 'ACTIVE', 'ON_HOLD', 'INACTIVE')"),
         ),
         CheckConstraint("amount_minor > 0", name="amount_positive"),
         CheckConstraint("consecutive_failures >= 0", name="failures_not_negative"),

@@ -21,7 +21,8 @@ RUN_MACHINE = Machine(
     initial=RunState.DRAFT,
     # A finished run with rows left goes back into the queue when somebody asks to run again what is left.
     moves={
-        RunState.DRAFT: frozenset({RunState.QUEUED}),
+        # Finished with its confirmation: an act that does all its rows in one go.
+        RunState.DRAFT: frozenset({RunState.QUEUED, RunState.DONE}),
         RunState.QUEUED: frozenset({RunState.DONE}),
         RunState.DONE: frozenset({RunState.QUEUED}),
     },
@@ -39,7 +40,7 @@ class ItemState(StrEnum):
 ITEM_MACHINE = Machine(
     initial=ItemState.WAITING,
     moves={
-        ItemState.WAITING: frozenset({ItemState.RUNNING, ItemState.SKIPPED}),
+        ItemState.WAITING: frozenset({ItemState.RUNNING, ItemState.SUCCEEDED, ItemState.SKIPPED}),
         ItemState.RUNNING: frozenset({ItemState.SUCCEEDED, ItemState.FAILED, ItemState.SKIPPED, ItemState.WAITING}),
         ItemState.FAILED: frozenset({ItemState.WAITING}),
     },

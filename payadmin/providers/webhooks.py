@@ -81,7 +81,7 @@ def _address(url: str, *, allow_private: bool) -> tuple[str, dict[str, str], dic
     host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     numbers = [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
-    if not allow_private and not all(_is_public(number) for number in numbers):
+    if not allow_private and not all(is_public(number) for number in numbers):
         raise PrivateAddress
     number = numbers[0]
     shown = f"[{number}]" if number.version == 6 else str(number)  # noqa: PLR2004 - IPv6
@@ -90,6 +90,7 @@ def _address(url: str, *, allow_private: bool) -> tuple[str, dict[str, str], dic
     return address, {"Host": parts.netloc}, {"sni_hostname": host}
 
 
-def _is_public(number: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+def is_public(number: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    """Whether an address is one of the world and not of somebody's own network."""
     mapped = number.ipv4_mapped if isinstance(number, ipaddress.IPv6Address) else None
     return (mapped or number).is_global and not number.is_multicast

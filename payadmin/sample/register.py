@@ -94,12 +94,25 @@ def connect_endpoint(simulator_url: str, keys: tuple[bytes, ...]) -> None:
         keys: the keys that encrypt secrets at rest.
     """
     merchant_id = db.session.scalar(select(Organization.id).where(Organization.name == MERCHANT))
-    endpoint = db.session.scalar(select(WebhookEndpoint).where(WebhookEndpoint.merchant_id == merchant_id))
-    url, enabled = simulator_url + HOOK, endpoint is None or endpoint.enabled
-    known = None if endpoint is None else endpoint.url
+    known = db.session.execute(
+        select(
+            WebhookEndpoint.url, WebhookEndpoint.enabled, WebhookEndpoint.mails_customers, WebhookEndpoint.version
+        ).where(WebhookEndpoint.merchant_id == merchant_id)
+    ).one_or_none()
     db.session.rollback()
-    if merchant_id is not None and (known is None or (urlsplit(known).path == HOOK and known != url)):
-        acts.save_endpoint(SYSTEM, merchant_id=merchant_id, url=url, enabled=enabled, keys=keys)
+    url = simulator_url + HOOK
+    if merchant_id is None or (known and (known.url == url or urlsplit(known.url).path != HOOK)):
+        return
+    acts.save_endpoint(
+        SYSTEM,
+        merchant_id=merchant_id,
+        url=url,
+        enabled=known.enabled if known else True,
+        mails_customers=known.mails_customers if known else False,
+        keys=keys,
+        allow_private=True,  # the simulator listens on this machine
+        version=known.version if known else None,
+    )
 
 
 def register(

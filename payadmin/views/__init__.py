@@ -14,6 +14,8 @@ def init_views(app: Flask, settings: Settings) -> None:
     # Imported here: what a page declares is read from the mapped models.
     from payadmin.views import (  # noqa: PLC0415
         account,
+        attention,
+        cancel_scheduled,
         errors,
         exports_page,  # noqa: F401 - marks its pages
         gate,
@@ -25,10 +27,13 @@ def init_views(app: Flask, settings: Settings) -> None:
         payments,  # noqa: F401 - marks its page
         registry,
         retry_policies,  # noqa: F401 - marks its page
+        scheduled,  # noqa: F401 - marks its page
         security,
         shell,
-        subscriptions,  # noqa: F401 - marks its page
+        subscriptions,
         ui,
+        webhooks,  # noqa: F401 - marks its pages
+        workers,
     )
 
     app.config.update(
@@ -46,5 +51,9 @@ def init_views(app: Flask, settings: Settings) -> None:
     login.init_login(app)
     account.init_account(app)
     orders.init_orders(app)
+    workers.init_workers(app)
+    subscriptions.init_manage_recurring(app)
+    cancel_scheduled.init_cancel_scheduled(app)
+    attention.init_attention(app)
     palette.init_palette(app)
     registry.init_pages(app)

@@ -8,7 +8,7 @@ from payadmin.views.registry import page
 
 @page(menu="mailbox")
 class MailboxPage(PayAdminModelView):
-    """Mails about payments. Without an SMTP server they are kept here and can be read."""
+    """Mails about payments and reminders. Without an SMTP server they are kept here and can be read."""
 
     model = Notification
     read = Permission.PAYMENTS_MAILBOX_READ
@@ -24,5 +24,5 @@ class MailboxPage(PayAdminModelView):
     tabs = "state"
     detail_sections = {
         "Mail": ("recipient", "subject", "body"),
-        "Delivery": ("payment", "channel", "state", "created_at", "sent_at", "error", "message_id"),
+        "Delivery": ("payment", "scheduled_charge", "channel", "state", "created_at", "sent_at", "error", "message_id"),
     }

@@ -8,7 +8,7 @@ from flask import Blueprint, Flask, flash, redirect, render_template, request, u
 from sqlalchemy import select
 from wtforms import Form, HiddenField, SelectField, StringField, TextAreaField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than its stubs
-from wtforms.validators import InputRequired, Length
+from wtforms.validators import InputRequired, Length, ValidationError
 
 from payadmin import step_up
 from payadmin.actions import payments
@@ -49,8 +49,7 @@ class ReasonForm(Form):
     def validate_note(self, field: TextAreaField) -> None:
         """OTHER explains nothing by itself."""
         if self.reason.data == RefundReason.OTHER.name and not (field.data or "").strip():
-            msg = "Say here what the other reason is."
-            raise ValueError(msg)
+            raise ValidationError("Say here what the other reason is.")
 
 
 class OrderForm(ReasonForm):

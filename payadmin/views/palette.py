@@ -11,7 +11,7 @@ from payadmin.db import db
 from payadmin.kernel.money import format_minor
 from payadmin.models.parties import Customer, Organization
 from payadmin.models.payments import Invoice, Mode, Payment, Refund, VoidRequest
-from payadmin.models.subscriptions import Subscription
+from payadmin.models.subscriptions import ScheduledCharge, Subscription
 from payadmin.permissions import Permission
 from payadmin.views.columns import masked, unit_scale
 from payadmin.views.filters import begins_with
@@ -53,6 +53,10 @@ def _records(term: str) -> Iterator[Hit]:
         for found in _rows(Subscription, term, Subscription.subscription_id, Subscription.billing_number):
             url = url_for("subscriptions.details_view", row_id=found.id)
             yield _hit("Subscriptions", "repeat", found.subscription_id, found.billing_number, url=url)
+        for found in _rows(ScheduledCharge, term, ScheduledCharge.invoice_number):
+            url = url_for("scheduled_charges.details_view", row_id=found.id)
+            sub = f"{found.status.value} · {found.due_date:%-d %b %Y}"
+            yield _hit("Scheduled charges", "calendar-event", found.invoice_number, sub, url=url)
     if actor.may(Permission.PARTIES_ORGANIZATION_READ):
         for found in _rows(Organization, term, Organization.name):
             url = url_for("organizations.details_view", row_id=found.id)

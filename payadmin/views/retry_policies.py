@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from flask import flash, redirect, render_template, request
 from flask_admin import expose
@@ -33,6 +33,14 @@ _ENDINGS = {
     OnExhausted.ON_HOLD: "the subscription is put on hold until staff activate it again",
     OnExhausted.ABORTED: "the subscription is aborted",
 }
+
+
+class Step(NamedTuple):
+    """One step of what a policy does: its picture, when it happens, and what happens then."""
+
+    icon: str
+    when: str
+    what: str
 
 
 class DaysField(StringField):
@@ -274,28 +282,27 @@ def followers(policy_ids: Sequence[int]) -> dict[int, int]:
     return {policy_id: number for policy_id, number in db.session.execute(counted) if policy_id is not None}
 
 
-def story(
-    delays: Sequence[int], attempts: int, codes: Sequence[str], on_exhausted: OnExhausted | None
-) -> list[tuple[str, str]]:
-    """What a policy does, step by step: when, and what happens then."""
-    steps = [("On the day it is due", f"Attempt 1 of {attempts}.")]
+def story(delays: Sequence[int], attempts: int, codes: Sequence[str], on_exhausted: OnExhausted | None) -> list[Step]:
+    """What a policy does, step by step."""
+    steps = [Step("credit-card", "On the day it is due", f"Attempt 1 of {attempts}.")]
     total = 0
     for attempt in range(2, attempts + 1):
         wait = delays[min(attempt - 1, len(delays)) - 1]
         total += wait
         if attempt == 2:  # noqa: PLR2004 - the first that is tried again
-            steps.append((f"{_days(wait)} after the decline", f"Attempt {attempt} of {attempts}."))
+            steps.append(Step("rotate", f"{_days(wait)} after the decline", f"Attempt {attempt} of {attempts}."))
         else:
-            steps.append((f"{_days(wait)} after that", f"Attempt {attempt} of {attempts}, {_days(total)} in all."))
-    ending = _ENDINGS[on_exhausted] if on_exhausted else "what you choose below happens to the subscription"
+            told = f"Attempt {attempt} of {attempts}, {_days(total)} in all."
+            steps.append(Step("rotate", f"{_days(wait)} after that", told))
+    ending = _ENDINGS[on_exhausted] if on_exhausted else "what you choose happens to the subscription"
     last = "the first attempt is declined" if attempts == 1 else f"attempt {attempts} is declined too"
-    steps.append((f"When {last}", f"Nothing is tried again; {ending}."))
+    steps.append(Step("circle-x", f"When {last}", f"Not tried again: {ending}."))
     if codes:
-        steps.append(("Any refusal that is not on the list", f"Not tried again; {ending} at once."))
+        steps.append(Step("circle-x", "Any refusal that is not on the list", f"Not tried again: {ending}."))
     return steps
 
 
-def _told(form: RetryPolicyForm) -> list[tuple[str, str]]:
+def _told(form: RetryPolicyForm) -> list[Step]:
     """The story of what is typed so far; empty while it makes no sense."""
     attempts, delays = form.max_attempts.data, form.delays_days.data
     makes_sense = isinstance(attempts, int) and 1 <= attempts <= MOST_ATTEMPTS and (delays or attempts == 1)

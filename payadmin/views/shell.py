@@ -1,7 +1,7 @@
 """The frame around every page: the menu a person may see, test or live mode, and the welcome page."""
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from flask import (
     Blueprint,
@@ -22,6 +22,9 @@ from werkzeug.local import LocalProxy
 
 from payadmin import permissions
 from payadmin.views.security import safe_next
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MODES = ("LIVE", "TEST")
 
@@ -47,6 +50,7 @@ class MenuLink:
     icon: str
     url: str
     current: bool
+    count: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,9 @@ class MenuSection:
     label: str
     items: tuple[MenuLink, ...]
 
+
+# Menu key → a function that says how much waits on the page, "" for nothing. Every page asks it, so it is cheap.
+COUNTS = "payadmin.counts"
 
 # Menu items of pages that name a section instead of an item of `permissions.MENU`: section → items.
 OWN_ITEMS = "payadmin.own_items"
@@ -81,13 +88,20 @@ def menu_for(actor: Visitor | None) -> tuple[MenuSection, ...]:
         return ()
     pages: dict[str, str] = current_app.extensions["payadmin.pages"]
     own: dict[str, list[permissions.Item]] = current_app.extensions.get(OWN_ITEMS, {})
+    counts: dict[str, Callable[[], str]] = current_app.extensions.get(COUNTS, {})
     items = {section.label: [*section.items] for section in permissions.MENU}
     for label, more in own.items():
         items.setdefault(label, []).extend(more)
     sections = []
     for label, known in items.items():
         links = tuple(
-            MenuLink(item.label, item.icon, url_for(pages[item.key]), current=_is_current(pages[item.key]))
+            MenuLink(
+                item.label,
+                item.icon,
+                url_for(pages[item.key]),
+                current=_is_current(pages[item.key]),
+                count=counts[item.key]() if item.key in counts else "",
+            )
             for item in known
             if item.key in pages and item.permission in actor.permissions
         )

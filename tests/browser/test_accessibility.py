@@ -83,6 +83,12 @@ def navigation(page: Page) -> None:
     page.locator("#side").get_by_role("button", name="admin").click()
 
 
+def cancel_first_date(page: Page) -> None:
+    page.locator(".rowcheck").first.check()
+    page.get_by_role("button", name="Cancel execute dates").click()
+    page.get_by_role("heading", name="Confirm").wait_for()
+
+
 def stale(page: Page) -> None:
     """Save a form that somebody else has overtaken."""
     page.locator("input[name=seen_version]").evaluate("field => { field.value = '0' }")
@@ -128,6 +134,15 @@ PLACES = (
     Place("stale form", "organizations/{merchant}/edit/", stale, status=409),
     Place("subscriptions", "subscriptions/?size=20"),
     Place("subscription", "subscriptions/1/"),
+    Place("scheduled charges", "scheduled-charges/?size=20"),
+    Place("scheduled charge", "scheduled-charges/1/"),
+    Place("cancel scheduled", "cancel-scheduled/"),
+    Place("cancel scheduled, found", "cancel-scheduled/?invoice_number=R00"),
+    Place("cancel scheduled, confirmation", "cancel-scheduled/?invoice_number=R00", cancel_first_date),
+    Place("missed dates", "needs-attention/?group=missed"),
+    Place("charges that need a decision", "needs-attention/?group=decisions"),
+    Place("stopped subscriptions", "needs-attention/?group=stopped"),
+    Place("charges that failed today", "needs-attention/?group=failed"),
     Place("mailbox", "mailbox/?size=20"),
     Place("palette", "customers/?size=20", palette),
     Place("palette, nothing found", "customers/?size=20", palette_empty),

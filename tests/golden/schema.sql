@@ -738,8 +738,10 @@ CREATE INDEX ix_subscription_created_at_id ON subscription (created_at, id);
 CREATE INDEX ix_subscription_customer_id ON subscription (customer_id);
 CREATE INDEX ix_subscription_retry_policy_id ON subscription (retry_policy_id);
 CREATE INDEX ix_subscription_status_created_at_id ON subscription (status, created_at, id);
-CREATE INDEX ix_subscription_to_plan ON subscription (id, planned_until) WHERE schedule_kind IS NOT NULL AND status IN ('ACTIVE', 'ON_HOLD', 'INACTIVE');
-CREATE UNIQUE INDEX uq_subscription_batch_row_id ON subscription (batch_row_id);
+CREATE INDEX ix_subscription_to_expire ON subscription (expiration_date, id) WHERE status IN ('CREATED', 'ACTIVE', 'ON_HOLD', 'INACTIVE');
+CREATE INDEX ix_subscription_to_plan ON subscription (planned_until, id) WHERE schedule_kind IS NOT NULL AND status IN ('ACTIVE', 'ON_HOLD', 'INACTIVE');
+CREATE INDEX ix_subscription_unit_amount_minor_id ON subscription (unit, amount_minor, id);
+CREATE INDEX ix_subscription_unplanned ON subscription (id) WHERE schedule_kind IS NOT NULL AND planned_until IS NULL AND status IN ('ACTIVE', 'ON_HOLD', 'INACTIVE');
 CREATE UNIQUE INDEX uq_subscription_merchant_billing ON subscription (merchant_id, billing_number);
 CREATE TABLE unit (
 	code VARCHAR(12) NOT NULL,

@@ -28,15 +28,18 @@ ROOMS = frozenset(
 FRAME = {
     "actions": {"exports", "records", "runs", "imports", "import_layouts"},
     "models": {"base", "exports", "imports", "outbox"},
-    "jobs": {"exports", "runner", "runs", "notifications"},
-    "queries": set(),
+    "jobs": {"exports", "rings", "runner", "runs", "notifications"},
+    "queries": {"workers"},
     "views": {
-        "account", "assets", "base", "bulk", "charts", "checks", "columns", "core", "errors", "exports", "exports_page",
-        "exports_schedule", "exports_table", "fields",
-        "filters", "forms", "gate", "lists", "login", "mailbox", "orders", "palette", "registry", "rows", "search",
-        "security", "shell", "ui",
+        "account", "assets", "attention", "base", "bulk", "cancel_scheduled", "charts", "checks", "columns", "core",
+        "dates", "errors", "exports", "exports_page", "exports_schedule", "exports_table", "fields", "filters",
+        "forms", "gate", "lists", "login", "mailbox", "orders", "palette", "registry", "retry_policies", "rows",
+        "scheduled", "search", "security", "shell", "ui", "webhooks", "workers",
     },
-    "templates": {"admin", "all_report", "auth", "account", "errors", "exports", "jobs", "macros"},
+    "templates": {
+        "account", "admin", "all_report", "attention", "auth", "errors", "exports", "jobs", "macros",
+        "retry_policies", "scheduled", "webhooks", "workers",
+    },
 }  # fmt: skip
 NOT_ROOMS_IN_TESTS = {
     "bench", "browser", "data", "demo", "embedded", "exports", "faults", "golden", "imports", "jobs", "kernel", "meta",

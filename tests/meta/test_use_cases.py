@@ -34,20 +34,6 @@ AWAITED = {
     "access.lock_staff": "lock on User management",
     "access.reset_authenticator": "reset authenticator on User management",
     "access.unlock_staff": "unlock on User management",
-    "subscriptions.ask_again": "the pages of Recurring",
-    "subscriptions.activate_subscription": "the pages of Recurring",
-    "subscriptions.cancel_scheduled": "the pages of Recurring",
-    "subscriptions.cancel_subscription": "the pages of Recurring",
-    "subscriptions.catch_up": "the pages of Recurring",
-    "subscriptions.change_purpose": "the pages of Recurring",
-    "subscriptions.choose_retry_policy": "the pages of Recurring",
-    "subscriptions.declare_unpaid": "the pages of Recurring",
-    "subscriptions.delete_subscription": "the pages of Recurring",
-    "subscriptions.edit_schedule": "the pages of Recurring",
-    "subscriptions.inactivate_subscription": "the pages of Recurring",
-    "subscriptions.let_go": "the pages of Recurring",
-    "subscriptions.register_subscription": "the pages of Recurring",
-    "subscriptions.resend_delivery": "the pages of Recurring",
 }
 
 # Acts that leave no entry in the trail, and why they need none.

@@ -9,6 +9,7 @@ from flask.testing import FlaskClient
 from payadmin.models.payments import Mode, PaymentStatus
 from payadmin.permissions import Role
 from tests.support.make import Make
+from tests.support.pages import post
 
 S = PaymentStatus
 
@@ -109,3 +110,11 @@ def test_hostile_text_stays_text_on_the_page(operator: FlaskClient, make: Make) 
         page = operator.get(address).get_data(as_text=True)
         assert "<script>alert" not in page
         assert "<img src=x" not in page
+
+
+def test_an_other_reason_without_its_note_is_refused_at_the_note(operator: FlaskClient, make: Make) -> None:
+    payment = make.payment()
+    address = f"/transactions/{payment.id}/action/refund/"
+    answer = post(operator, address, amount="1.00", reason="OTHER", note="", code="123456")
+    assert answer.status_code == 422
+    assert "Say here what the other reason is." in answer.text

@@ -226,8 +226,9 @@ def test_reminders_go_to_the_simulator_wherever_it_listens_and_to_no_place_staff
     assert url() == "http://127.0.0.1:2/merchant/webhook"
     assert db.session.scalars(select(WebhookEndpoint.sealed_secret)).one() == sealed
     db.session.rollback()
-    merchant_id = db.session.scalars(select(WebhookEndpoint.merchant_id)).one()
-    save_endpoint(SYSTEM, merchant_id=merchant_id, url="https://shop.example/hook", enabled=False, keys=KEYS)
+    endpoint = db.session.scalars(select(WebhookEndpoint)).one()
+    known = {"merchant_id": endpoint.merchant_id, "version": endpoint.version}
+    save_endpoint(SYSTEM, url="https://shop.example/hook", enabled=False, keys=KEYS, **known)
     connect_endpoint("http://127.0.0.1:3", KEYS)
     assert url() == "https://shop.example/hook"
 

@@ -6,6 +6,7 @@ from flask import Flask
 
 from tests.support.billing import Office
 from tests.support.desk import told
+from tests.support.door import Received, door
 from tests.support.make import Make
 from tests.support.simulator import Simulator
 
@@ -28,3 +29,10 @@ def office(app: Flask, make: Make, simulator: Simulator) -> Iterator[Office]:
     """The billing office, with the provider's simulator in a process of its own."""
     with told(app, simulator_url=simulator.url, provider_timeout_seconds=1):
         yield Office(app, make, simulator)
+
+
+@pytest.fixture
+def merchant() -> Iterator[tuple[str, Received]]:
+    """A merchant's endpoint: its address and what it received."""
+    with door() as found:
+        yield found

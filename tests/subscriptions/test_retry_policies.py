@@ -82,7 +82,7 @@ def test_a_policy_is_typed_saved_and_told_in_words(operator: FlaskClient) -> Non
 def test_the_story_tells_every_attempt_and_the_end(
     delays: list[int], attempts: int, codes: list[str], ending: OnExhausted | None, said: list[str]
 ) -> None:
-    steps = [when for when, _ in story(delays, attempts, codes, ending)]
+    steps = [step.when for step in story(delays, attempts, codes, ending)]
     assert len(steps) == len(said)
     assert all(step.startswith(begin) for step, begin in zip(steps, said, strict=True))
 

@@ -11,22 +11,34 @@ from payadmin.actions.subscriptions.manage import (
     register_subscription,
 )
 from payadmin.actions.subscriptions.policies import delete_retry_policy, save_retry_policy
-from payadmin.actions.subscriptions.reminders import resend_delivery, save_endpoint
+from payadmin.actions.subscriptions.reminders import (
+    renew_secret,
+    resend_delivery,
+    resend_in_run,
+    save_endpoint,
+    send_test,
+)
 from payadmin.actions.subscriptions.scheduled import (
     CANCEL_ACT,
     CATCH_UP_MOST,
+    MOST_AT_ONCE,
+    REASON_LENGTH,
     Chosen,
     ask_again,
     cancel_scheduled,
     cancel_subject,
     catch_up,
+    close_finding,
     declare_unpaid,
     let_go,
+    why_not_caught_up,
 )
 
 __all__ = [
     "CANCEL_ACT",
     "CATCH_UP_MOST",
+    "MOST_AT_ONCE",
+    "REASON_LENGTH",
     "Chosen",
     "activate_subscription",
     "ask_again",
@@ -36,6 +48,7 @@ __all__ = [
     "catch_up",
     "change_purpose",
     "choose_retry_policy",
+    "close_finding",
     "declare_unpaid",
     "delete_retry_policy",
     "delete_subscription",
@@ -43,7 +56,11 @@ __all__ = [
     "inactivate_subscription",
     "let_go",
     "register_subscription",
+    "renew_secret",
     "resend_delivery",
+    "resend_in_run",
     "save_endpoint",
     "save_retry_policy",
+    "send_test",
+    "why_not_caught_up",
 ]

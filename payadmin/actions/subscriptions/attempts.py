@@ -10,6 +10,7 @@ from payadmin import outbox
 from payadmin.actions.subscriptions.planning import GRACE_DAYS, business_day
 from payadmin.actions.subscriptions.reminders import remind
 from payadmin.actions.subscriptions.terms import Terms, joined, may_run, terms_of, with_terms
+from payadmin.db import among
 from payadmin.models.subscriptions import (
     RETRIED,
     ChargeAttempt,
@@ -38,12 +39,13 @@ def enqueue_due(work: Work, *, zone: ZoneInfo, limit: int = ENQUEUE_AT_ONCE) -> 
     )
     rows = _take(work, (SubscriptionStatus.ACTIVE,), *scheduled, limit=limit)
     if len(rows) < limit:
-        waiting = (ScheduledCharge.status == ChargeStatus.RETRY_WAIT, ScheduledCharge.next_attempt_at <= now)
+        waiting = (among(ScheduledCharge.status, (ChargeStatus.RETRY_WAIT,)), ScheduledCharge.next_attempt_at <= now)
         rows += _take(work, RETRIED, *waiting, limit=limit - len(rows))
+    reminders = [row for row in rows if row[1].purpose is Purpose.REMINDER]
     _open_attempts(work, [row for row in rows if row[1].purpose is Purpose.RECURRING], now)
-    for charge, terms in rows:
-        if terms.subscription is not None and terms.purpose is Purpose.REMINDER:
-            remind(work, charge, terms.subscription)
+    for charge, terms in reminders:
+        assert terms.subscription is not None
+        remind(work, charge, terms.subscription)
     return len(rows)
 
 

@@ -15,10 +15,12 @@ from sqlalchemy import ColumnElement, Select, case, select, tuple_, update
 
 from payadmin import outbox
 from payadmin.actions.subscriptions.breaker import give_back, note_health, paused
-from payadmin.actions.subscriptions.outcomes import Booking, book_one
+from payadmin.actions.subscriptions.outcomes import Booking, book_together
 from payadmin.actions.subscriptions.terms import joined, terms_of, with_terms
 from payadmin.audit import Event
+from payadmin.db import among
 from payadmin.models.subscriptions import (
+    OPEN_ATTEMPTS,
     AttemptState,
     ChargeAttempt,
     ChargeStatus,
@@ -30,7 +32,6 @@ from payadmin.permissions import Permission
 from payadmin.providers import Answer, Outcome
 from payadmin.work import Work, use_case
 
-OPEN = (AttemptState.DUE, AttemptState.SENDING, AttemptState.UNKNOWN)
 REMINDERS_NEVER_CHARGE = "The subscription only reminds now; what was sent before it changed is unknown."
 
 
@@ -85,18 +86,18 @@ def claim_charges(
         if not claims:
             give_back(work, pauses, now)
     if not claims:
-        open_now = ChargeAttempt.provider.not_in([*pauses.stopped, *pauses.tried])
-        claims = _claimed(work, now, key_windows, limit, open_now)
+        closed = [*pauses.stopped, *pauses.tried]
+        claims = _claimed(work, now, key_windows, limit, *([ChargeAttempt.provider.not_in(closed)] if closed else []))
     _mark(work, claims, now, lease)
     return claims
 
 
 def _claimed(
-    work: Work, now: dt.datetime, key_windows: Mapping[str, dt.timedelta], limit: int, whose: ColumnElement[bool]
+    work: Work, now: dt.datetime, key_windows: Mapping[str, dt.timedelta], limit: int, *whose: ColumnElement[bool]
 ) -> list[ChargeClaim]:
     found = (
         _attempts()
-        .where(ChargeAttempt.state.in_(OPEN), ChargeAttempt.act_at <= now, whose)
+        .where(among(ChargeAttempt.state, OPEN_ATTEMPTS), ChargeAttempt.act_at <= now, *whose)
         .order_by(ChargeAttempt.act_at, ChargeAttempt.id)
         .limit(limit)
         .with_for_update(of=ChargeAttempt, skip_locked=True)
@@ -201,6 +202,8 @@ def hold_charges(work: Work, *, claims: Sequence[ChargeClaim], lease: dt.timedel
     statement = (
         update(ChargeAttempt)
         .where(
+            # SQLite finds rows through an index by the ids alone, not by the pairs.
+            ChargeAttempt.id.in_([claim.attempt_id for claim in claims]),
             tuple_(ChargeAttempt.id, ChargeAttempt.fence).in_(pairs),
             ChargeAttempt.state == AttemptState.SENDING,
         )
@@ -231,11 +234,20 @@ def book_charges(work: Work, *, reports: Sequence[Report], key_window: dt.timede
         .with_for_update(of=(ChargeAttempt, ScheduledCharge))
         .execution_options(populate_existing=True)
     ).all()
-    paid = 0
-    for attempt, charge, *others in rows:
-        report, terms = by_id[attempt.id], terms_of(charge, *others)
-        booking = Booking(attempt, charge, terms, report.claim.fence, report.answer, now, key_window, quiet)
-        paid += book_one(work, booking)
+    bookings = [
+        Booking(
+            attempt,
+            charge,
+            terms_of(charge, *others),
+            by_id[attempt.id].claim.fence,
+            by_id[attempt.id].answer,
+            now,
+            key_window,
+            quiet,
+        )
+        for attempt, charge, *others in rows
+    ]
+    paid = book_together(work, bookings)
     note_health(work, now, [(report.claim.provider, _is_sound(report.answer)) for report in reports])
     return paid
 

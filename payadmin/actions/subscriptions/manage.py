@@ -8,9 +8,10 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import delete, select
 
 from payadmin import outbox
-from payadmin.actions.subscriptions.planning import NOT_TRIED_AGAIN, business_day, settle_date
+from payadmin.actions.subscriptions.planning import NOT_TRIED_AGAIN, business_day, plan_now, settle_date
 from payadmin.audit import Event
 from payadmin.kernel.errors import Conflict, Invalid
+from payadmin.kernel.masks import card_number_digits
 from payadmin.kernel.schedules import Schedule, check
 from payadmin.models.parties import Customer, Organization
 from payadmin.models.payments import PaymentMethod, Unit
@@ -28,6 +29,7 @@ from payadmin.models.subscriptions import (
     schedule_values,
 )
 from payadmin.permissions import Permission
+from payadmin.providers import connected
 from payadmin.work import Work, use_case
 
 MOVED_ON = "Somebody else changed this subscription meanwhile. Reload it and try again."
@@ -65,7 +67,7 @@ def register_subscription(
     card_expires_on: dt.date | None = None,
     retry_policy_id: int | None = None,
 ) -> Subscription:
-    """Register an active subscription; its dates are planned by the next tick.
+    """Register an active subscription, with the dates of the next weeks.
 
     Raises:
         NotFound: no such customer, merchant or retry policy.
@@ -85,8 +87,7 @@ def register_subscription(
         raise Invalid("There is no such currency.", field="unit")
     if not work.exists(PaymentMethod.code == method):
         raise Invalid("There is no such method.", field="method")
-    if purpose is Purpose.RECURRING and not card_token:
-        raise Invalid("A recurring charge needs a stored card.", field="card_token")
+    _check_card(purpose, provider, card_token)
     work.get(Customer, customer_id)
     work.get(Organization, merchant_id)
     if retry_policy_id is not None:
@@ -116,6 +117,8 @@ def register_subscription(
         )
     )
     subscription.status = SubscriptionStatus.ACTIVE
+    work.session.flush()
+    plan_now(work, subscription, today)
     work.record(
         Event.SUBSCRIPTION_REGISTERED,
         subscription,
@@ -146,9 +149,11 @@ def edit_schedule(
 
     Raises:
         Invalid: the schedule never runs, or its dates contradict each other.
-        Conflict: the subscription has ended, or somebody else changed it meanwhile.
+        Conflict: the subscription has ended or has no card to charge, or somebody else changed it meanwhile.
     """
     subscription = _open(work, subscription_id)
+    if subscription.purpose is Purpose.RECURRING and not subscription.card_token:
+        raise Conflict("The subscription has no stored card to charge: change its type to Reminder first.")
     check(
         schedule,
         start=start_date,
@@ -159,7 +164,9 @@ def edit_schedule(
     before = _dates_of(subscription)
     after = {**schedule_values(schedule), "start_date": start_date, "expiration_date": expiration_date}
     _change(work, subscription, version, **after, planned_until=None)
-    forgotten = _forget_plan(work, subscription_id, business_day(work, zone))
+    today = business_day(work, zone)
+    forgotten = _forget_plan(work, subscription_id, today)
+    plan_now(work, subscription, today)
     work.record(
         Event.SUBSCRIPTION_SCHEDULE_CHANGED,
         subscription,
@@ -218,7 +225,10 @@ def activate_subscription(
     )
     for charge_id in _charge_ids(work, subscription_id, *tries):
         settle_date(work, charge_id, ChargeStatus.FAILED, Event.CHARGE_FAILED, NOT_TRIED_AGAIN)
-    work.change(Subscription, subscription_id, consecutive_failures=0)
+    values: dict[str, Any] = {"consecutive_failures": 0}
+    if subscription.planned_until is not None and subscription.planned_until < today:
+        values["planned_until"] = today - dt.timedelta(days=1)
+    work.change(Subscription, subscription_id, **values)
 
 
 @use_case(Permission.SUBSCRIPTIONS_SUBSCRIPTION_WRITE, about=Subscription)
@@ -301,6 +311,15 @@ def choose_retry_policy(work: Work, subscription_id: int, *, version: int, retry
         after={"retry_policy_id": retry_policy_id},
         **keys_of(subscription),
     )
+
+
+def _check_card(purpose: Purpose, provider: str, card_token: str | None) -> None:
+    if purpose is Purpose.RECURRING and not card_token:
+        raise Invalid("A recurring charge needs a stored card.", field="card_token")
+    if purpose is Purpose.RECURRING and not connected(provider):
+        raise Invalid("payadmin has no connection to this payment provider.", field="provider")
+    if card_token and card_number_digits(card_token):
+        raise Invalid("This is a card number: only the provider's token for it may be stored.", field="card_token")
 
 
 def _open(work: Work, subscription_id: int) -> Subscription:

@@ -13,8 +13,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from payadmin import outbox
 from payadmin.audit import Event
+from payadmin.db import among
 from payadmin.kernel.schedules import dates
 from payadmin.models.subscriptions import (
+    EXPIRING,
     NOT_BEGUN,
     PLANNED,
     RETRIED,
@@ -61,16 +63,16 @@ def plan_some(work: Work, *, zone: ZoneInfo, limit: int = PLAN_AT_ONCE) -> int:
     """
     today = business_day(work, zone)
     horizon = today + dt.timedelta(days=HORIZON_DAYS)
-    found = work.session.execute(
-        select(*(_SUBSCRIPTION.c[name] for name in _NEEDED))
-        .where(
-            Subscription.status.in_(PLANNED),
-            Subscription.schedule_kind.is_not(None),
-            or_(Subscription.planned_until.is_(None), Subscription.planned_until < horizon),
+    found: list[Any] = []
+    # One after the other: with OR neither database finds both through the index.
+    for unplanned in (Subscription.planned_until < horizon, Subscription.planned_until.is_(None)):
+        wanted = (
+            select(*(_SUBSCRIPTION.c[name] for name in _NEEDED))
+            .where(among(Subscription.status, PLANNED), Subscription.schedule_kind.is_not(None), unplanned)
+            .limit(limit - len(found))
+            .with_for_update(skip_locked=True)
         )
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    ).all()
+        found += work.session.execute(wanted).all()
     if not found:
         return 0
     rows = [charge for row in found for charge in _charges(row, today, horizon, work.now)]
@@ -85,9 +87,9 @@ def plan_some(work: Work, *, zone: ZoneInfo, limit: int = PLAN_AT_ONCE) -> int:
 def _charges(row: Any, today: dt.date, horizon: dt.date, now: dt.datetime) -> list[dict[str, Any]]:
     schedule = schedule_of(row)
     assert schedule is not None
-    start = max(row.start_date, today)
-    if row.planned_until is not None:
-        start = max(start, row.planned_until + dt.timedelta(days=1))
+    # From where the last plan ended, even if that was days ago: what nobody planned in time is missed, not forgotten.
+    first = today if row.planned_until is None else row.planned_until + dt.timedelta(days=1)
+    start = max(row.start_date, first)
     end = horizon if row.expiration_date is None else min(horizon, row.expiration_date)
     return [
         {
@@ -102,6 +104,18 @@ def _charges(row: Any, today: dt.date, horizon: dt.date, now: dt.datetime) -> li
         }
         for date in dates(schedule, start, end)
     ]
+
+
+def plan_now(work: Work, subscription: Subscription, today: dt.date) -> None:
+    """Write the dates of a subscription whose rule is new, so that no midnight comes between the rule and its dates."""
+    if subscription.status not in PLANNED:
+        return
+    horizon = today + dt.timedelta(days=HORIZON_DAYS)
+    rows = _charges(subscription, today, horizon, work.now)
+    if rows:
+        _insert_missing(work, rows)
+    planned = update(Subscription).where(Subscription.id == subscription.id).values(planned_until=horizon)
+    work.session.execute(planned.execution_options(synchronize_session="fetch", explained=True))
 
 
 def _insert_missing(work: Work, rows: list[dict[str, Any]]) -> None:
@@ -146,7 +160,7 @@ def sweep_dates(work: Work, *, zone: ZoneInfo, limit: int = SWEEP_AT_ONCE) -> in
             Event.CHARGE_FAILED,
             NOT_TRIED_AGAIN,
             (
-                ScheduledCharge.status == ChargeStatus.RETRY_WAIT,
+                among(ScheduledCharge.status, (ChargeStatus.RETRY_WAIT,)),
                 ScheduledCharge.next_attempt_at <= now,
                 _subscription_is(*(status for status in SubscriptionStatus if status not in RETRIED)),
             ),
@@ -205,7 +219,7 @@ def expire_some(work: Work, *, zone: ZoneInfo, limit: int = SWEEP_AT_ONCE) -> in
         select(Subscription.id)
         .where(
             Subscription.expiration_date < today,
-            Subscription.status.in_(Subscription.machine.sources(SubscriptionStatus.EXPIRED)),
+            among(Subscription.status, EXPIRING),
             ~unsettled.exists(),
         )
         .limit(limit)

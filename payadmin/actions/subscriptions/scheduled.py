@@ -12,6 +12,7 @@ from payadmin.actions.subscriptions.terms import joined, terms_of, with_terms
 from payadmin.audit import Event
 from payadmin.kernel.errors import Conflict, Invalid
 from payadmin.models.subscriptions import (
+    UNDECIDED,
     AttemptState,
     ChargeAttempt,
     ChargeStatus,
@@ -58,19 +59,38 @@ def cancel_scheduled(work: Work, *, charge_ids: Sequence[int], reason: str, offe
     step_up.spend(work, offer, code, CANCEL_ACT, cancel_subject(ids))
     outcome = Chosen()
     for charge_id in ids:
-        charge = work.session.get(ScheduledCharge, charge_id, populate_existing=True)
+        # Held until the end: a worker that takes it after this look would charge a date that is shown as cancelled.
+        charge = work.session.get(ScheduledCharge, charge_id, populate_existing=True, with_for_update=True)
         if charge is None:
             outcome.refused[charge_id] = "There is no such execute date."
         elif why := why_not_cancellable(charge):
             outcome.refused[charge_id] = why
-        elif work.change(ScheduledCharge, charge_id, is_touched=True) and settle_date(
-            work, charge_id, ChargeStatus.CANCELLED, Event.CHARGE_CANCELLED, text
-        ):
-            outcome.done.append(charge_id)
         else:
-            # A worker took it between the look and the UPDATE that decides.
-            outcome.refused[charge_id] = "It is already being charged."
+            work.change(ScheduledCharge, charge_id, is_touched=True)
+            settle_date(work, charge_id, ChargeStatus.CANCELLED, Event.CHARGE_CANCELLED, text)
+            outcome.done.append(charge_id)
     return outcome
+
+
+def why_not_caught_up(
+    status: ChargeStatus, subscription_status: SubscriptionStatus, purpose: Purpose, *, taken: int
+) -> str | None:
+    """Why a date cannot be charged after all, or None when it can (SC8).
+
+    Args:
+        status: where the date is now.
+        subscription_status, purpose: what its subscription is and does.
+        taken: how many older dates of the same subscription are charged in the same go.
+    """
+    if status is not ChargeStatus.MISSED:
+        return f"It is {status.value.lower()}, not missed."
+    if subscription_status is not SubscriptionStatus.ACTIVE:
+        return f"The subscription is {subscription_status.value.lower()}."
+    if purpose is not Purpose.RECURRING:
+        return "A reminder that was missed is not sent late."
+    if taken >= CATCH_UP_MOST:
+        return f"At most {CATCH_UP_MOST} dates of a subscription are caught up at a time."
+    return None
 
 
 @use_case(Permission.SUBSCRIPTIONS_SUBSCRIPTION_WRITE)
@@ -85,20 +105,20 @@ def catch_up(work: Work, *, charge_ids: Sequence[int]) -> Chosen:
         joined(with_terms().select_from(ScheduledCharge))
         .where(ScheduledCharge.id.in_(_chosen(charge_ids)))
         .order_by(ScheduledCharge.due_date, ScheduledCharge.id)
+        .with_for_update(of=ScheduledCharge)
+        .execution_options(populate_existing=True)
     ).all()
     taken: dict[int, int] = {}
     for charge, *others in rows:
         terms = terms_of(charge, *others)
         subscription = terms.subscription
+        # What a batch ordered stands alone: no subscription holds it back, and it has no other dates.
+        status = subscription.status if subscription is not None else SubscriptionStatus.ACTIVE
         count = taken.get(subscription.id, 0) if subscription is not None else 0
-        if count >= CATCH_UP_MOST:
-            outcome.refused[charge.id] = f"At most {CATCH_UP_MOST} dates of a subscription are caught up at a time."
-        elif subscription is not None and subscription.status is not SubscriptionStatus.ACTIVE:
-            outcome.refused[charge.id] = f"The subscription is {subscription.status.value.lower()}."
-        elif terms.purpose is not Purpose.RECURRING:
-            outcome.refused[charge.id] = "A reminder that was missed is not sent late."
-        elif charge.status is not ChargeStatus.MISSED or not open_attempt(work, charge, terms):
-            outcome.refused[charge.id] = f"It is {charge.status.value.lower()}, not missed."
+        if why := why_not_caught_up(charge.status, status, terms.purpose, taken=count):
+            outcome.refused[charge.id] = why
+        elif not open_attempt(work, charge, terms):
+            outcome.refused[charge.id] = "It is already being charged."
         else:
             work.change(ScheduledCharge, charge.id, is_touched=True)
             work.record(Event.CHARGE_CAUGHT_UP, charge, invoice_number=charge.invoice_number)
@@ -163,6 +183,28 @@ def declare_unpaid(work: Work, charge_id: int, *, reason: str) -> None:
     )
 
 
+@use_case(Permission.SUBSCRIPTIONS_SUBSCRIPTION_WRITE, about=ScheduledCharge)
+def close_finding(work: Work, charge_id: int, *, reason: str) -> None:
+    """Say what was done about a difference that no other act settles, such as a date that was charged twice.
+
+    It moves no money and no status: staff refund or book by the usual acts first.
+
+    Raises:
+        Invalid: no reason.
+        Conflict: there is nothing (any more) to look after, or its outcome is still open and wants a decision.
+    """
+    text = reason.strip()
+    if not text or len(text) > REASON_LENGTH:
+        raise Invalid(f"Say what was done, in at most {REASON_LENGTH} characters.", field="reason")
+    charge = work.get(ScheduledCharge, charge_id, lock=True)
+    if work.exists(ChargeAttempt.scheduled_charge_id == charge_id, ChargeAttempt.state.in_(UNDECIDED)):
+        raise Conflict("Its outcome is not known. Ask the provider again or declare it unpaid.")
+    if not charge.needs_staff:
+        raise Conflict("Somebody has looked after this charge already.")
+    work.change(ScheduledCharge, charge_id, needs_staff=False, message=f"Looked after: {text}")
+    work.record(Event.CHARGE_FINDING_CLOSED, charge, reason=text, invoice_number=charge.invoice_number)
+
+
 def _undecided(work: Work, charge_id: int) -> tuple[ScheduledCharge, ChargeAttempt]:
     charge = work.get(ScheduledCharge, charge_id, lock=True)
     attempt: ChargeAttempt | None = work.one(
@@ -170,7 +212,7 @@ def _undecided(work: Work, charge_id: int) -> tuple[ScheduledCharge, ChargeAttem
         .where(
             ChargeAttempt.scheduled_charge_id == charge_id,
             # One that is still asked about is decided by people once they were called to it.
-            ChargeAttempt.state.in_((AttemptState.MANUAL, AttemptState.UNKNOWN)),
+            ChargeAttempt.state.in_(UNDECIDED),
         )
         .with_for_update()
     )

@@ -29,6 +29,11 @@ class Terms:
     keys: dict[str, Any] = field(default_factory=dict)
     shown: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def rows(self) -> tuple[Subscription, ...]:
+        """The rows of these terms that a charge's outcome may change."""
+        return () if self.subscription is None else (self.subscription,)
+
 
 def with_terms(*entities: Any) -> "Select[Any]":
     """Select `entities`, then the charge and the rows that hold its terms: what `terms_of` takes."""

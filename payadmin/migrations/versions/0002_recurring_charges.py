@@ -373,15 +373,37 @@ def upgrade() -> None:
     op.create_index(
         "ix_subscription_to_plan",
         "subscription",
-        ["id", "planned_until"],
+        ["planned_until", "id"],
         unique=False,
         sqlite_where=sa.text("schedule_kind IS NOT NULL AND status IN ('ACTIVE', 'ON_HOLD', 'INACTIVE')"),
         postgresql_where=sa.text("schedule_kind IS NOT NULL AND status IN ('ACTIVE', 'ON_HOLD', 'INACTIVE')"),
+    )
+    op.create_index(
+        "ix_subscription_unplanned",
+        "subscription",
+        ["id"],
+        unique=False,
+        sqlite_where=sa.text(
+            "schedule_kind IS NOT NULL AND planned_until IS NULL AND status IN ('ACTIVE', 'ON_HOLD', 'INACTIVE')"
+        ),
+        postgresql_where=sa.text(
+            "schedule_kind IS NOT NULL AND planned_until IS NULL AND status IN ('ACTIVE', 'ON_HOLD', 'INACTIVE')"
+        ),
+    )
+    op.create_index(
+        "ix_subscription_to_expire",
+        "subscription",
+        ["expiration_date", "id"],
+        unique=False,
+        sqlite_where=sa.text("status IN ('CREATED', 'ACTIVE', 'ON_HOLD', 'INACTIVE')"),
+        postgresql_where=sa.text("status IN ('CREATED', 'ACTIVE', 'ON_HOLD', 'INACTIVE')"),
     )
 
 
 def downgrade() -> None:
     for name in (
+        "unplanned",
+        "to_expire",
         "to_plan",
         "status_created_at_id",
         "retry_policy_id",

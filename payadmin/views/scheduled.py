@@ -1,0 +1,239 @@
+"""Scheduled charges: every due date of every subscription, its attempts, and what staff decide about one of them."""
+
+from dataclasses import replace
+from typing import Any
+
+from flask import flash, redirect, render_template, request, url_for
+from flask_admin import expose
+from sqlalchemy import select
+from werkzeug.wrappers import Response
+
+from payadmin.actions import subscriptions as recurring
+from payadmin.db import db
+from payadmin.kernel.errors import Invalid, NotFound, Refusal
+from payadmin.models.parties import Customer
+from payadmin.models.payments import Payment, PaymentMethod
+from payadmin.models.subscriptions import (
+    IN_HAND,
+    UNDECIDED,
+    ChargeAttempt,
+    ChargeStatus,
+    ScheduledCharge,
+    Subscription,
+    why_not_cancellable,
+)
+from payadmin.permissions import Permission
+from payadmin.views import lists
+from payadmin.views.base import PayAdminModelView
+from payadmin.views.columns import enum_cell, masked, money_cell
+from payadmin.views.dates import WRITE, ReasonForm
+from payadmin.views.lists import Tab
+from payadmin.views.registry import page
+from payadmin.views.search import by_id, exact, prefix, through
+from payadmin.views.security import current_actor
+
+C = ChargeStatus
+READ = Permission.SUBSCRIPTIONS_SUBSCRIPTION_READ
+
+# What staff decide about one charge, and the words of the form that asks for the reason.
+DECISIONS: dict[str, dict[str, str]] = {
+    "declare-unpaid": {
+        "title": "Declare unpaid",
+        "verb": "Declare unpaid",
+        "tone": "danger",
+        "text": "You say that no money moved for this date, because the provider's support or dashboard told you so. "
+        "The charge becomes Failed and is not tried again. If the provider captured it after all, the customer has "
+        "paid for something that is shown here as unpaid.",
+        "done": "The charge is declared unpaid.",
+    },
+    "looked-after": {
+        "title": "Mark as looked after",
+        "verb": "Mark as looked after",
+        "tone": "primary",
+        "text": "The difference leaves Needs attention. This moves no money and changes no status: refund or correct "
+        "what is wrong first, then say here what was done.",
+        "done": "The charge is marked as looked after.",
+    },
+}
+
+
+@page(menu="scheduled-charges")
+class ScheduledChargesPage(PayAdminModelView):
+    """Every due date of every subscription (S2 calls it the execute date)."""
+
+    model = ScheduledCharge
+    slug = "scheduled-charges"
+    plural = "Scheduled charges"
+    singular = "Scheduled charge"
+    subtitle = "Every execute date of every subscription: planned for the next 60 days, running, or over."
+    create = None
+    edit = None
+    export = Permission.SUBSCRIPTIONS_SUBSCRIPTION_EXPORT
+    column_list = ("due_date", "subscription", "invoice_number", "amount", "status", "attempts", "payment")
+    column_filters = ("status", "due_date", "amount", "subscription", "needs_staff")
+    column_sortable = ("due_date", "created_at", "invoice_number")
+    default_sort = "-due_date"
+    tabs = (
+        Tab("Scheduled", {"status": ("SCHEDULED",)}),
+        Tab("In hand", {"status": tuple(status.name for status in IN_HAND)}),
+        Tab("Waiting to retry", {"status": ("RETRY_WAIT",)}),
+        Tab("Succeeded", {"status": ("SUCCEEDED",)}),
+        Tab("Failed", {"status": ("FAILED",)}),
+        Tab("Missed", {"status": ("MISSED",)}),
+        Tab("Cancelled", {"status": ("CANCELLED",)}),
+    )
+    labels = {"subscription": "Billing number"}
+    phone = {"due_date": "m1", "amount": "m2", "status": "m3", "invoice_number": "m4"}
+    search_lookups = (
+        by_id(ScheduledCharge),
+        prefix(ScheduledCharge.invoice_number),
+        through(ScheduledCharge.subscription_id, prefix(Subscription.billing_number)),
+        through(ScheduledCharge.subscription_id, exact(Subscription.subscription_id)),
+    )
+    needs = {
+        "progress_view": READ,
+        "subscription_view": READ,
+        "payment_view": Permission.PAYMENTS_PAYMENT_READ,
+        "ask_view": WRITE,
+        "decide_view": WRITE,
+    }
+    list_template = "scheduled/list.html"
+    details_template = "scheduled/details.html"
+    detail_sections = {"Record": ("next_attempt_at", "is_touched", "created_at", "updated_at")}
+
+    def _refresh_cache(self) -> None:
+        # Staff know subscriptions by their billing number, here and in the filter.
+        self.columns["subscription"] = replace(self.columns["subscription"], told_by=Subscription.billing_number)
+        super()._refresh_cache()
+
+    def render(self, template: str, **kwargs: Any) -> str:
+        """Every list can offer what is due today and what is coming."""
+        if template == self.list_template:
+            kwargs["today"] = lists.today()
+        return super().render(template, **kwargs)
+
+    def menu_actions(self) -> list[dict[str, Any]]:
+        """Open the date, its subscription, its payment."""
+        entries = super().menu_actions()
+        url = f"{self.address}{{id}}/subscription/"
+        entries.append({"name": "subscription", "label": "Go to subscription", "icon": "repeat", "url": url})
+        if current_actor().may(Permission.PAYMENTS_PAYMENT_READ):
+            url = f"{self.address}{{id}}/payment/"
+            entries.append({"name": "payment", "label": "Go to payment", "icon": "credit-card", "url": url})
+        return entries
+
+    def offers(self) -> Any:
+        """What a row's menu shows greyed, and why."""
+        return lambda row: None if row.payment_id else {"payment": "No payment was made for this date."}
+
+    list_also = ("payment_id",)
+
+    @expose("/<int:row_id>/subscription/")
+    def subscription_view(self, row_id: int) -> Response:
+        """The subscription that this date belongs to."""
+        return redirect(url_for("subscriptions.details_view", row_id=self.get_row(row_id).subscription_id))
+
+    @expose("/<int:row_id>/payment/")
+    def payment_view(self, row_id: int) -> Response:
+        """The payment that was made for this date; the date itself while there is none."""
+        payment_id = self.get_row(row_id).payment_id
+        if payment_id is None:
+            flash("No payment was made for this date.", "error")
+            return redirect(self._details(row_id))
+        return redirect(url_for("transactions.details_view", row_id=payment_id))
+
+    @expose("/<int:row_id>/progress/")
+    def progress_view(self, row_id: int) -> str:
+        """Whether the charge is still in hand: the fragment that the details page polls."""
+        row = self.get_row(row_id)
+        return render_template("scheduled/_progress.html", charge=row, is_running=_is_running(row))
+
+    # --- what staff decide --------------------------------------------------------------------------------------------
+
+    @expose("/<int:row_id>/ask/", methods=("POST",))
+    def ask_view(self, row_id: int) -> Response:
+        """Have the provider asked once more what became of the charge."""
+        self.get_row(row_id)
+        try:
+            recurring.ask_again(current_actor(), row_id)
+        except Refusal as refusal:
+            flash(refusal.sentence, "error")
+        else:
+            flash("The provider is asked again. The answer appears here.", "success")
+        return redirect(self._details(row_id), 303)
+
+    @expose("/<int:row_id>/decide/<decision>/", methods=("GET", "POST"))
+    def decide_view(self, row_id: int, decision: str) -> Any:
+        """Declare a charge unpaid, or say that a difference was looked after: a reason, then it is done."""
+        row = self.get_row(row_id)
+        words = DECISIONS.get(decision)
+        if words is None:
+            raise NotFound("There is no such decision.")
+        form = ReasonForm(request.form if request.method == "POST" else None)
+        status, problem = 200, None
+        if request.method == "POST":
+            status = 422
+            if form.validate():
+                try:
+                    _decide(decision, row_id, str(form.reason.data))
+                except Invalid as refusal:
+                    form.reason.errors = [*form.reason.errors, refusal.sentence]
+                except Refusal as refusal:
+                    status, problem = refusal.status, refusal.sentence
+                else:
+                    flash(words["done"], "success")
+                    return redirect(self._details(row_id), 303)
+                row = self.get_row(row_id)
+        context = {"charge": row, "form": form, "problem": problem, "words": words, "back": self._details(row_id)}
+        return self.render("scheduled/decide.html", money=money_cell, **context), status
+
+    # --- details ------------------------------------------------------------------------------------------------------
+
+    def details_context(self, row: ScheduledCharge) -> dict[str, Any]:
+        """The date with its attempts, its subscription and its payment, and what can be done about it now."""
+        actor = current_actor()
+        subscription, customer, method = db.session.execute(
+            select(Subscription, Customer.name, PaymentMethod.name)
+            .join(Customer, Customer.id == Subscription.customer_id)
+            .join(PaymentMethod, PaymentMethod.code == Subscription.method, isouter=True)
+            .where(Subscription.id == row.subscription_id)
+        ).one()
+        attempts = db.session.scalars(
+            select(ChargeAttempt).where(ChargeAttempt.scheduled_charge_id == row.id).order_by(ChargeAttempt.seq.desc())
+        ).all()
+        payment = db.session.get(Payment, row.payment_id) if row.payment_id else None
+        return super().details_context(row) | {
+            "charge": row,
+            "subscription": subscription,
+            "customer": masked("name")(customer),
+            "method": method or subscription.method,
+            "attempt_rows": attempts,
+            "payment": payment,
+            "is_running": _is_running(row),
+            "is_undecided": row.needs_staff and any(attempt.state in UNDECIDED for attempt in attempts),
+            "why_not": why_not_cancellable(row),
+            "may_write": actor.may(WRITE),
+            "may_see_payment": actor.may(Permission.PAYMENTS_PAYMENT_READ),
+            "may_see_customer": actor.may(Permission.PARTIES_CUSTOMER_READ),
+            "money": money_cell,
+            "state": enum_cell,
+        }
+
+    def describe(self, row: ScheduledCharge) -> str:
+        """A date is called by its invoice number."""
+        return row.invoice_number
+
+    def _details(self, row_id: int) -> str:
+        return url_for(f"{self.endpoint}.details_view", row_id=row_id)
+
+
+def _is_running(row: ScheduledCharge) -> bool:
+    """Whether something about the charge moves by itself; what waits for staff does not."""
+    return row.status in IN_HAND and not row.needs_staff
+
+
+def _decide(decision: str, charge_id: int, reason: str) -> None:
+    if decision == "declare-unpaid":
+        recurring.declare_unpaid(current_actor(), charge_id, reason=reason)
+    else:
+        recurring.close_finding(current_actor(), charge_id, reason=reason)

@@ -1,0 +1,448 @@
+"""What staff do to one subscription: each act says honestly what it will do, and is refused when the row moved on."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from flask import flash, redirect, render_template, request, url_for
+from sqlalchemy import select
+from wtforms import Form, HiddenField, SelectField, TextAreaField
+from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than its stubs
+from wtforms.validators import Length
+
+from payadmin.actions import subscriptions as recurring
+from payadmin.db import db
+from payadmin.kernel.errors import NotFound, Refusal
+from payadmin.models.audit import AuditEvent
+from payadmin.models.subscriptions import ENDED, Purpose, RetryPolicy, Subscription, SubscriptionStatus
+from payadmin.queries.subscriptions import Plan, plan_of
+from payadmin.views import lists
+from payadmin.views.columns import day_text, money_text, zone
+from payadmin.views.fields import no_cards, no_controls
+from payadmin.views.filters import row_id_of
+from payadmin.views.security import current_actor
+from payadmin.views.subscriptions.rows import status_cell
+from payadmin.views.subscriptions.schedule_form import ScheduleForm, preview_context, put, stored, wants_preview
+
+S = SubscriptionStatus
+MOST_POLICIES = 500
+MOST_NAMED = 5
+
+GetRow = Callable[[int], Subscription]
+
+
+class ActForm(Form):
+    """What every act carries: the version that was looked at."""
+
+    version = HiddenField()
+
+    @property
+    def seen(self) -> int:
+        """The version that the form showed; 0, which no row has, when it was tampered with."""
+        return row_id_of(self.version.data or "") or 0
+
+
+class ReasonForm(ActForm):
+    """An act that may be explained."""
+
+    reason = TextAreaField(
+        "Reason",
+        [Length(max=500, message="Keep the reason within 500 characters."), no_controls, no_cards],
+        description="Optional. Kept in the audit trail; the customer does not see it.",
+        render_kw={"rows": 2},
+    )
+
+
+class PolicyForm(ActForm):
+    """Which retry policy."""
+
+    policy = SelectField("Retry policy", validate_choice=False)
+
+    def __init__(self, formdata: Any = None, **kw: Any) -> None:
+        super().__init__(formdata, **kw)
+        self.policy.choices = policy_choices()
+
+
+def policy_choices() -> list[Any]:
+    """Every retry policy by name, and none at all first."""
+    found = db.session.execute(select(RetryPolicy.id, RetryPolicy.name).order_by(RetryPolicy.name).limit(MOST_POLICIES))
+    named = [SelectChoice(value=str(row.id), label=row.name) for row in found]
+    return [SelectChoice(value="", label="None: a declined charge is not tried again"), *named]
+
+
+def policy_id_of(text: str | None) -> int | None:
+    """The chosen policy's id.
+
+    Raises:
+        NotFound: it is no id.
+    """
+    if not text:
+        return None
+    if (found := row_id_of(text)) is None:
+        raise NotFound("There is no such retry policy.")
+    return found
+
+
+# ---- what is possible, and what it would do --------------------------------------------------------------------------
+
+
+def _cannot_become(status: SubscriptionStatus) -> Callable[[Any], str | None]:
+    def why(row: Any) -> str | None:
+        if row.status is status:
+            return f"It is {status.value.lower()} already."
+        if not Subscription.machine.allows(row.status, status):
+            return f"A subscription that is {row.status.value.lower()} cannot become {status.value.lower()}."
+        return None
+
+    return why
+
+
+def _has_ended(row: Any) -> str | None:
+    return f"It is {row.status.value.lower()} and cannot be changed any more." if row.status in ENDED else None
+
+
+def _has_no_card(row: Subscription) -> str | None:
+    if row.purpose is Purpose.RECURRING and not row.card_token:
+        return "It has no stored card to charge. Change its type to Reminder, or register a new subscription."
+    return None
+
+
+def _never(_row: Any) -> str | None:
+    return None
+
+
+def _in_hand(plan: Plan) -> Iterator[str]:
+    if not plan.in_hand:
+        return
+    named = ", ".join(f"{row.invoice_number} of {day_text(row.due_date)}" for row in plan.in_hand[:MOST_NAMED])
+    more = f" and {len(plan.in_hand) - MOST_NAMED} more" if len(plan.in_hand) > MOST_NAMED else ""
+    what = "A charge is in hand and will finish" if len(plan.in_hand) == 1 else "Charges in hand will finish"
+    yield f"{what}: {named}{more}."
+
+
+def _cancelling(row: Subscription, plan: Plan) -> Iterator[str]:
+    if row.status in ENDED:
+        return
+    if plan.waiting:
+        first = day_text(plan.upcoming[0].due_date)
+        dates = "1 execute date is" if plan.waiting == 1 else f"{plan.waiting} execute dates are"
+        yield f"{dates} cancelled, the first of {first}. No further dates are planned."
+    else:
+        yield "No execute date is planned, so none is cancelled; no further dates are planned."
+    yield from _in_hand(plan)
+    yield "This cannot be undone. To charge this customer again, register a new subscription."
+
+
+def _deleting(row: Subscription, plan: Plan) -> Iterator[str]:
+    yield "It disappears from every list. Its payments and its audit trail stay."
+    if row.status in ENDED:
+        yield "This cannot be undone."
+    else:
+        yield "It is cancelled with it."
+    yield from _cancelling(row, plan)
+
+
+def _inactivating(_row: Subscription, plan: Plan) -> Iterator[str]:
+    yield "It stays registered, but nothing is charged and nobody is reminded until it is activated again."
+    yield "Execute dates that fall due meanwhile are skipped; activating does not charge them afterwards."
+    yield from _in_hand(plan)
+
+
+def _activating(row: Subscription, plan: Plan) -> Iterator[str]:
+    today = lists.today()
+    yield f"It runs again from today, {day_text(today)}, on. Dates that have passed are not charged."
+    coming = [charge for charge in plan.upcoming if charge.due_date >= today]
+    if coming:
+        yield f"The next execute date is {day_text(coming[0].due_date)}."
+    if row.consecutive_failures:
+        yield f"Its {row.consecutive_failures} failed charges in a row are forgotten: the count starts anew."
+    if row.purpose is Purpose.RECURRING and row.card_expires_on is not None and row.card_expires_on < today:
+        yield f"Its card expired on {day_text(row.card_expires_on)}, so its charges will probably be declined."
+
+
+def _changing_type(row: Subscription, plan: Plan) -> Iterator[str]:
+    amount = money_text(row.amount_minor, row.unit)
+    if row.purpose is Purpose.RECURRING:
+        yield f"It is Recurring: {amount} are charged on each execute date."
+        yield "As a Reminder it charges nothing: on each date the merchant is sent a message that payment is due."
+    else:
+        yield "It is a Reminder: the merchant is sent a message on each execute date, and nothing is charged."
+        card = f"the card ending in {row.card_last4}" if row.card_last4 else "the stored card"
+        yield f"As Recurring it charges {amount} to {card} on each date."
+    yield "This holds from the next execute date on."
+    yield from _in_hand(plan)
+
+
+def _choosing_policy(_row: Subscription, _plan: Plan) -> Iterator[str]:
+    yield "It says after how many days a declined charge is tried again, and what happens when no try is left."
+
+
+# ---- doing it --------------------------------------------------------------------------------------------------------
+
+
+def _cancel(row: Subscription, form: Any) -> str:
+    count = recurring.cancel_subscription(current_actor(), row.id, version=form.seen, reason=_reason(form))
+    return f"The subscription is cancelled, with {_dates(count)}."
+
+
+def _delete(row: Subscription, form: Any) -> str:
+    count = recurring.delete_subscription(current_actor(), row.id, version=form.seen, reason=_reason(form))
+    return f"The subscription is deleted{f', with {_dates(count)}' if count else ''}."
+
+
+def _inactivate(row: Subscription, form: Any) -> str:
+    recurring.inactivate_subscription(current_actor(), row.id, version=form.seen, reason=_reason(form))
+    return "The subscription is inactive: nothing is charged until it is activated again."
+
+
+def _activate(row: Subscription, form: Any) -> str:
+    actor = current_actor()
+    recurring.activate_subscription(actor, row.id, version=form.seen, zone=zone(), reason=_reason(form))
+    return "The subscription is active again."
+
+
+def _change_type(row: Subscription, form: Any) -> str:
+    other = Purpose.REMINDER if row.purpose is Purpose.RECURRING else Purpose.RECURRING
+    recurring.change_purpose(current_actor(), row.id, version=form.seen, purpose=other)
+    return f"The type is now {other.value}."
+
+
+def _choose_policy(row: Subscription, form: Any) -> str:
+    policy_id = policy_id_of(form.policy.data)
+    recurring.choose_retry_policy(current_actor(), row.id, version=form.seen, retry_policy_id=policy_id)
+    return "The retry policy is changed."
+
+
+def _reason(form: ReasonForm) -> str | None:
+    return (form.reason.data or "").strip() or None
+
+
+def _dates(count: int) -> str:
+    return f"{count} execute date{'' if count == 1 else 's'}"
+
+
+@dataclass(frozen=True)
+class Act:
+    """One thing that staff do to a subscription.
+
+    Attributes:
+        name: its word in addresses.
+        label: what menus say.
+        title: the heading of its form.
+        verb: what its button says.
+        keep: what the way out says.
+        why_not: a row → why it is not possible now, or None; reads only the status.
+        effects: what it will do, one sentence each.
+        send: does it and returns what to say then; None for the page of dates, which has a form of its own.
+    """
+
+    name: str
+    label: str
+    icon: str
+    title: str
+    verb: str
+    why_not: Callable[[Any], str | None]
+    effects: Callable[[Subscription, Plan], Iterator[str]] | None = None
+    send: Callable[[Subscription, Any], str] | None = None
+    form: type[ActForm] = ActForm
+    keep: str = "Back"
+    danger: bool = False
+    dialog: bool = True
+    in_menu: bool = True
+
+
+ACTS: tuple[Act, ...] = (
+    Act("dates", "Edit date…", "calendar-event", "Edit date", "Save dates", _has_ended, dialog=False),
+    Act(
+        "inactivate",
+        "Inactivate…",
+        "player-pause",
+        "Inactivate subscription",
+        "Inactivate",
+        _cannot_become(S.INACTIVE),
+        _inactivating,
+        _inactivate,
+        ReasonForm,
+    ),
+    Act(
+        "activate",
+        "Activate…",
+        "player-play",
+        "Activate subscription",
+        "Activate",
+        _cannot_become(S.ACTIVE),
+        _activating,
+        _activate,
+        ReasonForm,
+    ),
+    Act(
+        "change-type",
+        "Change type…",
+        "arrows-exchange",
+        "Change type",
+        "Change type",
+        _has_ended,
+        _changing_type,
+        _change_type,
+    ),
+    Act(
+        "retry-policy",
+        "Change retry policy…",
+        "rotate",
+        "Retry policy",
+        "Save",
+        _has_ended,
+        _choosing_policy,
+        _choose_policy,
+        PolicyForm,
+        in_menu=False,
+    ),
+    Act(
+        "cancel",
+        "Cancel subscription…",
+        "ban",
+        "Cancel subscription",
+        "Cancel subscription",
+        _cannot_become(S.CANCELLED),
+        _cancelling,
+        _cancel,
+        ReasonForm,
+        "Keep subscription",
+        danger=True,
+    ),
+    Act(
+        "delete",
+        "Delete…",
+        "trash",
+        "Delete subscription",
+        "Delete subscription",
+        _never,
+        _deleting,
+        _delete,
+        ReasonForm,
+        "Keep subscription",
+        danger=True,
+    ),
+)
+_NAMED = {act.name: act for act in ACTS}
+
+
+def reasons(row: Any) -> dict[str, str] | None:
+    """Which acts are not possible for a row of a list, and why."""
+    found = {act.name: why for act in ACTS if (why := act.why_not(row)) is not None}
+    return found or None
+
+
+# ---- the pages -------------------------------------------------------------------------------------------------------
+
+
+def way_back(row_id: int) -> str:
+    """Where an act was started: Manage recurring with its search, or the subscription."""
+    if request.values.get("via") == "manage":
+        listed = request.values.get("list", "")
+        return url_for("manage_recurring.search") + (f"?{listed}" if listed and listed.isprintable() else "")
+    return url_for("subscriptions.details_view", row_id=row_id)
+
+
+def act_page(get_row: GetRow, row_id: int, name: str) -> Any:
+    """The confirmation of an act, and on a post the act itself, for the version that was looked at."""
+    act, row = _NAMED[name], get_row(row_id)
+    assert act.send is not None
+    assert act.effects is not None
+    posted = request.method == "POST"
+    form = act.form(request.form if posted else None)
+    status, problem, back = 200, None, way_back(row_id)
+    if posted and form.validate():
+        try:
+            flash(act.send(row, form), "success")
+        except Refusal as refusal:
+            db.session.rollback()
+            status, problem = refusal.status, put(form, refusal)
+        else:
+            gone = name == "delete" and request.values.get("via") != "manage"
+            return redirect(url_for("subscriptions.index_view") if gone else back, 303)
+    elif posted:
+        status = 422
+    row = get_row(row_id)
+    if isinstance(form, PolicyForm) and not posted:
+        form.policy.data = str(row.retry_policy_id or "")
+    page = render_template(
+        "subscriptions/act.html",
+        act=act,
+        row=row,
+        form=form,
+        fields=[field for field in form if field.name != "version"],
+        problem=problem,
+        why_not=act.why_not(row),
+        effects=list(act.effects(row, plan_of(db.session(), row.id, most=1 if name != "activate" else 400))),
+        back=back,
+        **_as_it_is(row, form, posted=posted),
+    )
+    return page, status
+
+
+def edit_dates_page(get_row: GetRow, row_id: int) -> Any:
+    """S2's Edit Date with its preview; a post saves the dates for the version that was looked at."""
+    row, posted = get_row(row_id), request.method == "POST"
+    form = DatesForm(request.form if posted else None, today=lists.today(), row=row, data=stored(row))
+    status, problem, back = 200, None, way_back(row_id)
+    if posted and not wants_preview():
+        if form.validate() and form.schedule is not None:
+            try:
+                recurring.edit_schedule(
+                    current_actor(),
+                    row_id,
+                    version=form.seen,
+                    schedule=form.schedule,
+                    start_date=form.start,
+                    expiration_date=form.expiration_date.data,
+                    zone=zone(),
+                )
+            except Refusal as refusal:
+                db.session.rollback()
+                status, problem = refusal.status, put(form, refusal)
+            else:
+                flash(f"The dates are saved: {form.schedule}. They are planned within a minute.", "success")
+                return redirect(back, 303)
+        else:
+            status = 422
+    row = get_row(row_id)
+    page = render_template(
+        "subscriptions/dates.html",
+        act=_NAMED["dates"],
+        row=row,
+        form=form,
+        problem=problem,
+        why_not=_NAMED["dates"].why_not(row) or _has_no_card(row),
+        back=back,
+        **_as_it_is(row, form, posted=posted),
+        **preview_context(form),
+    )
+    return page, status
+
+
+class DatesForm(ScheduleForm, ActForm):
+    """Edit Date: the schedule, and the version that was looked at."""
+
+
+def _as_it_is(row: Subscription, form: ActForm, *, posted: bool) -> dict[str, Any]:
+    """What to show when the row moved on meanwhile: how it is now and who changed it last.
+
+    The form then carries the version that is shown, so that sending it again is a new, informed decision.
+    """
+    moved = posted and form.seen != row.version
+    last = None
+    if moved:
+        about = (
+            AuditEvent.entity == "subscription",
+            AuditEvent.entity_id == str(row.id),
+            AuditEvent.outcome == "done",
+        )
+        last = db.session.scalars(select(AuditEvent).where(*about).order_by(AuditEvent.id.desc()).limit(1)).first()
+    form.version.raw_data, form.version.data = None, str(row.version)
+    return {
+        "moved": moved,
+        "last": last,
+        "status_word": status_cell(row),
+        "way": {name: request.values[name] for name in ("via", "list") if request.values.get(name)},
+    }
