@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from flask import current_app
 
-from payadmin.actions.batches.processing import PROCESS_JOB, process_some
-from payadmin.actions.batches.uploads import CHECK_JOB
+from payadmin.actions.batches.processing import process_some
 from payadmin.actions.batches.validation import check_some
 from payadmin.jobs import Later, job
 from payadmin.work import SYSTEM
@@ -19,14 +18,14 @@ if TYPE_CHECKING:
 WORK_SECONDS = 20
 
 
-@job(CHECK_JOB)
+@job("check_batch")
 def check_batch(*, batch_id: int) -> Later | None:
     """Check the rows of a batch."""
     settings: Settings = current_app.extensions["payadmin.settings"]
     return _for_a_while(lambda: check_some(SYSTEM, batch_id, zone=settings.zone))
 
 
-@job(PROCESS_JOB)
+@job("process_batch")
 def process_batch(*, batch_id: int) -> Later | None:
     """Make charges or subscriptions of the rows of a batch."""
     return _for_a_while(lambda: process_some(SYSTEM, batch_id))

@@ -5,11 +5,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import Select, func, or_, select
 from sqlalchemy.orm import Session
 
 from payadmin.db import among
 from payadmin.kernel.schedules import next_dates
+from payadmin.models.batches import BatchRow
 from payadmin.models.subscriptions import (
     IN_HAND,
     NOT_BEGUN,
@@ -27,6 +28,18 @@ from payadmin.models.subscriptions import (
 # Longer than any grace window: what is planned earlier than this is about to be settled.
 RECENT = dt.timedelta(days=31)
 RUNS = (SubscriptionStatus.ACTIVE, SubscriptionStatus.ON_HOLD)
+
+
+# What a charge is known by, whether its subscription or a row of a batch ordered it.
+BILLING_NUMBER = func.coalesce(Subscription.billing_number, BatchRow.billing_number)
+CUSTOMER_ID = func.coalesce(Subscription.customer_id, BatchRow.customer_id)
+
+
+def with_orders(statement: Any) -> "Select[Any]":
+    """Join what ordered each scheduled charge: one of the two is always missing."""
+    of_subscription = Subscription.id == ScheduledCharge.subscription_id
+    joined: Select[Any] = statement.outerjoin(Subscription, of_subscription)
+    return joined.outerjoin(BatchRow, BatchRow.id == ScheduledCharge.batch_row_id)
 
 
 def charges_waiting(session: Session, *, now: dt.datetime, first: dt.date, today: dt.date) -> bool:

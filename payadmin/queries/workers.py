@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, case, func, select, text
+from sqlalchemy import Select, case, func, or_, select, text
 from sqlalchemy.orm import Session
 
 from payadmin.models.outbox import Heartbeat, OutboxMessage, OutboxState
@@ -114,8 +114,8 @@ def charges(session: Session, now: dt.datetime, *, first: dt.date, today: dt.dat
     by_state = select(taken.c.state, func.count(), func.min(taken.c.created_at)).group_by(taken.c.state)
     active = (
         select(ScheduledCharge.id)
-        .join(Subscription, Subscription.id == ScheduledCharge.subscription_id)
-        .where(Subscription.status == SubscriptionStatus.ACTIVE)
+        .outerjoin(Subscription, Subscription.id == ScheduledCharge.subscription_id)
+        .where(or_(Subscription.status == SubscriptionStatus.ACTIVE, ScheduledCharge.batch_row_id.is_not(None)))
     )
     return Charges(
         due=_capped(

@@ -24,6 +24,7 @@ from payadmin.models.subscriptions import (
     SubscriptionStatus,
 )
 from payadmin.permissions import Permission
+from payadmin.queries.subscriptions import BILLING_NUMBER, CUSTOMER_ID, with_orders
 from payadmin.views import dates, lists, shell
 from payadmin.views.columns import PAGE_OF, unit_scale
 from payadmin.views.dates import CHARGE, LET_GO, WRITE, Act
@@ -223,18 +224,23 @@ def _around(group: Group, rows: Sequence[Any]) -> dict[str, Any]:
     ids = [row.id for row in rows]
     if group.model is Subscription:
         customers = _customers(row.customer_id for row in rows)
-        return {"customers": customers, "subscriptions": {}, "undecided": set(), "last": _last_failures(ids)}
+        return {"customers": customers, "orders": {}, "undecided": set(), "last": _last_failures(ids)}
     found = db.session.execute(
-        select(Subscription.id, Subscription.billing_number, Subscription.status, Subscription.customer_id).where(
-            Subscription.id.in_({row.subscription_id for row in rows})
-        )
+        with_orders(
+            select(
+                ScheduledCharge.id,
+                BILLING_NUMBER.label("billing_number"),
+                CUSTOMER_ID.label("customer_id"),
+                Subscription.status,
+            ).select_from(ScheduledCharge)
+        ).where(ScheduledCharge.id.in_(ids))
     ).all()
     undecided = select(ChargeAttempt.scheduled_charge_id).where(
         ChargeAttempt.scheduled_charge_id.in_(ids), ChargeAttempt.state.in_(UNDECIDED)
     )
     return {
         "customers": _customers(row.customer_id for row in found),
-        "subscriptions": {row.id: row for row in found},
+        "orders": {row.id: row for row in found},
         "undecided": set(db.session.scalars(undecided)),
         "last": {},
     }

@@ -15,7 +15,7 @@ from wtforms.validators import Length
 from payadmin.actions.subscriptions import MOST_AT_ONCE
 from payadmin.db import db
 from payadmin.kernel.errors import Forbidden
-from payadmin.models.parties import Customer
+from payadmin.models.batches import BatchRow
 from payadmin.models.subscriptions import (
     IN_HAND,
     ChargeStatus,
@@ -25,7 +25,7 @@ from payadmin.models.subscriptions import (
 )
 from payadmin.views import dates, lists
 from payadmin.views.columns import unit_scale
-from payadmin.views.dates import CANCEL, SHOWN, WRITE
+from payadmin.views.dates import CANCEL, WRITE
 from payadmin.views.fields import no_controls
 from payadmin.views.filters import begins_with
 from payadmin.views.search import SHORTEST_PREFIX
@@ -116,32 +116,42 @@ def find(given: dict[str, str], today: dt.date) -> Found:
     """
     billing, invoice = given.get("billing_number"), given.get("invoice_number")
     number, is_cut, is_prefix = ScheduledCharge.invoice_number, False, False
+    is_open = or_(ScheduledCharge.due_date >= today, ScheduledCharge.status.in_(OPEN))
     statement = (
-        select(*SHOWN)
-        .join(Subscription, Subscription.id == ScheduledCharge.subscription_id)
-        .join(Customer, Customer.id == Subscription.customer_id)
-        .where(or_(ScheduledCharge.due_date >= today, ScheduledCharge.status.in_(OPEN)))
-        .order_by(ScheduledCharge.due_date, ScheduledCharge.id)
-        .limit(MOST_AT_ONCE + 1)
+        dates.shown().where(is_open).order_by(ScheduledCharge.due_date, ScheduledCharge.id).limit(MOST_AT_ONCE + 1)
     )
     if billing is not None:
         ids, is_cut, is_prefix = _look_up(Subscription.billing_number, billing, MOST_SUBSCRIPTIONS)
-        statement = statement.where(ScheduledCharge.subscription_id.in_(ids))
+        # Registered or not, single payments may have been ordered under the number.
+        row_ids, rows_cut, rows_prefix = _look_up(BatchRow.billing_number, billing, MOST_LOOKED_AT, is_open)
+        exact = [found for found, begins in ((ids, is_prefix), (row_ids, rows_prefix)) if found and not begins]
+        if exact:
+            ids, row_ids = (ids if not is_prefix else []), (row_ids if not rows_prefix else [])
+        is_cut, is_prefix = is_cut or rows_cut, (is_prefix or rows_prefix) and not exact
+        statement = statement.where(
+            or_(ScheduledCharge.subscription_id.in_(ids), ScheduledCharge.batch_row_id.in_(row_ids))
+        )
         if invoice is not None:
             statement = statement.where(_begins(number, invoice))
     elif invoice is not None:
         ids, is_cut, is_prefix = _look_up(number, invoice, MOST_LOOKED_AT)
         statement = statement.where(ScheduledCharge.id.in_(ids))
     rows = db.session.execute(statement).all()
-    exact = [row for row in rows if row.invoice_number == invoice]
-    is_prefix = is_prefix or bool(invoice is not None and rows and not exact)
-    rows = exact or rows
+    same = [row for row in rows if row.invoice_number == invoice]
+    is_prefix = is_prefix or bool(invoice is not None and rows and not same)
+    rows = same or rows
     return Found(rows[:MOST_AT_ONCE], is_cut or len(rows) > MOST_AT_ONCE, is_prefix)
 
 
-def _look_up(key: Any, text: str, most: int) -> tuple[list[int], bool, bool]:
-    """Rows whose number is `text`, else those whose number begins with it; whether there are more; which it was."""
+def _look_up(key: Any, text: str, most: int, is_open: Any = None) -> tuple[list[int], bool, bool]:
+    """Rows whose number is `text`, else those whose number begins with it; whether there are more; which it was.
+
+    Args:
+        is_open: only rows of a batch whose charge satisfies this.
+    """
     by_number = select(key.class_.id, key).where(_begins(key, text)).order_by(key, key.class_.id).limit(most + 1)
+    if is_open is not None:
+        by_number = by_number.join(ScheduledCharge, ScheduledCharge.batch_row_id == key.class_.id).where(is_open)
     rows = db.session.execute(by_number).all()
     exact = [row_id for row_id, found in rows if found == text]
     if exact:

@@ -23,6 +23,7 @@ from payadmin.models.parties import Customer
 from payadmin.models.subscriptions import ScheduledCharge, Subscription, why_not_cancellable
 from payadmin.models.system import ActionItem, ActionRun, RunState
 from payadmin.permissions import Permission
+from payadmin.queries.subscriptions import BILLING_NUMBER, CUSTOMER_ID, with_orders
 from payadmin.views.bulk import LONGEST_CHOICE, chosen_ids
 from payadmin.views.columns import enum_cell, masked, money_cell, unit_scale
 from payadmin.views.fields import no_cards, no_controls
@@ -157,11 +158,7 @@ def confirm(act: Act, token: str) -> Any:
 def find_dates(ids: Sequence[int]) -> Dates:
     """The chosen dates with what the pages show of them, oldest first."""
     return db.session.execute(
-        select(*SHOWN)
-        .join(Subscription, Subscription.id == ScheduledCharge.subscription_id)
-        .join(Customer, Customer.id == Subscription.customer_id)
-        .where(ScheduledCharge.id.in_(ids))
-        .order_by(ScheduledCharge.due_date, ScheduledCharge.id)
+        shown().where(ScheduledCharge.id.in_(ids)).order_by(ScheduledCharge.due_date, ScheduledCharge.id)
     ).all()
 
 
@@ -174,11 +171,17 @@ SHOWN = (
     ScheduledCharge.unit,
     ScheduledCharge.message,
     ScheduledCharge.subscription_id,
-    Subscription.billing_number,
+    ScheduledCharge.batch_id,
+    BILLING_NUMBER.label("billing_number"),
     Subscription.status.label("subscription_status"),
     Subscription.purpose,
     Customer.name.label("customer"),
 )
+
+
+def shown() -> "Select[Any]":
+    """Execute dates with what the pages show of them."""
+    return with_orders(select(*SHOWN).select_from(ScheduledCharge)).join(Customer, Customer.id == CUSTOMER_ID)
 
 
 def cells() -> dict[str, Any]:
@@ -294,7 +297,7 @@ def _not_caught_up(rows: Dates) -> dict[int, str]:
         count = taken.get(row.subscription_id, 0)
         why = recurring.why_not_caught_up(row.status, row.subscription_status, row.purpose, taken=count)
         if why is None:
-            taken[row.subscription_id] = count + 1
+            taken[row.subscription_id] = count + (row.subscription_id is not None)
         else:
             found[row.id] = why
     return found

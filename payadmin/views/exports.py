@@ -2,7 +2,7 @@
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -118,6 +118,12 @@ class ExportPages(BulkPages):
         """The columns of the file: those on the screen, unless a page has a usual file of its own."""
         return self.visible_columns()
 
+    def export_table(
+        self, asked: lists.Request, shown: Sequence[Column]
+    ) -> tuple[list[str], Generator[list[Any], None, None]]:
+        """The headings and rows of the file; a page that works something out puts it in here."""
+        return table_of(asked, self.get_query(), shown)
+
     def file_only_columns(self) -> Mapping[str, Column]:
         """Columns that only files have, by key."""
         return {}
@@ -228,7 +234,7 @@ class ExportPages(BulkPages):
 
     def _stream(self, asked: lists.Request, kind: str, started: int) -> Response:
         shown = self.exported_columns()
-        head, rows = table_of(asked, self.get_query(), shown)
+        head, rows = self.export_table(asked, shown)
         counter = Counter(rows)
         pieces = WRITERS[kind](head, counter, self.plural_)
         actor, permission = current_actor(), self.permissions["export"]

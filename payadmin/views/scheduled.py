@@ -5,12 +5,13 @@ from typing import Any
 
 from flask import flash, redirect, render_template, request, url_for
 from flask_admin import expose
-from sqlalchemy import select
+from sqlalchemy import func, select
 from werkzeug.wrappers import Response
 
 from payadmin.actions import subscriptions as recurring
 from payadmin.db import db
 from payadmin.kernel.errors import Invalid, NotFound, Refusal
+from payadmin.models.batches import Batch, BatchRow
 from payadmin.models.parties import Customer
 from payadmin.models.payments import Payment, PaymentMethod
 from payadmin.models.subscriptions import (
@@ -23,6 +24,7 @@ from payadmin.models.subscriptions import (
     why_not_cancellable,
 )
 from payadmin.permissions import Permission
+from payadmin.queries.subscriptions import BILLING_NUMBER, CUSTOMER_ID, with_orders
 from payadmin.views import lists
 from payadmin.views.base import PayAdminModelView
 from payadmin.views.columns import enum_cell, masked, money_cell
@@ -36,6 +38,7 @@ C = ChargeStatus
 READ = Permission.SUBSCRIPTIONS_SUBSCRIPTION_READ
 
 # What staff decide about one charge, and the words of the form that asks for the reason.
+NO_SUBSCRIPTION = "A file of single payments ordered this charge; it belongs to no subscription."
 DECISIONS: dict[str, dict[str, str]] = {
     "declare-unpaid": {
         "title": "Declare unpaid",
@@ -89,6 +92,7 @@ class ScheduledChargesPage(PayAdminModelView):
         prefix(ScheduledCharge.invoice_number),
         through(ScheduledCharge.subscription_id, prefix(Subscription.billing_number)),
         through(ScheduledCharge.subscription_id, exact(Subscription.subscription_id)),
+        through(ScheduledCharge.batch_row_id, prefix(BatchRow.billing_number)),
     )
     needs = {
         "progress_view": READ,
@@ -124,14 +128,23 @@ class ScheduledChargesPage(PayAdminModelView):
 
     def offers(self) -> Any:
         """What a row's menu shows greyed, and why."""
-        return lambda row: None if row.payment_id else {"payment": "No payment was made for this date."}
 
-    list_also = ("payment_id",)
+        def refused(row: Any) -> dict[str, str]:
+            found = {} if row.payment_id else {"payment": "No payment was made for this date."}
+            return found if row.subscription_id else found | {"subscription": NO_SUBSCRIPTION}
+
+        return refused
+
+    list_also = ("payment_id", "subscription_id")
 
     @expose("/<int:row_id>/subscription/")
     def subscription_view(self, row_id: int) -> Response:
-        """The subscription that this date belongs to."""
-        return redirect(url_for("subscriptions.details_view", row_id=self.get_row(row_id).subscription_id))
+        """The subscription that this date belongs to; the date itself when a batch ordered it."""
+        subscription_id = self.get_row(row_id).subscription_id
+        if subscription_id is None:
+            flash(NO_SUBSCRIPTION, "error")
+            return redirect(self._details(row_id))
+        return redirect(url_for("subscriptions.details_view", row_id=subscription_id))
 
     @expose("/<int:row_id>/payment/")
     def payment_view(self, row_id: int) -> Response:
@@ -192,11 +205,27 @@ class ScheduledChargesPage(PayAdminModelView):
     def details_context(self, row: ScheduledCharge) -> dict[str, Any]:
         """The date with its attempts, its subscription and its payment, and what can be done about it now."""
         actor = current_actor()
-        subscription, customer, method = db.session.execute(
-            select(Subscription, Customer.name, PaymentMethod.name)
-            .join(Customer, Customer.id == Subscription.customer_id)
-            .join(PaymentMethod, PaymentMethod.code == Subscription.method, isouter=True)
-            .where(Subscription.id == row.subscription_id)
+        order = db.session.execute(
+            with_orders(
+                select(
+                    BILLING_NUMBER.label("billing_number"),
+                    CUSTOMER_ID.label("customer_id"),
+                    func.coalesce(Subscription.card_last4, BatchRow.card_last4).label("card_last4"),
+                    func.coalesce(Subscription.method, Batch.method).label("method"),
+                    Customer.name.label("customer"),
+                    PaymentMethod.name.label("method_name"),
+                    BatchRow.row_number,
+                    Batch.file_name,
+                ).select_from(ScheduledCharge)
+            )
+            .join(Batch, Batch.id == ScheduledCharge.batch_id, isouter=True)
+            .join(Customer, Customer.id == CUSTOMER_ID)
+            .join(
+                PaymentMethod,
+                PaymentMethod.code == func.coalesce(Subscription.method, Batch.method),
+                isouter=True,
+            )
+            .where(ScheduledCharge.id == row.id)
         ).one()
         attempts = db.session.scalars(
             select(ChargeAttempt).where(ChargeAttempt.scheduled_charge_id == row.id).order_by(ChargeAttempt.seq.desc())
@@ -204,9 +233,9 @@ class ScheduledChargesPage(PayAdminModelView):
         payment = db.session.get(Payment, row.payment_id) if row.payment_id else None
         return super().details_context(row) | {
             "charge": row,
-            "subscription": subscription,
-            "customer": masked("name")(customer),
-            "method": method or subscription.method,
+            "order": order,
+            "customer": masked("name")(order.customer),
+            "method": order.method_name or order.method,
             "attempt_rows": attempts,
             "payment": payment,
             "is_running": _is_running(row),

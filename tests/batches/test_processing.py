@@ -1,16 +1,17 @@
 """Processing: confirmed once, whole for payments, without the invalid rows for registrations, each row made once."""
 
 import threading
+from collections.abc import Callable
 
 import pytest
 from sqlalchemy import func, select
 
 from payadmin.actions.batches import check_again, discard_batch, resume_batch
-from payadmin.actions.subscriptions import cancel_scheduled
+from payadmin.actions.subscriptions import cancel_scheduled, catch_up, let_go
 from payadmin.db import db
 from payadmin.kernel.errors import Conflict, Forbidden, Invalid, Refusal
 from payadmin.models.audit import AuditEvent
-from payadmin.models.batches import BatchKind, BatchStatus, RowStatus
+from payadmin.models.batches import Batch, BatchKind, BatchStatus, RowStatus
 from payadmin.models.payments import Payment, PaymentStatus, PaymentType
 from payadmin.models.subscriptions import (
     ChargeStatus,
@@ -20,8 +21,10 @@ from payadmin.models.subscriptions import (
     SubscriptionOrigin,
     SubscriptionStatus,
 )
-from payadmin.permissions import Permission
+from payadmin.permissions import Permission, Role
+from payadmin.work import Actor
 from tests.support.batches import BatchRoom
+from tests.support.make import writing
 
 REGISTRATION = BatchKind.REGISTRATION
 
@@ -268,23 +271,22 @@ def test_a_batch_that_stands_still_is_resumed(room: BatchRoom) -> None:
     assert len(room.office.payments()) == 1
 
 
-@pytest.mark.parametrize("act", ["upload", "process", "discard", "check again", "resume"])
+ACTS: dict[str, Callable[[BatchRoom, Actor, Batch], object]] = {
+    "upload": lambda room, actor, _: room.upload([room.payment(2)], actor=actor),
+    "process": lambda room, actor, batch: room.process(batch.id, actor=actor, offer="", code=""),
+    "discard": lambda _, actor, batch: discard_batch(actor, batch.id, version=batch.version),
+    "check again": lambda _, actor, batch: check_again(actor, batch.id, version=batch.version),
+    "resume": lambda _, actor, batch: resume_batch(actor, batch.id),
+}
+
+
+@pytest.mark.parametrize("act", ACTS)
 def test_who_may_only_read_batches_changes_nothing(room: BatchRoom, act: str) -> None:
     batch = room.checked([room.payment(1)])
     nobody = room.make.actor_without(Permission.BATCHES_BATCH_PROCESS)
     assert nobody.may(Permission.BATCHES_BATCH_READ)
     with pytest.raises(Forbidden):
-        match act:
-            case "upload":
-                room.upload([room.payment(2)], actor=nobody)
-            case "process":
-                room.process(batch.id, actor=nobody, offer="", code="")
-            case "discard":
-                discard_batch(nobody, batch.id, version=batch.version)
-            case "check again":
-                check_again(nobody, batch.id, version=batch.version)
-            case "resume":
-                resume_batch(nobody, batch.id)
+        ACTS[act](room, nobody, batch)
     assert room.batch(batch.id).status is BatchStatus.READY
     assert count(ScheduledCharge) == 0
 
@@ -296,3 +298,50 @@ def test_nothing_of_a_batch_is_a_subscription_unless_it_registers_one(room: Batc
     room.office.settle()
     assert count(Subscription) == before
     assert count(Payment) == 10
+
+
+def test_pages_of_scheduled_charges_show_what_a_batch_ordered(room: BatchRoom) -> None:
+    batch = room.checked([room.payment(1, execute_date=room.office.day(10).isoformat()), room.payment(2)])
+    room.process(batch.id)
+    room.office.settle()
+    later, paid = (charge.id for charge in room.charges(batch.id))
+    reference = room.charges(batch.id)[1].reference
+    db.session.rollback()
+    with db.engine.begin() as connection:
+        table = ScheduledCharge.__table__
+        missed = table.update().where(table.c.id == later)  # type: ignore[attr-defined]
+        connection.execute(missed.values(status=ChargeStatus.MISSED, due_date=room.office.day(-5)))
+    writing()
+    browser = room.make.browse(Role.PAYMENTS_OPERATOR)
+    for address, said in (
+        (f"/scheduled-charges/{later}/", "Row 2 of file.csv"),
+        (f"/scheduled-charges/{paid}/", "BN-2"),
+        ("/scheduled-charges/", "INV-1"),
+        ("/scheduled-charges/?search=BN-1", "INV-1"),
+        ("/cancel-scheduled/?billing_number=BN-1", "Single payment"),
+        ("/cancel-scheduled/?invoice_number=INV-1", "BN-1"),
+        ("/needs-attention/?group=missed", "INV-1"),
+        ("/transactions/", reference),
+    ):
+        answer = browser.get(address)
+        assert answer.status_code == 200, address
+        assert said in answer.text, address
+    led = browser.get(f"/scheduled-charges/{later}/subscription/", follow_redirects=True)
+    assert "it belongs to no subscription" in led.text
+
+
+def test_what_a_batch_ordered_and_was_missed_is_caught_up_or_let_go(room: BatchRoom) -> None:
+    rows = [room.payment(n, execute_date=room.office.day(9).isoformat()) for n in range(1, 7)]
+    batch = room.checked(rows)
+    room.process(batch.id)
+    room.office.work()
+    with db.engine.begin() as connection:
+        table = ScheduledCharge.__table__
+        values = {"status": ChargeStatus.MISSED, "due_date": room.office.day(-5)}
+        connection.execute(table.update().where(table.c.batch_id == batch.id).values(**values))  # type: ignore[attr-defined]
+    ids = [charge.id for charge in room.charges(batch.id)]
+    actor = room.operator()
+    assert catch_up(actor, charge_ids=ids[:5]).done == ids[:5]
+    let_go(actor, ids[5], reason="Paid in cash")
+    room.office.settle()
+    assert [charge.status.name for charge in room.charges(batch.id)] == ["SUCCEEDED"] * 5 + ["SKIPPED"]

@@ -390,7 +390,7 @@ CREATE TABLE notification (
 	id INTEGER NOT NULL,
 	created_at DATETIME NOT NULL,
 	updated_at DATETIME NOT NULL,
-	version INTEGER NOT NULL,
+	version INTEGER NOT NULL, scheduled_charge_id INTEGER CONSTRAINT fk_notification_scheduled_charge_id REFERENCES scheduled_charge (id),
 	CONSTRAINT pk_notification PRIMARY KEY (id),
 	CONSTRAINT fk_notification_payment_id FOREIGN KEY(payment_id) REFERENCES payment (id),
 	CONSTRAINT uq_notification_message_id UNIQUE (message_id),
@@ -399,6 +399,7 @@ CREATE TABLE notification (
 CREATE INDEX ix_notification_created_at_id ON notification (created_at, id);
 CREATE INDEX ix_notification_payment_id ON notification (payment_id);
 CREATE INDEX ix_notification_recipient ON notification (recipient);
+CREATE UNIQUE INDEX uq_notification_scheduled_charge_id ON notification (scheduled_charge_id);
 CREATE TABLE organization (
 	name VARCHAR(200) NOT NULL,
 	kind VARCHAR(24) NOT NULL,
@@ -428,6 +429,7 @@ CREATE TABLE outbox_message (
 	CONSTRAINT pk_outbox_message PRIMARY KEY (id),
 	CONSTRAINT ck_outbox_message_outbox_state CHECK (state IN ('DUE', 'RUNNING', 'DONE', 'DEAD'))
 );
+CREATE INDEX ix_outbox_message_dead ON outbox_message (id) WHERE state = 'DEAD';
 CREATE INDEX ix_outbox_message_open ON outbox_message (due_at, id) WHERE state IN ('DUE', 'RUNNING');
 CREATE TABLE password_history (
 	staff_id INTEGER NOT NULL,
@@ -640,6 +642,7 @@ CREATE TABLE scheduled_charge (
 CREATE INDEX ix_scheduled_charge_batch_id_status ON scheduled_charge (batch_id, status);
 CREATE INDEX ix_scheduled_charge_created_at_id ON scheduled_charge (created_at, id);
 CREATE INDEX ix_scheduled_charge_due_date_id ON scheduled_charge (due_date, id);
+CREATE INDEX ix_scheduled_charge_needs_staff ON scheduled_charge (due_date, id) WHERE needs_staff = 1;
 CREATE INDEX ix_scheduled_charge_status_due_date_id ON scheduled_charge (status, due_date, id);
 CREATE INDEX ix_scheduled_charge_to_retry ON scheduled_charge (next_attempt_at, id) WHERE status = 'RETRY_WAIT';
 CREATE UNIQUE INDEX uq_scheduled_charge_batch_row_id ON scheduled_charge (batch_row_id);
@@ -736,12 +739,15 @@ CREATE INDEX ix_subscription_billing_number ON subscription (billing_number);
 CREATE INDEX ix_subscription_card_expires_on_id ON subscription (card_expires_on, id);
 CREATE INDEX ix_subscription_created_at_id ON subscription (created_at, id);
 CREATE INDEX ix_subscription_customer_id ON subscription (customer_id);
+CREATE INDEX ix_subscription_provider_created_at_id ON subscription (provider, created_at, id);
+CREATE INDEX ix_subscription_purpose_created_at_id ON subscription (purpose, created_at, id);
 CREATE INDEX ix_subscription_retry_policy_id ON subscription (retry_policy_id);
 CREATE INDEX ix_subscription_status_created_at_id ON subscription (status, created_at, id);
 CREATE INDEX ix_subscription_to_expire ON subscription (expiration_date, id) WHERE status IN ('CREATED', 'ACTIVE', 'ON_HOLD', 'INACTIVE');
 CREATE INDEX ix_subscription_to_plan ON subscription (planned_until, id) WHERE schedule_kind IS NOT NULL AND status IN ('ACTIVE', 'ON_HOLD', 'INACTIVE');
 CREATE INDEX ix_subscription_unit_amount_minor_id ON subscription (unit, amount_minor, id);
 CREATE INDEX ix_subscription_unplanned ON subscription (id) WHERE schedule_kind IS NOT NULL AND planned_until IS NULL AND status IN ('ACTIVE', 'ON_HOLD', 'INACTIVE');
+CREATE UNIQUE INDEX uq_subscription_batch_row_id ON subscription (batch_row_id);
 CREATE UNIQUE INDEX uq_subscription_merchant_billing ON subscription (merchant_id, billing_number);
 CREATE TABLE unit (
 	code VARCHAR(12) NOT NULL,
@@ -820,12 +826,13 @@ CREATE INDEX ix_void_request_payment_id ON void_request (payment_id);
 CREATE UNIQUE INDEX uq_void_request_alive ON void_request (payment_id) WHERE status NOT IN ('FAILED', 'REJECTED', 'CANCELLED', 'EXPIRED');
 CREATE TABLE webhook_delivery (
 	endpoint_id INTEGER NOT NULL,
-	scheduled_charge_id INTEGER NOT NULL,
+	scheduled_charge_id INTEGER,
 	event VARCHAR(40) NOT NULL,
 	payload JSON NOT NULL,
 	state VARCHAR(24) NOT NULL,
 	tries INTEGER NOT NULL,
 	answer VARCHAR(300),
+	next_try_at DATETIME,
 	delivered_at DATETIME,
 	id INTEGER NOT NULL,
 	created_at DATETIME NOT NULL,
@@ -838,12 +845,14 @@ CREATE TABLE webhook_delivery (
 	CONSTRAINT ck_webhook_delivery_delivery_state CHECK (state IN ('DUE', 'DELIVERED', 'FAILED'))
 );
 CREATE INDEX ix_webhook_delivery_created_at_id ON webhook_delivery (created_at, id);
-CREATE INDEX ix_webhook_delivery_endpoint_id ON webhook_delivery (endpoint_id);
+CREATE INDEX ix_webhook_delivery_endpoint_id_created_at_id ON webhook_delivery (endpoint_id, created_at, id);
+CREATE INDEX ix_webhook_delivery_state_created_at_id ON webhook_delivery (state, created_at, id);
 CREATE TABLE webhook_endpoint (
 	merchant_id INTEGER NOT NULL,
 	url VARCHAR(500) NOT NULL,
 	sealed_secret VARCHAR(300) NOT NULL,
 	enabled BOOLEAN NOT NULL,
+	mails_customers BOOLEAN NOT NULL,
 	id INTEGER NOT NULL,
 	created_at DATETIME NOT NULL,
 	updated_at DATETIME NOT NULL,

@@ -34,7 +34,6 @@ from payadmin.permissions import Permission
 from payadmin.work import Work, use_case
 
 PROCESS_ACT = "batches.process"
-PROCESS_JOB = "process_batch"
 ROWS_AT_ONCE = 500
 USED_MEANWHILE = "This invoice number was used since the file was checked."
 REGISTERED_MEANWHILE = "This billing number was registered since the file was checked."
@@ -103,7 +102,7 @@ def process_batch(
         file=batch.file_name,
         totals={unit: sums["valid_minor"] for unit, sums in batch.totals.items()},
     )
-    work.promise(PROCESS_JOB, batch_id=batch_id)
+    work.promise("process_batch", batch_id=batch_id)
     return batch
 
 
@@ -118,7 +117,7 @@ def resume_batch(work: Work, batch_id: int) -> None:
     if batch.status is not BatchStatus.PROCESSING:
         raise Conflict(f"The batch is {batch.status.value.lower()}: there is nothing to go on with.")
     work.record(Event.BATCH_RESUMED, batch, file=batch.file_name)
-    work.promise(PROCESS_JOB, batch_id=batch_id)
+    work.promise("process_batch", batch_id=batch_id)
 
 
 @use_case(Permission.BATCHES_BATCH_PROCESS, about=Batch)

@@ -17,7 +17,6 @@ from payadmin.permissions import Permission
 from payadmin.providers import connected
 from payadmin.work import Actor, Work, use_case
 
-CHECK_JOB = "check_batch"
 LONGEST_NAME = 200
 
 
@@ -137,7 +136,7 @@ def store_batch(
         content_hash=sheet.content_hash,
         replaces_batch_id=replaces,
     )
-    work.promise(CHECK_JOB, batch_id=batch.id)
+    work.promise("check_batch", batch_id=batch.id)
     return batch
 
 

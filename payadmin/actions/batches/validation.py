@@ -10,7 +10,6 @@ from sqlalchemy import delete, insert, select, update
 from payadmin import outbox
 from payadmin.actions.batches.checking import Checker, Waiting
 from payadmin.actions.batches.columns import CARD_NO
-from payadmin.actions.batches.uploads import CHECK_JOB
 from payadmin.audit import Event
 from payadmin.kernel.errors import Conflict
 from payadmin.models.batches import CHECKED, Batch, BatchPart, BatchRow, BatchStatus, RowStatus
@@ -79,7 +78,7 @@ def check_again(work: Work, batch_id: int, *, version: int) -> None:
         after={"status": BatchStatus.VALIDATING},
         file=batch.file_name,
     )
-    work.promise(CHECK_JOB, batch_id=batch_id)
+    work.promise("check_batch", batch_id=batch_id)
 
 
 def _unpacked(kept: Sequence[Any]) -> tuple[int, list[str], dict[str, Any]]:

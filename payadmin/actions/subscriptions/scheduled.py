@@ -73,20 +73,20 @@ def cancel_scheduled(work: Work, *, charge_ids: Sequence[int], reason: str, offe
 
 
 def why_not_caught_up(
-    status: ChargeStatus, subscription_status: SubscriptionStatus, purpose: Purpose, *, taken: int
+    status: ChargeStatus, subscription_status: SubscriptionStatus | None, purpose: Purpose | None, *, taken: int
 ) -> str | None:
     """Why a date cannot be charged after all, or None when it can (SC8).
 
     Args:
         status: where the date is now.
-        subscription_status, purpose: what its subscription is and does.
+        subscription_status, purpose: what its subscription is and does; None for what a batch ordered.
         taken: how many older dates of the same subscription are charged in the same go.
     """
     if status is not ChargeStatus.MISSED:
         return f"It is {status.value.lower()}, not missed."
-    if subscription_status is not SubscriptionStatus.ACTIVE:
+    if subscription_status not in (SubscriptionStatus.ACTIVE, None):
         return f"The subscription is {subscription_status.value.lower()}."
-    if purpose is not Purpose.RECURRING:
+    if purpose is Purpose.REMINDER:
         return "A reminder that was missed is not sent late."
     if taken >= CATCH_UP_MOST:
         return f"At most {CATCH_UP_MOST} dates of a subscription are caught up at a time."
@@ -113,7 +113,7 @@ def catch_up(work: Work, *, charge_ids: Sequence[int]) -> Chosen:
         terms = terms_of(charge, *others)
         subscription = terms.subscription
         # What a batch ordered stands alone: no subscription holds it back, and it has no other dates.
-        status = subscription.status if subscription is not None else SubscriptionStatus.ACTIVE
+        status = subscription.status if subscription is not None else None
         count = taken.get(subscription.id, 0) if subscription is not None else 0
         if why := why_not_caught_up(charge.status, status, terms.purpose, taken=count):
             outcome.refused[charge.id] = why
