@@ -154,6 +154,8 @@ def text_of(value: Value) -> str:
 
 
 def _canonical(value: Value) -> str:
+    if value is None:
+        return ""
     if isinstance(value, datetime) and value.time() == time():
         value = value.date()
     text = _squeezed(text_of(value))
