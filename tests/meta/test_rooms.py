@@ -31,9 +31,9 @@ FRAME = {
     "jobs": {"exports", "runner", "runs", "notifications"},
     "queries": set(),
     "views": {
-        "account", "assets", "base", "bulk", "charts", "checks", "columns", "core", "errors", "exports", "exports_page",
-        "exports_schedule", "exports_table", "fields",
-        "filters", "forms", "gate", "lists", "login", "mailbox", "orders", "palette", "registry", "rows", "search",
+        "account", "all_report", "all_report_filters", "assets", "base", "bulk", "charts", "checks", "columns",
+        "core", "errors", "exports", "exports_page", "exports_schedule", "exports_table", "fields", "filters",
+        "forms", "gate", "lists", "login", "mailbox", "orders", "palette", "registry", "rows", "search",
         "security", "shell", "ui",
     },
     "templates": {"admin", "all_report", "auth", "account", "errors", "exports", "jobs", "macros"},
