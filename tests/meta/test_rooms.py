@@ -29,7 +29,7 @@ FRAME = {
     "actions": {"exports", "records", "runs", "imports", "import_layouts"},
     "models": {"base", "exports", "imports", "outbox"},
     "jobs": {"exports", "runner", "runs", "notifications"},
-    "queries": set(),
+    "queries": {"exports"},
     "views": {
         "account", "all_report", "all_report_filters", "assets", "base", "bulk", "charts", "checks", "columns",
         "core", "errors", "exports", "exports_page", "exports_schedule", "exports_table", "fields", "filters",
