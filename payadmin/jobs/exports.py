@@ -6,6 +6,7 @@ import functools
 import hashlib
 import logging
 import os
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,10 +17,11 @@ from flask import Flask, current_app, g, session
 from sqlalchemy.exc import OperationalError
 
 from payadmin.actions import exports
-from payadmin.db import db
+from payadmin.db import db, utcnow
 from payadmin.jobs import Later, job
 from payadmin.kernel.errors import Forbidden, Refusal
 from payadmin.models.access import StaffUser
+from payadmin.queries.exports import due_exports
 from payadmin.work import SYSTEM, Actor
 
 if TYPE_CHECKING:
@@ -105,9 +107,12 @@ def why_not_written(error: OSError) -> str:
 
 def keep_exports(settings: "Settings") -> None:
     """What every tick does: promise what schedules ask for, and delete files whose time is over."""
-    while exports.plan_exports(SYSTEM, zone=settings.zone):
+    schedules, files_over = due_exports(db.session(), utcnow())
+    db.session.rollback()
+    # Only then is a transaction to write in begun, which on SQLite keeps everybody else from writing.
+    while schedules and exports.plan_exports(SYSTEM, zone=settings.zone):
         pass
-    while files := exports.expire_exports(SYSTEM):
+    while files_over and (files := exports.expire_exports(SYSTEM)):
         for file in files:
             _drop(settings.files_folder / "exports" / file)
 
@@ -167,13 +172,15 @@ def _app_with_pages(app: Flask) -> Flask:
 
     if "admin" in app.extensions:
         return app
-    if _WITH_PAGES not in app.extensions:
-        app.extensions[_WITH_PAGES] = create_app(app.extensions["payadmin.settings"])
+    with _MAKING:
+        if _WITH_PAGES not in app.extensions:
+            app.extensions[_WITH_PAGES] = create_app(app.extensions["payadmin.settings"])
     found: Flask = app.extensions[_WITH_PAGES]
     return found
 
 
 _WITH_PAGES = "payadmin.with_pages"
+_MAKING = threading.Lock()
 
 
 def _drop(path: Path) -> None:

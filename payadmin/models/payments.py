@@ -202,11 +202,16 @@ class Payment(Row, Audited, Base):
         Index("ix_payment_customer_id_created_at_id", "customer_id", "created_at", "id"),
         Index("ix_payment_merchant_id_created_at_id", "merchant_id", "created_at", "id"),
         Index("ix_payment_subscription_id_created_at_id", "subscription_id", "created_at", "id"),
-        Index("ix_payment_batch_id_id", "batch_id", "id"),
+        Index("ix_payment_batch_id_created_at_id", "batch_id", "created_at", "id"),
         Index("ix_payment_invoice_number_id", "invoice_number", "id"),
         Index("ix_payment_billing_number_id", "billing_number", "id"),
         Index("ix_payment_approval_code_id", "approval_code", "id"),
         Index("ix_payment_card_last4_id", "card_last4", "id"),
+        # All Report: each of its criteria finds its rows, in the order in which they are shown where there may be many.
+        Index("ix_payment_mode_response_code_created_at_id", "mode", "response_code", "created_at", "id"),
+        Index("ix_payment_mode_error_code_created_at_id", "mode", "error_code", "created_at", "id"),
+        Index("ix_payment_card_holder_name_id", "card_holder_name", "id"),
+        Index("ix_payment_card_holder_phone_id", "card_holder_phone", "id"),
     )
 
     transaction_id: Mapped[str] = mapped_column(
@@ -282,10 +287,10 @@ class Payment(Row, Audited, Base):
         String(120), info={"label": "Card issuer", "readonly": True, "list": False}
     )
     card_holder_name: Mapped[str | None] = mapped_column(
-        String(200), info={"label": "Card holder", "readonly": True, "list": False, "mask": "name"}
+        search_text(200), info={"label": "Card holder", "readonly": True, "list": False, "mask": "name"}
     )
     card_holder_phone: Mapped[str | None] = mapped_column(
-        String(32), info={"label": "Card holder's phone", "readonly": True, "list": False, "mask": "phone"}
+        search_text(32), info={"label": "Card holder's phone", "readonly": True, "list": False, "mask": "phone"}
     )
     mode: Mapped[Mode] = enum_column(Mode, default=Mode.LIVE, info={"label": "Mode", "readonly": True, "list": False})
 

@@ -14,6 +14,7 @@ def init_views(app: Flask, settings: Settings) -> None:
     # Imported here: what a page declares is read from the mapped models.
     from payadmin.views import (  # noqa: PLC0415
         account,
+        all_report,  # noqa: F401 - marks its page
         attention,
         cancel_scheduled,
         errors,

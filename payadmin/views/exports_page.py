@@ -47,11 +47,13 @@ class ExportsPage(PayAdminModelView):
     read = READ
     plural = "Exports"
     singular = "Export"
+    subtitle = (
+        "Files of lists that are too large to wait for, or asked for on a schedule. Begin with Export on any list."
+    )
     column_list = ("created_at", "name", "page_title", "status", "rows_done", "bytes", "requester", "expires_at")
     column_filters = ("status", "created_at", "kind", "requester")
     column_sortable = ("created_at",)
     default_sort = "-created_at"
-    tabs = "status"
     labels = {"rows_done": "Rows", "created_at": "Requested"}
     phone = {"name": "m1", "rows_done": "m2", "status": "m3", "created_at": "m4"}
     list_also = ("status", "rows_done", "rows_total", "reason", "expires_at", "needs", "is_personal")
@@ -83,6 +85,10 @@ class ExportsPage(PayAdminModelView):
         match column.key:
             case "status":
                 return status_cell
+            case "kind":
+                return lambda row: row.kind.value
+            case "rows_done":
+                return lambda row: f"{row.rows_done:,}"
             case "bytes":
                 return lambda row: ui.NOTHING if row.bytes is None else size_text(row.bytes)
             case "columns":
@@ -189,6 +195,7 @@ class ExportSchedulesPage(PayAdminModelView):
     labels = {"rhythm": "Runs"}
     phone = {"title": "m1", "next_at": "m2", "status": "m3", "rhythm": "m4"}
     list_also = ("at_minute", "weekday", "day", "status", "reason")
+    list_template = "exports/schedules.html"
     details_template = "exports/schedule_details.html"
     detail_sections = {
         "Schedule": ("title", "rhythm", "next_at", "status", "reason", "owner", "created_at"),
@@ -209,6 +216,8 @@ class ExportSchedulesPage(PayAdminModelView):
         match column.key:
             case "rhythm":
                 return words_of
+            case "kind":
+                return lambda row: row.kind.value
             case "status":
                 return lambda row: ui.badge(label_of(row.status), TONES.get(row.status, "plain"))
             case "columns":

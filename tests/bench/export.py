@@ -17,9 +17,9 @@ from payadmin import create_app
 from payadmin.db import db
 from payadmin.models.payments import Mode, Payment
 from payadmin.permissions import Role
+from tests.bench.figures import DATABASES, Goal, Report, Say, database_of, shorter
 from tests.bench.history import build
 from tests.bench.list import bench_settings
-from tests.bench.report import DATABASES, Goal, Report, Say, database_of, shorter
 from tests.support.signin import make_staff
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -1,6 +1,6 @@
 """A large payment history, made inside the database: a million payments in a minute or two."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from sqlalchemy import (
@@ -21,6 +21,7 @@ from sqlalchemy import (
 
 from payadmin.db import UtcDateTime, make_engine, utcnow
 from payadmin.migrations import upgrade
+from payadmin.models.batches import Batch, BatchKind, BatchStatus
 from payadmin.models.parties import Customer, Organization, OrganizationKind
 from payadmin.models.payments import (
     Channel,
@@ -68,6 +69,7 @@ FIRST = (
 LAST = ("Rossi", "Smith", "Novak", "Garcia", "Meyer", "Okafor", "Tanaka", "Dubois", "Silva", "Larsen", "Khan")
 MONTHS_24 = 730 * 86_400
 FIRST_NUMBER = 10_000_000
+BATCHES = 200
 
 
 def build(url: str, rows: int, say: Say) -> None:
@@ -91,6 +93,7 @@ def build(url: str, rows: int, say: Say) -> None:
         for label, model, made in steps:
             say(label)
             connection.execute(insert(model).from_select(list(made.selected_columns.keys()), made))
+        connection.execute(insert(Batch).execution_options(explained=True), list(_batches()))
     seconds = _seconds(engine)
     chunk = 100_000
     for first in range(1, rows + 1, chunk):
@@ -109,6 +112,26 @@ def build(url: str, rows: int, say: Say) -> None:
         with engine.begin() as connection:
             connection.execute(text("ANALYZE"))
     engine.dispose()
+
+
+def _batches() -> Iterator[dict[str, Any]]:
+    """Files that a fifth of the payments came from; every fourth registered subscriptions."""
+    for number in range(1, BATCHES + 1):
+        kind = BatchKind.SINGLE_PAYMENT if number % 4 else BatchKind.REGISTRATION
+        yield {
+            "id": number,
+            "kind": kind,
+            "file_name": f"charges-{number:04}.csv",
+            "format": "CSV",
+            "content_hash": f"{number:064}",
+            "status": BatchStatus.PROCESSED,
+            "merchant_id": 1,
+            "method": "card",
+            "provider": "simulator",
+            "uploaded_by": "operator",
+            "columns": [],
+            "rows_total": 0,
+        }
 
 
 def transaction_id(number: int) -> str:
@@ -256,7 +279,13 @@ def _payments(
         taken.label("captured_minor"),
         refunded.label("refunded_minor"),
         _words(100_000 + _mixed(i, 17)).label("approval_code"),
+        case((taken > 0, "00"), else_=_one_of(i, 20, ("05", "51", "54", "91"))).label("response_code"),
+        case((taken == 0, _one_of(i, 21, ("card_declined", "expired_card", "no_answer")))).label("error_code"),
         _words(1_000 + _mixed(i, 18) % 9_000).label("card_last4"),
+        (literal("F-") + _words(_mixed(i, 22))).label("card_fingerprint"),
+        (func.upper(_one_of(i, 23, FIRST)) + " " + func.upper(_one_of(i, 24, LAST))).label("card_holder_name"),
+        (literal("+39") + _words(3_000_000_000 + _mixed(i, 25) * 9_000 + i % 9_000)).label("card_holder_phone"),
+        case((_mixed(i, 26) % 5 == 0, 1 + (i - 1) * BATCHES // rows)).label("batch_id"),
         case((_mixed(i, 19) % 50 == 0, _is(Mode.TEST, Payment.mode)), else_=_is(Mode.LIVE, Payment.mode)).label("mode"),
         moment(inner.c.made).label("created_at"),
     )

@@ -24,9 +24,9 @@ from payadmin.models.payments import Mode, Payment, PaymentStatus
 from payadmin.permissions import Role
 from payadmin.views import lists
 from payadmin.views.core import PAGE_OF
+from tests.bench.figures import DATABASES, Goal, Report, Say, database_of, shorter
 from tests.bench.history import build, transaction_id
 from tests.bench.peers import floor, stock_app
-from tests.bench.report import DATABASES, Goal, Report, Say, database_of, shorter
 from tests.support.signin import sign_in
 
 ADDRESS = "/transactions/"

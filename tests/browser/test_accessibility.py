@@ -89,6 +89,12 @@ def cancel_first_date(page: Page) -> None:
     page.get_by_role("heading", name="Confirm").wait_for()
 
 
+def wrong_card(page: Page) -> None:
+    page.get_by_label("Card No").fill("4242 4242 4242 4241")
+    page.locator("#main").get_by_role("button", name="Search").click()
+    page.locator("#r-card-error").wait_for()
+
+
 def stale(page: Page) -> None:
     """Save a form that somebody else has overtaken."""
     page.locator("input[name=seen_version]").evaluate("field => { field.value = '0' }")
@@ -144,6 +150,14 @@ PLACES = (
     Place("stopped subscriptions", "needs-attention/?group=stopped"),
     Place("charges that failed today", "needs-attention/?group=failed"),
     Place("mailbox", "mailbox/?size=20"),
+    Place("exports, none yet", "exports/", user="operator"),
+    Place("exports", "exports/"),
+    Place("schedule an export", "transactions/export/schedule/?status=PAID"),
+    Place("scheduled exports", "export-schedules/"),
+    Place("all report", "all-report/?size=20"),
+    Place("all report, found", "all-report/?size=20&status=FAILED", press("button", "Export")),
+    Place("all report, nothing found", "all-report/?billing_number=none"),
+    Place("all report, refused", "all-report/", wrong_card, status=422),
     Place("palette", "customers/?size=20", palette),
     Place("palette, nothing found", "customers/?size=20", palette_empty),
     Place("account", "account/"),

@@ -502,15 +502,19 @@ CREATE TABLE payment (
 	CONSTRAINT ck_payment_mode CHECK (mode IN ('LIVE', 'TEST'))
 );
 CREATE INDEX ix_payment_approval_code_id ON payment (approval_code, id);
-CREATE INDEX ix_payment_batch_id_id ON payment (batch_id, id);
+CREATE INDEX ix_payment_batch_id_created_at_id ON payment (batch_id, created_at, id);
 CREATE INDEX ix_payment_billing_number_id ON payment (billing_number, id);
 CREATE INDEX ix_payment_card_fingerprint ON payment (card_fingerprint);
+CREATE INDEX ix_payment_card_holder_name_id ON payment (card_holder_name, id);
+CREATE INDEX ix_payment_card_holder_phone_id ON payment (card_holder_phone, id);
 CREATE INDEX ix_payment_card_last4_id ON payment (card_last4, id);
 CREATE INDEX ix_payment_customer_id_created_at_id ON payment (customer_id, created_at, id);
 CREATE INDEX ix_payment_invoice_number_id ON payment (invoice_number, id);
 CREATE INDEX ix_payment_merchant_id_created_at_id ON payment (merchant_id, created_at, id);
 CREATE INDEX ix_payment_mode_created_at_id ON payment (mode, created_at, id);
+CREATE INDEX ix_payment_mode_error_code_created_at_id ON payment (mode, error_code, created_at, id);
 CREATE INDEX ix_payment_mode_method_created_at_id ON payment (mode, method, created_at, id);
+CREATE INDEX ix_payment_mode_response_code_created_at_id ON payment (mode, response_code, created_at, id);
 CREATE INDEX ix_payment_mode_status_created_at_id ON payment (mode, status, created_at, id);
 CREATE INDEX ix_payment_mode_type_created_at_id ON payment (mode, type, created_at, id);
 CREATE INDEX ix_payment_mode_unit_amount_minor_id ON payment (mode, unit, amount_minor, id);

@@ -55,3 +55,11 @@ def test_the_export_benchmark_keeps_memory_flat_and_counts_the_rows_of_both_file
     assert body["goals"].keys() == {"csv_memory_mb", "xlsx_memory_mb"}
     assert status == 0
     assert body["figures"]["csv"]["rows"] == body["figures"]["xlsx"]["rows"] > 1_000
+
+
+def test_the_report_benchmark_asks_every_criterion_and_counts_as_plain_sql_does():
+    status, body, said = bench("report")
+    check_shape("report", status, body, said)
+    assert len(body["figures"]) == 16, "fourteen criteria, the card in two ways, and none"
+    assert body["goals"].keys() == {"slowest_page_over_none", "none_over_raw"}
+    assert all(figure["queries"] < 15 for figure in body["figures"].values())

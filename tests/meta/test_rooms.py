@@ -29,12 +29,13 @@ FRAME = {
     "actions": {"exports", "records", "runs", "imports", "import_layouts"},
     "models": {"base", "exports", "imports", "outbox"},
     "jobs": {"exports", "rings", "runner", "runs", "notifications"},
-    "queries": {"workers"},
+    "queries": {"exports", "workers"},
     "views": {
-        "account", "assets", "attention", "base", "bulk", "cancel_scheduled", "charts", "checks", "columns", "core",
-        "dates", "errors", "exports", "exports_page", "exports_schedule", "exports_table", "fields", "filters",
-        "forms", "gate", "lists", "login", "mailbox", "orders", "palette", "registry", "retry_policies", "rows",
-        "scheduled", "search", "security", "shell", "ui", "webhooks", "workers",
+        "account", "all_report", "all_report_filters", "assets", "attention", "base", "bulk", "cancel_scheduled",
+        "charts", "checks", "columns", "core", "dates", "errors", "exports", "exports_page", "exports_schedule",
+        "exports_table", "fields", "filters", "forms", "gate", "lists", "login", "mailbox", "orders", "palette",
+        "registry", "retry_policies", "rows", "scheduled", "search", "security", "shell", "ui", "webhooks",
+        "workers",
     },
     "templates": {
         "account", "admin", "all_report", "attention", "auth", "errors", "exports", "jobs", "macros",

@@ -12,7 +12,6 @@ from werkzeug.routing import Rule
 
 from payadmin.permissions import Role
 from payadmin.views.base import PayAdminModelView
-from payadmin.views.core import PAGE_OF
 from payadmin.views.gate import PUBLIC
 from tests.support.make import Make
 
@@ -60,8 +59,9 @@ def entrances(app: Flask) -> Iterator[tuple[str, str, str]]:
 
 
 def pages(app: Flask) -> dict[str, PayAdminModelView]:
-    """The models' pages by their endpoint."""
-    return {page.endpoint: page for page in app.extensions[PAGE_OF].values()}
+    """The models' pages by their endpoint; a model may have more than one."""
+    views = app.extensions["admin"][0]._views
+    return {view.endpoint: view for view in views if isinstance(view, PayAdminModelView)}
 
 
 @pytest.fixture

@@ -17,9 +17,11 @@ JSON = sa.JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_null=Tru
 def upgrade() -> None:
     _add_batches()
     _add_exports()
+    _add_criteria()
 
 
 def downgrade() -> None:
+    _drop_criteria()
     _drop_exports()
     _drop_batches()
 
@@ -394,7 +396,7 @@ def _add_batches() -> None:
     op.create_index(op.f("ix_batch_row_customer_id"), "batch_row", ["customer_id"], unique=False)
     for table, column, target, checks in LINKS:
         _add_link(table, column, target, checks)
-    op.create_index("ix_payment_batch_id_id", "payment", ["batch_id", "id"], unique=False)
+    op.create_index("ix_payment_batch_id_created_at_id", "payment", ["batch_id", "created_at", "id"], unique=False)
     op.create_index("ix_scheduled_charge_batch_id_status", "scheduled_charge", ["batch_id", "status"], unique=False)
     op.create_index("uq_scheduled_charge_batch_row_id", "scheduled_charge", ["batch_row_id"], unique=True)
     op.create_index("uq_subscription_batch_row_id", "subscription", ["batch_row_id"], unique=True)
@@ -417,7 +419,7 @@ def _drop_batches() -> None:
     op.drop_index("uq_subscription_batch_row_id", table_name="subscription")
     op.drop_index("uq_scheduled_charge_batch_row_id", table_name="scheduled_charge")
     op.drop_index("ix_scheduled_charge_batch_id_status", table_name="scheduled_charge")
-    op.drop_index("ix_payment_batch_id_id", table_name="payment")
+    op.drop_index("ix_payment_batch_id_created_at_id", table_name="payment")
     # What a batch ordered cannot be told any more without it, and nothing that was charged may be lost.
     for table, column, _, checks in reversed(LINKS):
         if op.get_bind().dialect.name == "sqlite":
@@ -428,3 +430,31 @@ def _drop_batches() -> None:
         op.drop_column(table, column)
     for table in ("batch_row", "batch_part", "batch"):
         op.drop_table(table)
+
+
+# ---- All Report ----------------------------------------------------------------------------------------------------
+
+CRITERIA = (
+    ("mode", "response_code", "created_at", "id"),
+    ("mode", "error_code", "created_at", "id"),
+    ("card_holder_name", "id"),
+    ("card_holder_phone", "id"),
+)
+HOLDER = (("card_holder_name", 200), ("card_holder_phone", 32))
+
+
+def _add_criteria() -> None:
+    if op.get_bind().dialect.name == "postgresql":
+        # Compared by bytes, so that an index finds what begins with something.
+        for column, length in HOLDER:
+            op.alter_column("payment", column, type_=sa.String(length, collation="C"))
+    for columns in CRITERIA:
+        op.create_index(f"ix_payment_{'_'.join(columns)}", "payment", list(columns), unique=False)
+
+
+def _drop_criteria() -> None:
+    for columns in CRITERIA:
+        op.drop_index(f"ix_payment_{'_'.join(columns)}", table_name="payment")
+    if op.get_bind().dialect.name == "postgresql":
+        for column, length in HOLDER:
+            op.alter_column("payment", column, type_=sa.String(length, collation="default"))

@@ -16,13 +16,15 @@ const sleep = (time) => new Promise((wake) => setTimeout(wake, time));
 const isDone = (box) => find("[data-done='1']", box) !== null;
 
 async function watch(box) {
-  let wait = OFTEN;
+  // What is only slow to work out is asked for at once, and nobody is told that it came.
+  const now = box.dataset.pollNow !== undefined;
+  let wait = now ? 0 : OFTEN;
   while (!isDone(box) && box.isConnected) {
     await sleep(document.hidden ? HIDDEN : wait);
     wait = (await refresh(box)) ? OFTEN : Math.min(wait * 2, RAREST);
   }
   if (box.dataset.pollReload !== undefined) location.reload();
-  else toast("The job has finished.");
+  else if (!now) toast("The job has finished.");
 }
 
 async function refresh(box) {
