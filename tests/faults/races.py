@@ -119,5 +119,5 @@ def start_together(office: Office, acts: list[Act], number: int) -> int:
     for thread in threads:
         thread.join()
     for error in errors:
-        say(f"error: {error!r}")
+        say(f"error: {error!r:.2000}")
     return len(errors)

@@ -226,9 +226,9 @@ def book_charges(work: Work, *, reports: Sequence[Report], key_window: dt.timede
         .join(ScheduledCharge, ScheduledCharge.id == ChargeAttempt.scheduled_charge_id)
         .join(Subscription, Subscription.id == ScheduledCharge.subscription_id)
         .where(ChargeAttempt.id.in_(by_id))
-        # Subscriptions are changed in this order, so two workers never wait for each other.
+        # Everybody holds a subscription before its dates, and a date before its attempts, so nobody waits in a circle.
         .order_by(Subscription.id, ChargeAttempt.id)
-        .with_for_update(of=(ChargeAttempt, ScheduledCharge))
+        .with_for_update(of=(Subscription, ScheduledCharge, ChargeAttempt), key_share=True)
         .execution_options(populate_existing=True)
     ).all()
     bookings = [
