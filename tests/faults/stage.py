@@ -12,7 +12,7 @@ import threading
 import time
 from base64 import urlsafe_b64encode
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,10 +29,11 @@ from payadmin.migrations import upgrade
 from payadmin.models import load_models
 from payadmin.models.parties import Customer, Organization, OrganizationKind
 from payadmin.models.payments import PaymentMethod, Unit
+from tests.faults.nursery import Nursery
 
 ROOT = Path(__file__).parents[2]
 PROVIDER_TIMEOUT_SECONDS = 2
-START_SECONDS = 60
+START_SECONDS = 180
 DATABASES = ("sqlite", "postgresql")
 
 
@@ -41,23 +42,24 @@ class Child:
     """A process of the run that is started again whenever it dies."""
 
     name: str
-    command: list[str]
-    env: dict[str, str]
-    log: Path
-    process: subprocess.Popen[bytes] | None = None
+    launch: Callable[[], psutil.Process]
+    process: psutil.Process | None = None
 
     def start(self) -> None:
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                self.command, env=self.env, cwd=ROOT, stdout=log, stderr=log, stdin=subprocess.DEVNULL
-            )
+        self.process = self.launch()
+
+    @property
+    def is_alive(self) -> bool:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            running = self.process is not None and self.process.is_running()
+            return running and self.process.status() != psutil.STATUS_ZOMBIE
+        return False
 
     def family(self) -> list[psutil.Process]:
         """The process and what it forked, oldest first."""
         with contextlib.suppress(psutil.NoSuchProcess):
             assert self.process is not None
-            parent = psutil.Process(self.process.pid)
-            return [parent, *parent.children(recursive=True)]
+            return [self.process, *self.process.children(recursive=True)]
         return []
 
 
@@ -75,6 +77,7 @@ class Stage:
     workers: list[Child]
     schedulers: list[Child]
     env: dict[str, str]
+    nursery: Nursery
     done: Counter[str] = field(default_factory=Counter)
     stopping: threading.Event = field(default_factory=threading.Event)
     down: set[str] = field(default_factory=set)
@@ -83,8 +86,7 @@ class Stage:
         """Start again what died, except what is to stay down."""
         while not self.stopping.wait(0.2):
             for child in (self.valkey, *self.workers, *self.schedulers):
-                is_dead = child.process is not None and child.process.poll() is not None
-                if is_dead and child.name not in self.down and not self.stopping.is_set():
+                if not child.is_alive and child.name not in self.down and not self.stopping.is_set():
                     child.start()
 
     def freeze(self, child: Child, seconds: float) -> bool:
@@ -181,17 +183,18 @@ def started(
                 children += crew
                 for child in crew:
                     child.start()
-                threading.Thread(target=stage.supervise, name="supervisor", daemon=True).start()
+                supervisor = threading.Thread(target=stage.supervise, name="supervisor", daemon=True)
+                supervisor.start()
                 yield stage
+                stage.stopping.set()
+                supervisor.join()
             finally:
                 stage.stopping.set()
-                time.sleep(0.5)
+                stage.nursery.end()
                 for child in reversed(children):
                     for process in reversed(child.family()):
                         with contextlib.suppress(psutil.NoSuchProcess):
                             process.kill()
-                    if child.process is not None:
-                        child.process.wait()
 
 
 @contextlib.contextmanager
@@ -251,13 +254,16 @@ def _stage(
     simulator += ["--faults", json.dumps(faults)]
     payadmin = [sys.executable, "-m", "payadmin.cli"]
 
+    nursery = Nursery(env, ROOT)
+
     def child(name: str, command: list[str]) -> Child:
-        return Child(name, command, env, folder / f"{name}.log")
+        return Child(name, lambda: run(command, env, folder / f"{name}.log"))
 
     def on_host(number: int, part: str) -> Child:
-        wrong = skews[number] if number < len(skews) else 0
-        start = [sys.executable, "-m", "tests.faults.wrong_clock", str(wrong)] if wrong else payadmin
-        return child(f"{part}{number}", [*start, part])
+        name, wrong = f"{part}{number}", skews[number] if number < len(skews) else 0
+        if wrong:  # what is imported already has the right clock
+            return child(name, [sys.executable, "-m", "tests.faults.wrong_clock", str(wrong), part])
+        return Child(name, lambda: nursery.start([part], folder / f"{name}.log"))
 
     return Stage(
         folder=folder,
@@ -270,7 +276,14 @@ def _stage(
         workers=[on_host(number, "worker") for number in range(workers)],
         schedulers=[on_host(number, "scheduler") for number in range(schedulers)],
         env=env,
+        nursery=nursery,
     )
+
+
+def run(command: list[str], env: dict[str, str], log: Path) -> psutil.Process:
+    """Start a command of its own; what it prints goes to `log`."""
+    with log.open("ab") as file:
+        return psutil.Popen(command, env=env, cwd=ROOT, stdout=file, stderr=file, stdin=subprocess.DEVNULL)
 
 
 def _wait_for(stage: Stage) -> None:
