@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from payadmin.actions import subscriptions as recurring
+from payadmin.kernel.text import day_text
 from payadmin.models.subscriptions import ENDED, Purpose, Subscription, SubscriptionStatus
 from payadmin.queries.subscriptions import Plan
 from payadmin.views import lists
-from payadmin.views.columns import day_text, money_text, zone
+from payadmin.views.columns import money_text, zone
 from payadmin.views.security import current_actor
 from payadmin.views.subscriptions.act_forms import ActForm, PolicyForm, ReasonForm, policy_id_of
 
@@ -259,6 +260,11 @@ ACTS: tuple[Act, ...] = (
     ),
 )
 NAMED = {act.name: act for act in ACTS}
+
+
+def why_not(act: Act, row: Subscription) -> str | None:
+    """Why an act is not possible for a subscription that was read as a whole, or None."""
+    return act.why_not(row) or (has_no_card(row) if act.name == "dates" else None)
 
 
 def reasons(row: Any) -> dict[str, str] | None:

@@ -13,9 +13,9 @@ from wtforms.validators import InputRequired, Optional
 
 from payadmin.kernel.errors import Invalid, Refusal
 from payadmin.kernel.schedules import ALL_MONTHS, IntervalUnit, Schedule, ScheduleKind, check, next_dates, runs_per_year
+from payadmin.kernel.text import day_text
 from payadmin.models.subscriptions import Subscription
 from payadmin.views import lists
-from payadmin.views.columns import day_text
 from payadmin.views.fields import FIRST_YEAR, LAST_YEAR, NumberField
 from payadmin.views.filters import row_id_of
 
