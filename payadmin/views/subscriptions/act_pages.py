@@ -16,7 +16,7 @@ from payadmin.views import lists
 from payadmin.views.columns import zone
 from payadmin.views.security import current_actor
 from payadmin.views.subscriptions.act_forms import ActForm, PolicyForm
-from payadmin.views.subscriptions.acts import NAMED, has_no_card
+from payadmin.views.subscriptions.acts import NAMED, why_not
 from payadmin.views.subscriptions.rows import status_cell
 from payadmin.views.subscriptions.schedule_form import ScheduleForm, preview_context, put, stored, wants_preview
 
@@ -100,7 +100,7 @@ def edit_dates_page(get_row: GetRow, row_id: int) -> Any:
         row=row,
         form=form,
         problem=problem,
-        why_not=NAMED["dates"].why_not(row) or has_no_card(row),
+        why_not=why_not(NAMED["dates"], row),
         back=back,
         **_as_it_is(row, form, posted=posted),
         **preview_context(form),
