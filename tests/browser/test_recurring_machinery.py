@@ -4,12 +4,13 @@ import json
 import re
 
 import pytest
-from playwright.sync_api import Request, expect
+from playwright.sync_api import expect
 
 from tests.support.browser import PHONE, Desk
 
 pytestmark = [pytest.mark.browser, pytest.mark.once]
 
+STATUS = "**/workers/status/"
 LOOKS_AWAY = "Object.defineProperty(document, 'hidden', { get: () => window.looksAway === true })"
 
 
@@ -42,7 +43,7 @@ def test_a_policy_that_is_followed_cannot_be_deleted_and_says_why(desk: Desk):
 
 
 def test_a_secret_is_shown_once_and_a_test_message_arrives(desk: Desk):
-    [(endpoint_id,)] = desk.demo.rows("SELECT id FROM webhook_endpoint LIMIT 1")
+    [(endpoint_id,)] = desk.demo.rows("SELECT min(id) FROM webhook_endpoint")
     page = desk.page("operator", f"reminder-endpoints/{endpoint_id}/")
     page.get_by_role("link", name="New secret…").click()
     expect(page.get_by_text("The old secret stops counting at once.")).to_be_visible()
@@ -90,24 +91,19 @@ def test_the_workers_page_brings_itself_up_to_date_and_keeps_the_focus(desk: Des
 def test_the_workers_page_rests_while_nobody_looks(desk: Desk):
     page = desk.page("admin")
     page.add_init_script(LOOKS_AWAY)
-    asked: list[str] = []
-
-    def note(request: Request) -> None:
-        if request.url.endswith("/workers/status/"):
-            asked.append(request.url)
-
-    page.on("request", note)
+    page.clock.install()
     page.goto(f"{desk.demo.address}workers/")
-    page.wait_for_timeout(5_000)
-    assert asked
+    with page.expect_request(STATUS):
+        page.clock.run_for(6_000)
     page.evaluate("window.looksAway = true")
-    page.wait_for_timeout(500)
-    asked.clear()
-    page.wait_for_timeout(6_000)
+    page.clock.run_for(6_000)
+    page.wait_for_load_state("networkidle")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.clock.run_for(60_000)
     assert asked == []
-    page.evaluate("window.looksAway = false; document.dispatchEvent(new Event('visibilitychange'))")
-    page.wait_for_timeout(1_500)
-    assert asked, "it asks at once when somebody looks again"
+    with page.expect_request(STATUS):
+        page.evaluate("window.looksAway = false; document.dispatchEvent(new Event('visibilitychange'))")
 
 
 @pytest.mark.parametrize(
