@@ -14,11 +14,12 @@ from payadmin.models.subscriptions import Subscription
 from payadmin.queries.subscriptions import plan_of
 from payadmin.views import lists
 from payadmin.views.columns import zone
+from payadmin.views.fields import put
 from payadmin.views.security import current_actor
 from payadmin.views.subscriptions.act_forms import ActForm, PolicyForm
 from payadmin.views.subscriptions.acts import NAMED, why_not
 from payadmin.views.subscriptions.rows import status_cell
-from payadmin.views.subscriptions.schedule_form import ScheduleForm, preview_context, put, stored, wants_preview
+from payadmin.views.subscriptions.schedule_form import ScheduleForm, preview_context, stored, wants_preview
 
 GetRow = Callable[[int], Subscription]
 
