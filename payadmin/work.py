@@ -66,14 +66,17 @@ class Work:
         """The row with `row_id`, fresh from the database.
 
         Args:
-            lock: hold the row until the end of the transaction (SQLite: the whole database already is).
+            lock: hold the row until the end of the transaction (SQLite: the whole database already is). Rows that
+                point to it may still be added: their foreign keys would otherwise wait here, for rows that wait there.
 
         Raises:
             NotFound: no such row.
         """
         if isinstance(row_id, int) and not 0 < row_id < 2**63:  # no column holds it, and drivers refuse to look for it
             raise NotFound("There is no such record.")
-        row = self.session.get(model, row_id, populate_existing=True, with_for_update=True if lock else None)
+        row = self.session.get(
+            model, row_id, populate_existing=True, with_for_update={"key_share": True} if lock else None
+        )
         if row is None:
             raise NotFound("There is no such record.")
         return row

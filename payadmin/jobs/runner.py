@@ -27,7 +27,7 @@ from payadmin.actions.subscriptions.planning import GRACE_DAYS
 from payadmin.db import db, utcnow
 from payadmin.jobs import JOBS, QUEUE, Later
 from payadmin.jobs.exports import keep_exports, sweep_files
-from payadmin.jobs.subscriptions import drain_charges, keep_plans, reconcile_yesterday
+from payadmin.jobs.subscriptions import drain_charges, keep_plans, reconcile_days
 from payadmin.kernel.errors import Conflict, NotFound
 from payadmin.models.outbox import Heartbeat, OutboxState
 from payadmin.queries.subscriptions import charges_waiting
@@ -40,6 +40,7 @@ DRAIN_SECONDS = 120
 TICK_DRAIN_SECONDS = 10
 STATISTICS_SECONDS = 86_400
 SWEEP_SECONDS = 600
+RECONCILE_SECONDS = 600
 LOOK_AGAIN_SECONDS = 0.5
 # An idle worker wakes up, and says that it lives, this often less 15 seconds.
 WORKER_TTL_SECONDS = 45
@@ -305,9 +306,8 @@ def tick(app: Flask, stop: threading.Event, *, every_seconds: float = 2.0) -> No
 
     Any number of copies may run.
     """
-    statistics_due = sweep_due = planner_beat_due = 0.0
+    statistics_due = sweep_due = planner_beat_due = reconcile_due = 0.0
     name = f"scheduler {socket.gethostname()[:40]} {os.getpid()}"
-    reconciled: dt.date | None = None
     while not stop.is_set():
         with app.app_context():
             try:
@@ -324,10 +324,9 @@ def tick(app: Flask, stop: threading.Event, *, every_seconds: float = 2.0) -> No
                 if time.monotonic() >= planner_beat_due:
                     beat("planner", "planner")
                     planner_beat_due = time.monotonic() + PLANNER_BEATS_EVERY
-                today = utcnow().astimezone(settings.zone).date()
-                if reconciled is not None and reconciled != today:
-                    reconcile_yesterday(settings)
-                reconciled = today
+                if time.monotonic() >= reconcile_due:
+                    reconcile_due = time.monotonic() + RECONCILE_SECONDS
+                    reconcile_days(settings)
                 waiting = outbox.waiting(db.session()) or _charges_waiting(app)
                 db.session.remove()
                 if waiting and not outbox.ring():

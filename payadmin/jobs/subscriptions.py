@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from flask import Flask, current_app
 from sqlalchemy.exc import OperationalError
 
+from payadmin import outbox
 from payadmin.actions.subscriptions import attempts, charging, planning, reconciliation, reminders
 from payadmin.actions.subscriptions.charging import ChargeClaim, Report, Turn
 from payadmin.db import db, utcnow
@@ -168,16 +169,26 @@ class _Counter:
             log.exception("the answer about attempt %s could not be booked", report.claim.attempt_id)
 
 
-def reconcile_yesterday(settings: "Settings") -> None:
-    """Compare yesterday with every provider; each scheduler does it when its day changes."""
-    today = utcnow().astimezone(settings.zone).replace(hour=0, minute=0, second=0, microsecond=0)
-    day = dt.timedelta(days=1)
-    for code in CONNECTED:
-        reconcile_provider(settings, code, start=today - day, end=today)
+def reconcile_days(settings: "Settings") -> None:
+    """Compare every past day that was not compared yet with every provider.
+
+    Any number of schedulers may do it, and one that was down at midnight or met a silent provider does it later. The
+    last charges of a day are given an hour to be booked.
+    """
+    now = outbox.database_now(db.session()).astimezone(settings.zone)
+    db.session.rollback()
+    if now.hour < 1:
+        return
+    for code in sorted(CONNECTED):
+        yesterday = now.date() - dt.timedelta(days=1)
+        for day in reconciliation.days_to_reconcile(SYSTEM, provider=code, yesterday=yesterday):
+            start = dt.datetime.combine(day, dt.time(), settings.zone)
+            if reconcile_provider(settings, code, start=start, end=start + dt.timedelta(days=1), day=day) is None:
+                break
 
 
 def reconcile_provider(
-    settings: "Settings", code: str, *, start: dt.datetime, end: dt.datetime
+    settings: "Settings", code: str, *, start: dt.datetime, end: dt.datetime, day: dt.date | None = None
 ) -> list[reconciliation.Finding] | None:
     """Compare what one provider captured in a time with ours; None when it did not answer."""
     provider = provider_for(
@@ -188,7 +199,7 @@ def reconcile_provider(
     if listed is None:
         log.warning("%s did not list its charges; run `payadmin reconcile`", code)
         return None
-    return reconciliation.reconcile(SYSTEM, provider=code, start=start, end=end, listed=listed)
+    return reconciliation.reconcile(SYSTEM, provider=code, start=start, end=end, listed=listed, day=day)
 
 
 @job("deliver_webhook")

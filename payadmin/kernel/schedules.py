@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from payadmin.kernel.errors import Invalid
+from payadmin.kernel.text import day_text
 
 ALL_MONTHS = tuple(range(1, 13))
 LAST_DAY = 28
@@ -81,14 +82,14 @@ class Schedule:
                     f"On the {_listed([_ordinal(day) for day in self.days])}{_months(self.months, ' of every month')}"
                 )
             case ScheduleKind.FULL_DATE:
-                shown = [date.isoformat() for date in self.dates[:3]]
+                shown = [day_text(date) for date in self.dates[:3]]
                 rest = len(self.dates) - len(shown)
                 return "On " + _listed([*shown, f"{rest} more dates"] if rest else shown)
             case ScheduleKind.INTERVAL:
                 assert self.interval_unit is not None
                 unit = self.interval_unit.value.lower()
                 every = f"Every {unit}" if self.interval_count == 1 else f"Every {self.interval_count} {unit}s"
-                return f"{every} from {self.anchor}"
+                return every if self.anchor is None else f"{every} from {day_text(self.anchor)}"
 
 
 def dates(schedule: Schedule, start: dt.date, end: dt.date) -> list[dt.date]:

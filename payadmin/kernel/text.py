@@ -1,5 +1,6 @@
 """Text that others wrote, made fit for places that hold one visible line: a heading, a subject, an invoice."""
 
+import datetime as dt
 import unicodedata
 
 
@@ -8,3 +9,8 @@ def one_line(text: str) -> str:
     composed = unicodedata.normalize("NFC", text)
     shown = (" " if char.isspace() else char for char in composed if char.isspace() or char.isprintable())
     return " ".join("".join(shown).split())
+
+
+def day_text(day: dt.date) -> str:
+    """A day as sentences say it: 5 Dec 2026."""
+    return f"{day:%-d %b %Y}"

@@ -522,6 +522,8 @@ class ProviderBreaker(Base):
     provider: Mapped[str] = mapped_column(String(40), primary_key=True)
     failures: Mapped[int] = mapped_column(default=0, info={"label": "Failures in a row"})
     open_until: Mapped[dt.datetime | None] = mapped_column(UtcDateTime, info={"label": "Paused until"})
+    # The last business day whose charges were compared with the provider's.
+    reconciled_on: Mapped[dt.date | None] = mapped_column(Date, info={"label": "Compared up to"})
 
 
 class WebhookEndpoint(Row, Audited, Base):

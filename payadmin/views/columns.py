@@ -17,6 +17,7 @@ from payadmin.db import Base, UtcDateTime, db
 from payadmin.kernel import masks
 from payadmin.kernel.errors import Invalid
 from payadmin.kernel.money import format_minor, scale_of
+from payadmin.kernel.text import day_text
 from payadmin.permissions import Permission
 from payadmin.views import ui
 
@@ -247,13 +248,19 @@ def renderer(column: Column, names: Mapping[Any, str], links: str | None) -> Cal
         case Kind.MOMENT:
             when = ui.moment_writer(zone())
             return lambda row: when(getattr(row, name))
+        case Kind.DAY:
+            return lambda row: day_cell(getattr(row, name))
         case Kind.LINK:
             return lambda row: link_cell(getattr(row, name), names, links)
         case Kind.CODE:
             return lambda row: names.get(getattr(row, name), getattr(row, name)) or EMPTY
         case Kind.JSON:
             return lambda row: json_text(getattr(row, name)) or EMPTY
-    show = masked(column.info.get("mask"))
+    return _plain(name, masked(column.info.get("mask")))
+
+
+def _plain(name: str, show: Callable[[Any], str]) -> Callable[[Any], Any]:
+    """Text as it is, cut where a cell ends."""
 
     def plain(row: Any) -> Any:
         value = getattr(row, name)
@@ -327,6 +334,9 @@ def json_text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def day_text(day: dt.date) -> str:
-    """A day as sentences say it."""
-    return f"{day:%-d %b %Y}"
+_DAY = Markup('<time datetime="{}">{}</time>')
+
+
+def day_cell(day: dt.date | None) -> Any:
+    """A business day."""
+    return EMPTY if day is None else _DAY.format(day.isoformat(), day_text(day))

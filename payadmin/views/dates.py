@@ -26,7 +26,7 @@ from payadmin.permissions import Permission
 from payadmin.queries.subscriptions import BILLING_NUMBER, CUSTOMER_ID, with_orders
 from payadmin.views.bulk import LONGEST_CHOICE, chosen_ids
 from payadmin.views.columns import enum_cell, masked, money_cell, unit_scale
-from payadmin.views.fields import no_cards, no_controls
+from payadmin.views.fields import no_cards, no_controls, put
 from payadmin.views.filters import BadAddress
 from payadmin.views.security import current_actor
 from payadmin.work import Actor
@@ -143,7 +143,7 @@ def confirm(act: Act, token: str) -> Any:
         run = _run(act, token)
         if run.state is RunState.DONE:  # the same form, sent twice: the first one did it
             return redirect(request.path, 303)
-        return _confirmation(act, run, ids, form, _put(form, refusal)), refusal.status
+        return _confirmation(act, run, ids, form, put(form, refusal)), refusal.status
     reason = form.data.get("reason")
     runs.close_run(
         current_actor(),
@@ -242,15 +242,6 @@ def _back(act: Act, listed: str) -> str:
 
 def _named(act: Act) -> dict[str, Any]:
     return {"act": act.name} if act.place.endswith(".act_page") else {}
-
-
-def _put(form: Form, refusal: Refusal) -> str | None:
-    """Put a refusal at its field; what belongs to no field is the problem of the whole form."""
-    field = form[refusal.field] if refusal.field and refusal.field in form else None
-    if field is None:
-        return refusal.sentence
-    field.errors = [*field.errors, refusal.sentence]
-    return None
 
 
 def _totals(rows: Dates) -> list[tuple[str, int, Money]]:

@@ -15,6 +15,7 @@ from wtforms import (
     DateField,
     DateTimeLocalField,
     Field,
+    Form,
     IntegerField,
     SelectField,
     StringField,
@@ -24,7 +25,7 @@ from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  #
 from wtforms.validators import DataRequired, InputRequired, Length, NumberRange, Optional, StopValidation
 from wtforms.widgets import TextInput, html_params
 
-from payadmin.kernel.errors import Invalid
+from payadmin.kernel.errors import Invalid, Refusal
 from payadmin.kernel.masks import mask_pan_in_text
 from payadmin.kernel.money import decimal_text, parse_minor
 from payadmin.views.columns import Column, Kind, label_of, zone
@@ -292,6 +293,25 @@ _PLAIN: dict[Kind, Any] = {Kind.MOMENT: MomentField, Kind.JSON: JsonField, Kind.
 
 # Overrides of direction show an amount or a name other than it is; scripts written from the right need none.
 _UNWANTED = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u202a-\u202e\u2066-\u2069]")
+
+
+def put(form: Form, refusal: Refusal, field: str | None = None) -> str | None:
+    """Put a refusal at the field it is about, unless the field has said already what is wrong with it.
+
+    Args:
+        form: the form whose content was refused.
+        refusal: why.
+        field: the form's name of the field, where it is not the refusal's own.
+
+    Returns:
+        The sentence, if it belongs to no field of the form: the problem of the whole form.
+    """
+    name = refusal.field if field is None else field
+    if not name or name not in form:
+        return refusal.sentence
+    if not form[name].errors:
+        form[name].errors = [refusal.sentence]
+    return None
 
 
 def no_controls(_form: Any, field: Any) -> None:

@@ -14,7 +14,8 @@ from sqlalchemy.orm import InstrumentedAttribute
 from payadmin.db import db
 from payadmin.kernel.errors import Invalid, Refusal
 from payadmin.kernel.money import decimal_text, parse_minor
-from payadmin.views.columns import Column, Kind, day_text, label_of, money_text, scope_of, titles_of, unit_scale, zone
+from payadmin.kernel.text import day_text
+from payadmin.views.columns import Column, Kind, label_of, money_text, scope_of, titles_of, unit_scale, zone
 
 T = TypeVar("T")
 

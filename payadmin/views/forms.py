@@ -17,7 +17,7 @@ from payadmin.kernel.errors import Conflict, Invalid, NotFound
 from payadmin.permissions import Permission
 from payadmin.views.columns import Column, Kind, masked, renderer, scope_of, title_attr, titles_of, unit_scale
 from payadmin.views.exports import ExportPages
-from payadmin.views.fields import PayAdminConverter
+from payadmin.views.fields import PayAdminConverter, put
 from payadmin.views.filters import CodeFilter, begins_with, row_id_of
 from payadmin.views.search import is_text, leads
 from payadmin.views.security import current_actor
@@ -145,11 +145,7 @@ class FormPages(ExportPages):
         sentence, changed = None, []
         if refusal is not None:
             status = refusal.status
-            key = self._key_of(refusal.field)
-            if key in form:
-                form[key].errors = [*form[key].errors, refusal.sentence]
-            else:
-                sentence = refusal.sentence
+            sentence = put(form, refusal, self._key_of(refusal.field))
             if "now" in refusal.data and row is not None:
                 changed = self._changes(form, row)
                 form["seen_version"].data = str(row.version)

@@ -18,7 +18,7 @@ from payadmin.models.parties import Customer
 from payadmin.models.payments import Mode, Payment, RefundReason, why_not_refundable, why_not_voidable
 from payadmin.permissions import Permission
 from payadmin.views.columns import enum_cell, masked, money_cell, money_text, unit_scale
-from payadmin.views.fields import MoneyField, no_controls
+from payadmin.views.fields import MoneyField, no_controls, put
 from payadmin.views.security import current_actor
 from payadmin.views.shell import current_mode
 
@@ -160,7 +160,7 @@ def _order_page(payment: Payment, form: Any, *, kind: str, act: str, why_not: st
             except Refusal as refusal:
                 db.session.rollback()
                 status = refusal.status
-                problem = _put(form, refusal)
+                problem = put(form, refusal)
             else:
                 return redirect(details, 303)
         else:
@@ -185,15 +185,6 @@ def _order_page(payment: Payment, form: Any, *, kind: str, act: str, why_not: st
 
 def _is_key(key: str | None) -> bool:
     return bool(key) and 16 <= len(str(key)) <= 64 and str(key).isascii() and str(key).isprintable()  # noqa: PLR2004
-
-
-def _put(form: Form, refusal: Refusal) -> str | None:
-    """Put a refusal at its field; what belongs to no field is the problem of the whole form."""
-    field = form[refusal.field] if refusal.field and refusal.field in form else None
-    if field is None:
-        return refusal.sentence
-    field.errors = [*field.errors, refusal.sentence]
-    return None
 
 
 # ---- S2: search, then act ----------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from payadmin.permissions import Permission
 from payadmin.providers.declines import DECLINE_CODES
 from payadmin.views.base import PayAdminModelView
 from payadmin.views.columns import Column, Kind
-from payadmin.views.fields import EnumField, NumberField, no_cards, no_controls
+from payadmin.views.fields import EnumField, NumberField, no_cards, no_controls, put
 from payadmin.views.filters import row_id_of
 from payadmin.views.registry import page
 from payadmin.views.security import current_actor
@@ -238,10 +238,7 @@ class RetryPoliciesPage(PayAdminModelView):
         status, sentence, changed = 200 if request.method == "GET" else 422, None, []
         if refusal is not None:
             status = refusal.status
-            if refusal.field in form:
-                form[refusal.field].errors = [*form[refusal.field].errors, refusal.sentence]
-            else:
-                sentence = refusal.sentence
+            sentence = put(form, refusal)
             if "now" in refusal.data and row is not None:
                 changed = self._differs(form, row)
                 form.seen_version.data, form.seen_version.raw_data = str(row.version), None

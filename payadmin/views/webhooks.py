@@ -22,7 +22,7 @@ from payadmin.permissions import Permission
 from payadmin.views.base import PayAdminModelView
 from payadmin.views.bulk import bulk_action
 from payadmin.views.columns import titles_of
-from payadmin.views.fields import LinkField, no_cards, no_controls
+from payadmin.views.fields import LinkField, no_cards, no_controls, put
 from payadmin.views.filters import row_id_of
 from payadmin.views.lists import Tab
 from payadmin.views.registry import page
@@ -194,10 +194,7 @@ class EndpointsPage(PayAdminModelView):
         status, sentence, changed = 200 if request.method == "GET" else 422, None, []
         if refusal is not None:
             status = refusal.status
-            if refusal.field in form:
-                form[refusal.field].errors = [*form[refusal.field].errors, refusal.sentence]
-            else:
-                sentence = refusal.sentence
+            sentence = put(form, refusal)
             if "now" in refusal.data and row is not None:
                 for key in ("url", "enabled", "mails_customers"):
                     if form[key].data != getattr(row, key):

@@ -547,6 +547,7 @@ CREATE TABLE provider_breaker (
 	provider VARCHAR(40) NOT NULL,
 	failures INTEGER NOT NULL,
 	open_until DATETIME,
+	reconciled_on DATE,
 	CONSTRAINT pk_provider_breaker PRIMARY KEY (provider)
 );
 CREATE TABLE recovery_code (

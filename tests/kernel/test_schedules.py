@@ -61,8 +61,8 @@ def test_a_schedule_says_itself_in_words() -> None:
     assert str(Schedule(DAY, weekdays=(1, 5), months=ALL_MONTHS)) == "Every Monday and Friday"
     assert str(Schedule(DATE, days=(1, 22), months=ALL_MONTHS)) == "On the 1st and 22nd of every month"
     assert str(Schedule(DATE, days=(3,), months=(2, 12))) == "On the 3rd of February and December"
-    assert str(FORTNIGHT) == "Every 14 days from 2026-01-01"
-    assert str(MONTHLY_31) == "Every month from 2026-01-31"
+    assert str(FORTNIGHT) == "Every 14 days from 1 Jan 2026"
+    assert str(MONTHLY_31) == "Every month from 31 Jan 2026"
 
 
 @pytest.mark.parametrize(

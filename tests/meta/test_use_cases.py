@@ -53,6 +53,7 @@ SILENT = {
     "records.choose_columns": "a person's own taste",
     "runs.note_item": "keeps what a row of a run said so far; the act itself is recorded",
     "runs.claim_item": "takes a row of a run; what happens to it is recorded by its own use case",
+    "subscriptions.days_to_reconcile": "says which days are still to be compared; comparing them is recorded",
     "subscriptions.hold_charges": "renews a worker's claim; what comes of the call is recorded",
     "runs.settle_item": "keeps the outcome of a row beside the run; the act itself is recorded",
 }

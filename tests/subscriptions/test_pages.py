@@ -264,7 +264,7 @@ def test_the_details_show_overview_recurrence_customer_and_card(operator: FlaskC
         "ada@example.com",
         "Recurrence period",
         "Month",
-        "Every 3 months from 2026-01-31",
+        "Every 3 months from 31 Jan 2026",
         "31 Jan 2032",
         "···· 4242",
         "04/31",

@@ -342,7 +342,8 @@ def test_the_dates_of_what_has_ended_cannot_be_edited(operator: FlaskClient, mak
 def test_what_has_no_card_gets_no_dates_to_charge_on(operator: FlaskClient, make: Make, today: dt.date) -> None:
     row = make.subscription(card_token=None)
     before = facts(row.id)
-    assert "no stored card to charge" in operator.get(f"/subscriptions/{row.id}/dates/").text
+    for path in ("", "dates/"):
+        assert "no stored card to charge" in operator.get(f"/subscriptions/{row.id}/{path}").text
     form = {"kind": "DATE", "days": "7", "all_months": "y", "start_date": today.isoformat()}
     answer = post(operator, f"/subscriptions/{row.id}/dates/", version="1", **form)
     assert answer.status_code == 409

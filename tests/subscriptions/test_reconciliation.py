@@ -4,11 +4,12 @@ import datetime as dt
 
 from sqlalchemy import update
 
-from payadmin.actions.subscriptions.reconciliation import Difference
+from payadmin.actions.subscriptions.reconciliation import Difference, days_to_reconcile
 from payadmin.db import db, utcnow
 from payadmin.jobs.subscriptions import reconcile_provider
-from payadmin.models.subscriptions import ChargeAttempt, ChargeStatus, ScheduledCharge
+from payadmin.models.subscriptions import ChargeAttempt, ChargeStatus, ProviderBreaker, ScheduledCharge
 from payadmin.providers import provider_for
+from payadmin.work import SYSTEM
 from tests.support.billing import Office
 from tests.support.desk import trail
 
@@ -55,3 +56,21 @@ def plant(charge: ScheduledCharge, **values: object) -> None:
     db.session.rollback()
     with db.engine.begin() as connection:
         connection.execute(update(ScheduledCharge).where(ScheduledCharge.id == charge_id).values(**values))
+
+
+def test_a_day_is_compared_once_whatever_was_down_at_midnight_and_however_many_schedulers_run(office: Office) -> None:
+    settings = office.app.extensions["payadmin.settings"]
+    provider = provider_for("simulator", simulator_url=office.simulator.url, timeout_seconds=5)
+    now = utcnow().astimezone(office.zone)
+    asked = {"provider": "simulator", "yesterday": office.day(-1)}
+    assert days_to_reconcile(SYSTEM, **asked) == [], "a new provider has no past here"
+    with db.engine.begin() as connection:
+        connection.execute(update(ProviderBreaker).values(reconciled_on=office.day(-3)))
+    days = days_to_reconcile(SYSTEM, **asked)
+    assert days == [office.day(-2), office.day(-1)]
+    provider.charge(key="stray", reference="stray-1", amount_minor=5_00, unit="EUR", token="tok_visa", metadata={})
+    today = {"start": now - dt.timedelta(hours=1), "end": now + dt.timedelta(hours=1)}
+    for day in (*days, office.day(-1)):
+        reconcile_provider(settings, "simulator", day=day, **today)
+    assert len(trail(event="subscriptions.charges.reconciled")) == 2, "the second scheduler finds it done"
+    assert days_to_reconcile(SYSTEM, **asked) == []

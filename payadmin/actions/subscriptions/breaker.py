@@ -59,7 +59,7 @@ def note_health(work: Work, now: dt.datetime, calls: Iterable[tuple[str, bool]])
         if all(sounds) and (row is None or row.failures == 0):
             continue
         if row is None:
-            _insert(work, provider)
+            know_provider(work, provider)
         row = work.session.get(ProviderBreaker, provider, populate_existing=True, with_for_update=True)
         assert row is not None
         if any(sounds):
@@ -71,7 +71,8 @@ def note_health(work: Work, now: dt.datetime, calls: Iterable[tuple[str, bool]])
             row.open_until = now + dt.timedelta(seconds=PAUSE_SECONDS[step])
 
 
-def _insert(work: Work, provider: str) -> None:
+def know_provider(work: Work, provider: str) -> None:
+    """Write the row of a provider unless it is there."""
     make = postgresql.insert if work.session.get_bind().dialect.name == "postgresql" else sqlite.insert
     statement = make(ProviderBreaker).values(provider=provider, failures=0).on_conflict_do_nothing()
     work.session.execute(statement.execution_options(synchronize_session=False))

@@ -226,12 +226,20 @@ def book_charges(work: Work, *, reports: Sequence[Report], key_window: dt.timede
     """
     now = outbox.database_now(work.session)
     by_id = {report.claim.attempt_id: report for report in reports}
+    # Everybody holds a subscription before its dates, and a date before its attempts, so nobody waits in a circle.
+    work.session.execute(
+        select(Subscription.id)
+        .join(ScheduledCharge, ScheduledCharge.subscription_id == Subscription.id)
+        .join(ChargeAttempt, ChargeAttempt.scheduled_charge_id == ScheduledCharge.id)
+        .where(ChargeAttempt.id.in_(by_id))
+        .order_by(Subscription.id)
+        .with_for_update(of=Subscription, key_share=True)
+    ).all()
     rows = work.session.execute(
         _attempts()
         .where(ChargeAttempt.id.in_(by_id))
-        # Subscriptions are changed in this order, so two workers never wait for each other.
         .order_by(Subscription.id, ChargeAttempt.id)
-        .with_for_update(of=(ChargeAttempt, ScheduledCharge))
+        .with_for_update(of=(ScheduledCharge, ChargeAttempt), key_share=True)
         .execution_options(populate_existing=True)
     ).all()
     bookings = [

@@ -75,7 +75,7 @@ def plan_some(work: Work, *, zone: ZoneInfo, limit: int = PLAN_AT_ONCE) -> int:
         found += work.session.execute(wanted).all()
     if not found:
         return 0
-    rows = [charge for row in found for charge in _charges(row, today, horizon, work.now)]
+    rows = [charge for row in found for charge in charges_of(row, today, horizon, work.now)]
     if rows:
         _insert_missing(work, rows)
     planned = update(Subscription).where(Subscription.id.in_([row.id for row in found])).values(planned_until=horizon)
@@ -84,7 +84,8 @@ def plan_some(work: Work, *, zone: ZoneInfo, limit: int = PLAN_AT_ONCE) -> int:
     return len(found)
 
 
-def _charges(row: Any, today: dt.date, horizon: dt.date, now: dt.datetime) -> list[dict[str, Any]]:
+def charges_of(row: Any, today: dt.date, horizon: dt.date, now: dt.datetime) -> list[dict[str, Any]]:
+    """The dates of one subscription up to `horizon` that its plan does not reach yet, as rows of the table."""
     schedule = schedule_of(row)
     assert schedule is not None
     # From where the last plan ended, even if that was days ago: what nobody planned in time is missed, not forgotten.
@@ -111,7 +112,7 @@ def plan_now(work: Work, subscription: Subscription, today: dt.date) -> None:
     if subscription.status not in PLANNED:
         return
     horizon = today + dt.timedelta(days=HORIZON_DAYS)
-    rows = _charges(subscription, today, horizon, work.now)
+    rows = charges_of(subscription, today, horizon, work.now)
     if rows:
         _insert_missing(work, rows)
     planned = update(Subscription).where(Subscription.id == subscription.id).values(planned_until=horizon)

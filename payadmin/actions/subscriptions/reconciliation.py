@@ -7,16 +7,18 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import or_, select, update
 
+from payadmin.actions.subscriptions.breaker import know_provider
 from payadmin.audit import Event
 from payadmin.models.payments import Payment
-from payadmin.models.subscriptions import AttemptState, ChargeAttempt, ChargeStatus, ScheduledCharge
+from payadmin.models.subscriptions import AttemptState, ChargeAttempt, ChargeStatus, ProviderBreaker, ScheduledCharge
 from payadmin.permissions import Permission
 from payadmin.providers import Listed
 from payadmin.work import Work, use_case
 
 LOOK_UP_AT_ONCE = 500
+DAYS_AT_MOST = 7
 
 
 class Difference(StrEnum):
@@ -38,7 +40,13 @@ class Finding:
 
 @use_case(Permission.SYSTEM_JOB_RUN)
 def reconcile(
-    work: Work, *, provider: str, start: dt.datetime, end: dt.datetime, listed: Iterable[Listed]
+    work: Work,
+    *,
+    provider: str,
+    start: dt.datetime,
+    end: dt.datetime,
+    listed: Iterable[Listed],
+    day: dt.date | None = None,
 ) -> list[Finding]:
     """Compare what the provider captured from `start` to before `end` with ours; staff are called to each difference.
 
@@ -46,7 +54,10 @@ def reconcile(
 
     Args:
         listed: what the provider lists for that time and a day to both sides, so that the edges meet.
+        day: the business day that this settles; if another scheduler has settled it meanwhile, nothing is compared.
     """
+    if day is not None and not _settles(work, provider, day):
+        return []
     theirs = defaultdict[str, list[Listed]](list)
     for item in listed:
         theirs[item.reference].append(item)
@@ -75,6 +86,30 @@ def reconcile(
         differences=len(findings),
     )  # fmt: skip
     return findings
+
+
+@use_case(Permission.SYSTEM_JOB_RUN)
+def days_to_reconcile(work: Work, *, provider: str, yesterday: dt.date) -> list[dt.date]:
+    """The business days up to `yesterday` that were never compared with a provider, oldest first, a week at most.
+
+    A provider that is new here has nothing to compare yet: its first day is the one that is running.
+    """
+    know_provider(work, provider)
+    row = work.session.get_one(ProviderBreaker, provider, populate_existing=True)
+    if row.reconciled_on is None:
+        row.reconciled_on = yesterday
+    missing = min((yesterday - row.reconciled_on).days, DAYS_AT_MOST)
+    return [yesterday - dt.timedelta(days=ago) for ago in range(missing - 1, -1, -1)]
+
+
+def _settles(work: Work, provider: str, day: dt.date) -> bool:
+    """Mark a day as compared; False when it was."""
+    marked = (
+        update(ProviderBreaker)
+        .where(ProviderBreaker.provider == provider, ProviderBreaker.reconciled_on < day)
+        .values(reconciled_on=day)
+    )
+    return bool(work.session.execute(marked.execution_options(synchronize_session=False)).rowcount)  # type: ignore[attr-defined]
 
 
 def _from_theirs(work: Work, theirs: dict[str, list[Listed]]) -> list[Finding]:

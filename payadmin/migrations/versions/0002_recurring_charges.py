@@ -118,6 +118,7 @@ def upgrade() -> None:
         sa.Column("provider", sa.String(length=40), nullable=False),
         sa.Column("failures", INTEGER, nullable=False),
         sa.Column("open_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("reconciled_on", sa.Date(), nullable=True),
         sa.PrimaryKeyConstraint("provider", name=op.f("pk_provider_breaker")),
     )
     op.create_table(

@@ -1,86 +1,20 @@
-"""What staff do to one subscription: each act says honestly what it will do, and is refused when the row moved on."""
+"""What staff do to one subscription: when each act is possible, what it would honestly do, and doing it."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from flask import flash, redirect, render_template, request, url_for
-from sqlalchemy import select
-from wtforms import Form, HiddenField, SelectField, TextAreaField
-from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than its stubs
-from wtforms.validators import Length
-
 from payadmin.actions import subscriptions as recurring
-from payadmin.db import db
-from payadmin.kernel.errors import NotFound, Refusal
-from payadmin.models.audit import AuditEvent
-from payadmin.models.subscriptions import ENDED, Purpose, RetryPolicy, Subscription, SubscriptionStatus
-from payadmin.queries.subscriptions import Plan, plan_of
+from payadmin.kernel.text import day_text
+from payadmin.models.subscriptions import ENDED, Purpose, Subscription, SubscriptionStatus
+from payadmin.queries.subscriptions import Plan
 from payadmin.views import lists
-from payadmin.views.columns import day_text, money_text, zone
-from payadmin.views.fields import no_cards, no_controls
-from payadmin.views.filters import row_id_of
+from payadmin.views.columns import money_text, zone
 from payadmin.views.security import current_actor
-from payadmin.views.subscriptions.rows import status_cell
-from payadmin.views.subscriptions.schedule_form import ScheduleForm, preview_context, put, stored, wants_preview
+from payadmin.views.subscriptions.act_forms import ActForm, PolicyForm, ReasonForm, policy_id_of
 
 S = SubscriptionStatus
-MOST_POLICIES = 500
 MOST_NAMED = 5
-
-GetRow = Callable[[int], Subscription]
-
-
-class ActForm(Form):
-    """What every act carries: the version that was looked at."""
-
-    version = HiddenField()
-
-    @property
-    def seen(self) -> int:
-        """The version that the form showed; 0, which no row has, when it was tampered with."""
-        return row_id_of(self.version.data or "") or 0
-
-
-class ReasonForm(ActForm):
-    """An act that may be explained."""
-
-    reason = TextAreaField(
-        "Reason",
-        [Length(max=500, message="Keep the reason within 500 characters."), no_controls, no_cards],
-        description="Optional. Kept in the audit trail; the customer does not see it.",
-        render_kw={"rows": 2},
-    )
-
-
-class PolicyForm(ActForm):
-    """Which retry policy."""
-
-    policy = SelectField("Retry policy", validate_choice=False)
-
-    def __init__(self, formdata: Any = None, **kw: Any) -> None:
-        super().__init__(formdata, **kw)
-        self.policy.choices = policy_choices()
-
-
-def policy_choices() -> list[Any]:
-    """Every retry policy by name, and none at all first."""
-    found = db.session.execute(select(RetryPolicy.id, RetryPolicy.name).order_by(RetryPolicy.name).limit(MOST_POLICIES))
-    named = [SelectChoice(value=str(row.id), label=row.name) for row in found]
-    return [SelectChoice(value="", label="None: a declined charge is not tried again"), *named]
-
-
-def policy_id_of(text: str | None) -> int | None:
-    """The chosen policy's id.
-
-    Raises:
-        NotFound: it is no id.
-    """
-    if not text:
-        return None
-    if (found := row_id_of(text)) is None:
-        raise NotFound("There is no such retry policy.")
-    return found
 
 
 # ---- what is possible, and what it would do --------------------------------------------------------------------------
@@ -101,7 +35,8 @@ def _has_ended(row: Any) -> str | None:
     return f"It is {row.status.value.lower()} and cannot be changed any more." if row.status in ENDED else None
 
 
-def _has_no_card(row: Subscription) -> str | None:
+def has_no_card(row: Subscription) -> str | None:
+    """Why a subscription can have no dates to charge on, or None."""
     if row.purpose is Purpose.RECURRING and not row.card_token:
         return "It has no stored card to charge. Change its type to Reminder, or register a new subscription."
     return None
@@ -324,125 +259,15 @@ ACTS: tuple[Act, ...] = (
         danger=True,
     ),
 )
-_NAMED = {act.name: act for act in ACTS}
+NAMED = {act.name: act for act in ACTS}
+
+
+def why_not(act: Act, row: Subscription) -> str | None:
+    """Why an act is not possible for a subscription that was read as a whole, or None."""
+    return act.why_not(row) or (has_no_card(row) if act.name == "dates" else None)
 
 
 def reasons(row: Any) -> dict[str, str] | None:
     """Which acts are not possible for a row of a list, and why."""
     found = {act.name: why for act in ACTS if (why := act.why_not(row)) is not None}
     return found or None
-
-
-# ---- the pages -------------------------------------------------------------------------------------------------------
-
-
-def way_back(row_id: int) -> str:
-    """Where an act was started: Manage recurring with its search, or the subscription."""
-    if request.values.get("via") == "manage":
-        listed = request.values.get("list", "")
-        return url_for("manage_recurring.search") + (f"?{listed}" if listed and listed.isprintable() else "")
-    return url_for("subscriptions.details_view", row_id=row_id)
-
-
-def act_page(get_row: GetRow, row_id: int, name: str) -> Any:
-    """The confirmation of an act, and on a post the act itself, for the version that was looked at."""
-    act, row = _NAMED[name], get_row(row_id)
-    assert act.send is not None
-    assert act.effects is not None
-    posted = request.method == "POST"
-    form = act.form(request.form if posted else None)
-    status, problem, back = 200, None, way_back(row_id)
-    if posted and form.validate():
-        try:
-            flash(act.send(row, form), "success")
-        except Refusal as refusal:
-            db.session.rollback()
-            status, problem = refusal.status, put(form, refusal)
-        else:
-            gone = name == "delete" and request.values.get("via") != "manage"
-            return redirect(url_for("subscriptions.index_view") if gone else back, 303)
-    elif posted:
-        status = 422
-    row = get_row(row_id)
-    if isinstance(form, PolicyForm) and not posted:
-        form.policy.data = str(row.retry_policy_id or "")
-    page = render_template(
-        "subscriptions/act.html",
-        act=act,
-        row=row,
-        form=form,
-        fields=[field for field in form if field.name != "version"],
-        problem=problem,
-        why_not=act.why_not(row),
-        effects=list(act.effects(row, plan_of(db.session(), row.id, most=1 if name != "activate" else 400))),
-        back=back,
-        **_as_it_is(row, form, posted=posted),
-    )
-    return page, status
-
-
-def edit_dates_page(get_row: GetRow, row_id: int) -> Any:
-    """S2's Edit Date with its preview; a post saves the dates for the version that was looked at."""
-    row, posted = get_row(row_id), request.method == "POST"
-    form = DatesForm(request.form if posted else None, today=lists.today(), row=row, data=stored(row))
-    status, problem, back = 200, None, way_back(row_id)
-    if posted and not wants_preview():
-        if form.validate() and form.schedule is not None:
-            try:
-                recurring.edit_schedule(
-                    current_actor(),
-                    row_id,
-                    version=form.seen,
-                    schedule=form.schedule,
-                    start_date=form.start,
-                    expiration_date=form.expiration_date.data,
-                    zone=zone(),
-                )
-            except Refusal as refusal:
-                db.session.rollback()
-                status, problem = refusal.status, put(form, refusal)
-            else:
-                flash(f"The dates are saved: {form.schedule}. They are planned within a minute.", "success")
-                return redirect(back, 303)
-        else:
-            status = 422
-    row = get_row(row_id)
-    page = render_template(
-        "subscriptions/dates.html",
-        act=_NAMED["dates"],
-        row=row,
-        form=form,
-        problem=problem,
-        why_not=_NAMED["dates"].why_not(row) or _has_no_card(row),
-        back=back,
-        **_as_it_is(row, form, posted=posted),
-        **preview_context(form),
-    )
-    return page, status
-
-
-class DatesForm(ScheduleForm, ActForm):
-    """Edit Date: the schedule, and the version that was looked at."""
-
-
-def _as_it_is(row: Subscription, form: ActForm, *, posted: bool) -> dict[str, Any]:
-    """What to show when the row moved on meanwhile: how it is now and who changed it last.
-
-    The form then carries the version that is shown, so that sending it again is a new, informed decision.
-    """
-    moved = posted and form.seen != row.version
-    last = None
-    if moved:
-        about = (
-            AuditEvent.entity == "subscription",
-            AuditEvent.entity_id == str(row.id),
-            AuditEvent.outcome == "done",
-        )
-        last = db.session.scalars(select(AuditEvent).where(*about).order_by(AuditEvent.id.desc()).limit(1)).first()
-    form.version.raw_data, form.version.data = None, str(row.version)
-    return {
-        "moved": moved,
-        "last": last,
-        "status_word": status_cell(row),
-        "way": {name: request.values[name] for name in ("via", "list") if request.values.get(name)},
-    }

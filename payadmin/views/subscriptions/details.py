@@ -9,6 +9,7 @@ from flask import url_for
 from sqlalchemy import and_, exists, or_, select
 
 from payadmin.db import db
+from payadmin.kernel.text import day_text
 from payadmin.models.parties import Customer
 from payadmin.models.payments import DISPLAY_STATUS, Mode, Payment
 from payadmin.models.subscriptions import (
@@ -23,7 +24,7 @@ from payadmin.models.subscriptions import (
 from payadmin.permissions import Permission
 from payadmin.queries.subscriptions import RECENT, charges_in_hand, next_payment_dates
 from payadmin.views import lists, ui
-from payadmin.views.columns import day_text, enum_cell, masked, money_cell, tone_of, zone
+from payadmin.views.columns import enum_cell, masked, money_cell, tone_of, zone
 from payadmin.views.filters import day_of, moment_of
 from payadmin.views.payments import status_cell as payment_status
 from payadmin.views.security import current_actor
@@ -81,7 +82,7 @@ def context(row: Subscription, *, before: str) -> dict[str, Any]:
         "before": before,
         "today": today,
         "card_warning": _card_warning(row, today),
-        "possible": [(act, act.why_not(row)) for act in acts.ACTS] if may_write else [],
+        "possible": [(act, acts.why_not(act, row)) for act in acts.ACTS] if may_write else [],
         "may_write": may_write,
         "may_open": actor.may(Permission.PAYMENTS_PAYMENT_READ),
         "day_text": day_text,

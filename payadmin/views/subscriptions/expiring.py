@@ -16,11 +16,11 @@ from payadmin.models.parties import Customer
 from payadmin.models.subscriptions import Purpose, Subscription, SubscriptionStatus
 from payadmin.permissions import Permission
 from payadmin.views import lists, ui
-from payadmin.views.columns import EMPTY, Column, masked
+from payadmin.views.columns import EMPTY, Column, day_cell, masked
 from payadmin.views.filters import Active, Choice, Filter
 from payadmin.views.lists import Tab
 from payadmin.views.registry import page
-from payadmin.views.subscriptions.rows import SubscriptionRows, day_cell, live
+from payadmin.views.subscriptions.rows import SubscriptionRows, live
 
 FARTHEST = 90
 SOON = 30

@@ -15,13 +15,13 @@ from payadmin.models.subscriptions import Subscription, schedule_of
 from payadmin.permissions import Permission
 from payadmin.queries.subscriptions import next_payment_dates
 from payadmin.views import lists
-from payadmin.views.columns import masked, money_cell
+from payadmin.views.columns import day_cell, masked, money_cell
 from payadmin.views.fields import no_controls
 from payadmin.views.filters import begins_with
 from payadmin.views.search import SHORTEST_PREFIX
 from payadmin.views.security import current_actor
 from payadmin.views.subscriptions.acts import ACTS, Act
-from payadmin.views.subscriptions.rows import day_cell, live, status_cell
+from payadmin.views.subscriptions.rows import live, status_cell
 
 MOST_FOUND = 50
 MOST_LATEST = 20

@@ -13,7 +13,7 @@ from payadmin.queries.subscriptions import charges_in_hand
 from payadmin.views.lists import Tab
 from payadmin.views.registry import page
 from payadmin.views.security import current_actor
-from payadmin.views.subscriptions import acts, details, register
+from payadmin.views.subscriptions import act_pages, acts, details, register
 from payadmin.views.subscriptions.rows import SubscriptionRows
 from payadmin.views.subscriptions.schedule_form import preview_page
 
@@ -132,37 +132,37 @@ class SubscriptionsPage(SubscriptionRows):
     @expose("/<int:row_id>/dates/", methods=("GET", "POST"))
     def dates_view(self, row_id: int) -> Any:
         """S2's Edit Date: other dates for a subscription."""
-        return acts.edit_dates_page(self.get_row, row_id)
+        return act_pages.edit_dates_page(self.get_row, row_id)
 
     @expose("/<int:row_id>/inactivate/", methods=("GET", "POST"))
     def inactivate_view(self, row_id: int) -> Any:
         """Stop charging until it is activated again."""
-        return acts.act_page(self.get_row, row_id, "inactivate")
+        return act_pages.act_page(self.get_row, row_id, "inactivate")
 
     @expose("/<int:row_id>/activate/", methods=("GET", "POST"))
     def activate_view(self, row_id: int) -> Any:
         """Charge again from today on."""
-        return acts.act_page(self.get_row, row_id, "activate")
+        return act_pages.act_page(self.get_row, row_id, "activate")
 
     @expose("/<int:row_id>/change-type/", methods=("GET", "POST"))
     def change_type_view(self, row_id: int) -> Any:
         """From charging to reminding, or back."""
-        return acts.act_page(self.get_row, row_id, "change-type")
+        return act_pages.act_page(self.get_row, row_id, "change-type")
 
     @expose("/<int:row_id>/retry-policy/", methods=("GET", "POST"))
     def retry_policy_view(self, row_id: int) -> Any:
         """Choose how declined charges are tried again."""
-        return acts.act_page(self.get_row, row_id, "retry-policy")
+        return act_pages.act_page(self.get_row, row_id, "retry-policy")
 
     @expose("/<int:row_id>/cancel/", methods=("GET", "POST"))
     def cancel_view(self, row_id: int) -> Any:
         """End it for good (P-54)."""
-        return acts.act_page(self.get_row, row_id, "cancel")
+        return act_pages.act_page(self.get_row, row_id, "cancel")
 
     @expose("/<int:row_id>/delete/", methods=("GET", "POST"))
     def delete_view(self, row_id: int) -> Any:
         """End it and take it off the lists (B-36)."""
-        return acts.act_page(self.get_row, row_id, "delete")
+        return act_pages.act_page(self.get_row, row_id, "delete")
 
     def _lookup_address(self, key: str) -> str:
         return url_for(f"{self.endpoint}.lookup_view", field=key)

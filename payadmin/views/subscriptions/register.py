@@ -21,11 +21,11 @@ from payadmin.models.subscriptions import Purpose, SubscriptionOrigin
 from payadmin.providers import CONNECTED
 from payadmin.views import lists
 from payadmin.views.columns import Column, titles_of, unit_scale, zone
-from payadmin.views.fields import EnumField, LinkField, MoneyField, no_cards, no_controls
+from payadmin.views.fields import EnumField, LinkField, MoneyField, no_cards, no_controls, put
 from payadmin.views.filters import MOST_OPTIONS
 from payadmin.views.security import current_actor
-from payadmin.views.subscriptions.acts import policy_choices, policy_id_of
-from payadmin.views.subscriptions.schedule_form import ScheduleForm, preview_context, put, wants_preview
+from payadmin.views.subscriptions.act_forms import policy_choices, policy_id_of
+from payadmin.views.subscriptions.schedule_form import ScheduleForm, preview_context, wants_preview
 
 _EXPIRY = re.compile(r"(0?[1-9]|1[0-2])\s*/\s*((?:20)?[0-9]{2})", re.ASCII)
 NEEDED = "This is needed."
@@ -141,7 +141,7 @@ def register_page(columns: Mapping[str, Column], *, lookup: Callable[[str], str]
                 db.session.rollback()
                 status, problem = refusal.status, put(form, refusal)
             else:
-                flash(f"{made.subscription_id} is registered. Its dates are planned within a minute.", "success")
+                flash(f"{made.subscription_id} is registered and its dates are planned.", "success")
                 return redirect(url_for("subscriptions.details_view", row_id=made.id), 303)
         else:
             status = 422

@@ -18,7 +18,7 @@ from payadmin.models.subscriptions import SUBSCRIPTION_WORDS, Subscription, Subs
 from payadmin.queries.subscriptions import next_payment_dates, providers_in_use, schedules_in_words
 from payadmin.views import lists, ui
 from payadmin.views.base import PayAdminModelView
-from payadmin.views.columns import EMPTY, Column, Kind, day_text
+from payadmin.views.columns import EMPTY, Column, Kind, day_cell
 from payadmin.views.filters import MOST_OPTIONS, Active, Choice, Filter
 from payadmin.views.search import Lookup, by_id, prefix, through
 
@@ -55,11 +55,6 @@ def status_cell(row: Any) -> Markup:
     if word != row.status.value:
         return shown + Markup('<span class="cellsub">{}</span>').format(row.status.value)
     return shown
-
-
-def day_cell(day: dt.date | None) -> Any:
-    """A day as cells show it."""
-    return EMPTY if day is None else Markup('<time datetime="{}">{}</time>').format(day.isoformat(), day_text(day))
 
 
 def live() -> "Select[Any]":
@@ -133,9 +128,6 @@ class SubscriptionRows(PayAdminModelView):
                 return lambda row: day_cell(names.get(row.id))
             case "schedule":
                 return lambda row: names.get(row.id, EMPTY)
-            case "card_expires_on" | "expiration_date" | "start_date" | "schedule_anchor":
-                name = column.name
-                return lambda row: day_cell(getattr(row, name))
         return super().cell(column, names)
 
     def export_table(

@@ -11,12 +11,12 @@ from wtforms import BooleanField, DateField, Field, Form, RadioField, SelectFiel
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than its stubs
 from wtforms.validators import InputRequired, Optional
 
-from payadmin.kernel.errors import Invalid, Refusal
+from payadmin.kernel.errors import Invalid
 from payadmin.kernel.schedules import ALL_MONTHS, IntervalUnit, Schedule, ScheduleKind, check, next_dates, runs_per_year
+from payadmin.kernel.text import day_text
 from payadmin.models.subscriptions import Subscription
 from payadmin.views import lists
-from payadmin.views.columns import day_text
-from payadmin.views.fields import FIRST_YEAR, LAST_YEAR, NumberField
+from payadmin.views.fields import FIRST_YEAR, LAST_YEAR, NumberField, put
 from payadmin.views.filters import row_id_of
 
 SHOWN_DATES = 12
@@ -172,16 +172,6 @@ def stored(row: Subscription) -> dict[str, Any]:
         "interval_unit": schedule.interval_unit.name if schedule.interval_unit else IntervalUnit.MONTH.name,
         "anchor": schedule.anchor,
     }
-
-
-def put(form: Form, refusal: Refusal) -> str | None:
-    """Put a refusal at its field; what belongs to no field is returned: the problem of the whole form."""
-    field = form[refusal.field] if refusal.field and refusal.field in form else None
-    if field is None:
-        return refusal.sentence
-    if not field.errors:  # the field has said already what is wrong with it
-        field.errors = [refusal.sentence]
-    return None
 
 
 # ---- the preview -----------------------------------------------------------------------------------------------------
