@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# A work horse is ended after ten minutes: a file that takes longer is refused before that.
-MOST_SECONDS = 540
+# A work horse is ended after a quarter of an hour: a file that takes longer is refused before that.
+MOST_SECONDS = 420
 FORGET_FILES_SECONDS = 600
 UNEXPECTED = "Something went wrong on our side. Export again; if it fails again, tell an administrator."
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})

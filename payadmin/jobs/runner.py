@@ -37,6 +37,9 @@ log = logging.getLogger(__name__)
 # A ring more than this many waiting jobs would only wake workers that find nothing.
 RINGS_AT_MOST = 4
 DRAIN_SECONDS = 120
+# While one job takes longer than this, such as the writing of a file, the others must not wait for its end.
+LONG_SECONDS = 30
+OVERTIME_SECONDS = 240
 TICK_DRAIN_SECONDS = 10
 STATISTICS_SECONDS = 86_400
 SWEEP_SECONDS = 600
@@ -100,7 +103,7 @@ def ring_queue(connection: Redis) -> None:
     """Enqueue a doorbell unless enough are waiting already."""
     queue = queue_of(connection)
     if queue.count < RINGS_AT_MOST:
-        queue.enqueue(RING_JOB, job_timeout=DRAIN_SECONDS * 5, result_ttl=60, failure_ttl=3600)
+        queue.enqueue(RING_JOB, job_timeout=DRAIN_SECONDS * 8, result_ttl=60, failure_ttl=3600)
 
 
 class PayadminWorker(Worker):
@@ -179,7 +182,8 @@ def drain(*, seconds: float = DRAIN_SECONDS, stop: threading.Event | None = None
     """Work on every due message and every due charge until none is left, several of each at a time.
 
     Args:
-        seconds: after this long nothing more is claimed, so that a graceful stop is not kept waiting.
+        seconds: after this long nothing more is claimed, so that the next horse begins afresh; later while a long job
+            is in hand, because that horse must wait for its end.
         stop: set it to claim nothing more and return once what is in hand is finished.
 
     Returns:
@@ -189,28 +193,34 @@ def drain(*, seconds: float = DRAIN_SECONDS, stop: threading.Event | None = None
     stop = stop or _stopping
     app = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001 - threads need the real one
     threads = app.extensions["payadmin.settings"].worker_threads
-    until = time.monotonic() + seconds
-    done, running = 0, set[Future[None]]()
+    end = time.monotonic() + seconds
+    done, running = 0, dict[Future[None], float]()
+
+    def until() -> float:
+        long = any(time.monotonic() - began > LONG_SECONDS for began in running.values())
+        return end + OVERTIME_SECONDS if long else end
+
     with (
         ThreadPoolExecutor(max_workers=1, thread_name_prefix="charges") as side,
         ThreadPoolExecutor(max_workers=threads, thread_name_prefix="job") as pool,
     ):
-        charges = side.submit(drain_charges, app, until=until, stop=stop)
+        charges = side.submit(drain_charges, app, until=until(), stop=stop)
         while True:
-            if len(running) < threads and time.monotonic() < until and not stop.is_set():
-                running |= {pool.submit(_run, app, message) for message in _claim(app, threads - len(running))}
+            if len(running) < threads and time.monotonic() < until() and not stop.is_set():
+                for message in _claim(app, threads - len(running)):
+                    running[pool.submit(_run, app, message)] = time.monotonic()
             if charges.done():
                 done += charges.result()
                 if not running:
                     return done
-                charges = side.submit(drain_charges, app, until=until, stop=stop)
+                charges = side.submit(drain_charges, app, until=until(), stop=stop)
             # Looking again now and then: slow calls must not keep new work from the threads that are free.
             both: set[Future[Any]] = {*running, charges}
             finished, _ = wait(both, timeout=LOOK_AGAIN_SECONDS, return_when=FIRST_COMPLETED)
-            for future in finished & running:
+            for future in finished & running.keys():
                 future.result()
-            done += len(finished & running)
-            running -= finished
+                del running[future]
+                done += 1
             if charges in finished and running:
                 wait(running, timeout=LOOK_AGAIN_SECONDS, return_when=FIRST_COMPLETED)
 

@@ -4,14 +4,18 @@ import csv
 import hashlib
 import io
 import os
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 import psutil
+import pytest
 from sqlalchemy import insert
 
 from payadmin import outbox
 from payadmin.db import db, utcnow
+from payadmin.jobs import JOBS, runner
 from payadmin.jobs.exports import sweep_files
 from payadmin.models.exports import ExportStatus
 from payadmin.models.payments import Channel, Mode, Payment, PaymentStatus, PaymentType
@@ -84,6 +88,30 @@ def test_a_worker_killed_in_the_middle_leaves_the_file_to_the_next_and_one_file_
         os.utime(room.folder / name, (0, 0))
     sweep_files(room.app.extensions["payadmin.settings"])
     assert not set(half) & set(room.files())
+
+
+def test_a_long_job_keeps_no_other_waiting(room: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    end = threading.Event()
+    monkeypatch.setitem(JOBS, "a_long_job", lambda: end.wait(30) and None)
+    monkeypatch.setattr(runner, "LONG_SECONDS", 0.1)
+    writing()
+    outbox.promise(db.session(), "a_long_job", {})
+    db.session.commit()
+
+    def horse() -> None:
+        with room.app.app_context():
+            runner.drain(seconds=0.2)
+
+    thread = threading.Thread(target=horse)
+    thread.start()
+    try:
+        time.sleep(1)  # the usual time for claims is over
+        export = room.asked(room.person())
+        until(lambda: room.export(export.id).status is ExportStatus.READY, seconds=15, what="the file")
+        assert thread.is_alive()
+    finally:
+        end.set()
+        thread.join()
 
 
 def test_a_cancel_stops_a_worker_in_the_middle_of_a_file(room: Any, bell: Any, start_worker: Start) -> None:
