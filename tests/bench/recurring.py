@@ -33,8 +33,8 @@ from payadmin.models.subscriptions import (
     SubscriptionStatus,
     schedule_values,
 )
+from tests.bench.figures import DATABASES, Goal, Report, Say, database_of, shorter
 from tests.bench.list import bench_settings
-from tests.bench.report import DATABASES, Goal, Report, Say, database_of, shorter
 from tests.support.simulator import Simulator
 from tests.support.workers import Valkey, WorkerProcess, until, valkey
 

@@ -57,6 +57,14 @@ def test_the_export_benchmark_keeps_memory_flat_and_counts_the_rows_of_both_file
     assert body["figures"]["csv"]["rows"] == body["figures"]["xlsx"]["rows"] > 1_000
 
 
+def test_the_batch_benchmark_takes_in_checks_and_processes_a_file_in_bounded_memory():
+    status, body, said = bench("batch")
+    check_shape("batch", status, body, said)
+    assert body["goals"].keys() == {"memory_mb"}
+    assert body["goals"]["memory_mb"]["met"]
+    assert body["figures"].keys() == {"upload", "check", "process", "page_quiet_ms", "bare"}
+
+
 def test_the_report_benchmark_asks_every_criterion_and_counts_as_plain_sql_does():
     status, body, said = bench("report")
     check_shape("report", status, body, said)
