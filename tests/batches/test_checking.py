@@ -196,6 +196,13 @@ def test_who_paid_under_a_number_before_is_known_and_two_payers_are_not_guessed(
     assert "Several customers paid" in room.errors(batch.id)[3]["billing_number"]
 
 
+def test_a_blocked_customer_is_not_charged_by_the_billing_number_either(room: BatchRoom) -> None:
+    blocked = room.make.customer(status=CustomerStatus.BLOCKED)
+    room.make.subscription(billing_number="BLOCKED", customer_id=blocked.id)
+    batch = room.checked([room.payment(1, billing_number="BLOCKED"), room.payment(2)])
+    assert room.errors(batch.id) == {2: {"billing_number": "The customer is blocked."}}
+
+
 def test_a_workbooks_dates_and_numbers_are_what_they_say(room: BatchRoom) -> None:
     from decimal import Decimal
 

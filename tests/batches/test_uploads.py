@@ -2,6 +2,7 @@
 
 import gzip
 import re
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -102,6 +103,30 @@ def test_the_rows_of_a_real_workbook_are_the_same_payments_in_whatever_file(room
     assert (batch.status, batch.rows_valid, room.errors(batch.id)) == (BatchStatus.READY, 300, {})
     with pytest.raises(Conflict, match=r'says the same as "a\.xlsx"'):
         room.upload(csv_file(payments("dup_b")[::-1], PAYMENT_COLUMNS), name="b.csv")
+
+
+def test_two_who_upload_the_same_file_at_once_upload_it_once(room: BatchRoom) -> None:
+    data, said, gate = csv_file([room.payment(n) for n in range(1, 4)]), list[str](), threading.Barrier(2)
+    db.session.remove()
+
+    def send() -> None:
+        with room.office.app.app_context():
+            gate.wait()
+            try:
+                room.upload(data)
+                said.append("taken in")
+            except Conflict as stopped:
+                said.append(stopped.code)
+            finally:
+                db.session.remove()
+
+    threads = [threading.Thread(target=send) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(said) == ["conflict", "taken in"]
+    assert count(Batch) == 1
 
 
 def test_a_corrected_file_replaces_the_one_with_errors(room: BatchRoom) -> None:

@@ -40,6 +40,7 @@ class _Known:
     # billing number → customer; None: it stands for more than one.
     billing: dict[str, int | None] = field(default_factory=dict)
     invoices: set[str] = field(default_factory=set)
+    blocked: set[int] = field(default_factory=set)
 
 
 class Checker:
@@ -89,6 +90,11 @@ class Checker:
                 Subscription.merchant_id == self.merchant_id, Subscription.billing_number.in_(some)
             )
             known.billing |= dict(self.session.execute(registered).all())
+        owners = sorted({owner for owner in known.billing.values() if owner is not None})
+        for first in range(0, len(owners), _AT_ONCE):
+            some_owners = Customer.id.in_(owners[first : first + _AT_ONCE])
+            blocked = select(Customer.id).where(some_owners, Customer.status != CustomerStatus.ACTIVE)
+            known.blocked.update(self.session.scalars(blocked))
         return known
 
     def _paid_before(self, numbers: set[str]) -> dict[str, int | None]:
@@ -172,6 +178,8 @@ class Checker:
                 if owner is None:
                     reading.say("billing_number", "Several customers paid under this number: fill in customer_id.")
                 values["customer_id"] = owner
+                if owner in known.blocked:
+                    reading.say("billing_number", "The customer is blocked.")
             elif customer_id is not None and owner is not None and customer_id != owner:
                 reading.say("customer_id", "The billing number belongs to another customer.")
         elif number and not cells.get("customer_id"):
