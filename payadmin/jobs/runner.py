@@ -195,6 +195,8 @@ def drain(*, seconds: float = DRAIN_SECONDS, stop: threading.Event | None = None
     threads = app.extensions["payadmin.settings"].worker_threads
     end = time.monotonic() + seconds
     done, running = 0, dict[Future[None], float]()
+    # A message may have ordered charges after the last look at what is due, as a batch does.
+    look_again = False
 
     def until() -> float:
         long = any(time.monotonic() - began > LONG_SECONDS for began in running.values())
@@ -211,8 +213,9 @@ def drain(*, seconds: float = DRAIN_SECONDS, stop: threading.Event | None = None
                     running[pool.submit(_run, app, message)] = time.monotonic()
             if charges.done():
                 done += charges.result()
-                if not running:
+                if not running and not look_again:
                     return done
+                look_again = False
                 charges = side.submit(drain_charges, app, until=until(), stop=stop)
             # Looking again now and then: slow calls must not keep new work from the threads that are free.
             both: set[Future[Any]] = {*running, charges}
@@ -221,6 +224,7 @@ def drain(*, seconds: float = DRAIN_SECONDS, stop: threading.Event | None = None
                 future.result()
                 del running[future]
                 done += 1
+                look_again = True
             if charges in finished and running:
                 wait(running, timeout=LOOK_AGAIN_SECONDS, return_when=FIRST_COMPLETED)
 

@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import delete, insert, select, update
@@ -16,6 +16,10 @@ from payadmin.models.batches import CHECKED, Batch, BatchPart, BatchRow, BatchSt
 from payadmin.permissions import Permission
 from payadmin.work import Work, use_case
 
+if TYPE_CHECKING:
+    from sqlalchemy import Table
+
+_ROW = cast("Table", BatchRow.__table__)
 AGAIN_AT_ONCE = 1_000
 MOVED_ON = "Somebody else changed this batch meanwhile. Look at it again."
 
@@ -138,7 +142,7 @@ def _store(work: Work, batch: Batch, rows: list[Waiting], values: list[dict[str,
         .where(BatchRow.batch_id == batch.id, BatchRow.row_number.between(first, last))
         .execution_options(synchronize_session=False)
     )
-    work.session.execute(insert(BatchRow), [{"batch_id": batch.id, **row} for row in values])
+    work.session.connection().execute(insert(_ROW), [{"batch_id": batch.id, **row} for row in values])
     totals = {unit: dict(sums) for unit, sums in batch.totals.items()}
     for row in values:
         minor, unit = row.get("amount_minor"), row.get("unit")
