@@ -80,6 +80,7 @@ class Event(enum.StrEnum):
     SUBSCRIPTION_DELETED = "subscriptions.subscription.deleted"
     SUBSCRIPTION_EXPIRED = "subscriptions.subscription.expired"
     SUBSCRIPTION_INACTIVATED = "subscriptions.subscription.inactivated"
+    SUBSCRIPTION_NOT_PLANNED = "subscriptions.subscription.not_planned"
     SUBSCRIPTION_POLICY_CHOSEN = "subscriptions.subscription.policy_chosen"
     SUBSCRIPTION_REGISTERED = "subscriptions.subscription.registered"
     SUBSCRIPTION_SCHEDULE_CHANGED = "subscriptions.subscription.schedule_changed"

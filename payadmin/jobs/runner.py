@@ -11,6 +11,7 @@ import time
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any, ClassVar
+from zoneinfo import ZoneInfo
 
 from flask import Flask, current_app
 from redis import Redis
@@ -20,6 +21,7 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 from rq.worker import Worker
 from sqlalchemy import delete
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import configure_mappers
 
 from payadmin import jobs, outbox
@@ -299,6 +301,18 @@ def _charges_waiting(app: Flask) -> bool:
     return charges_waiting(db.session(), now=now, first=today - dt.timedelta(days=GRACE_DAYS), today=today)
 
 
+def _planned(zone: ZoneInfo) -> bool:
+    """Keep the plans; whether that went well. If it did not, charging goes on, and Workers shows a late planner."""
+    try:
+        keep_plans(zone)
+    except OperationalError:
+        raise  # the database is away, for everything else too
+    except Exception:
+        log.exception("the plans could not be kept")
+        return False
+    return True
+
+
 def tick(app: Flask, stop: threading.Event, *, every_seconds: float = 2.0) -> None:
     """Be a scheduler until `stop`: plan, ring for what is due, and do it here when nobody can be rung.
 
@@ -314,8 +328,8 @@ def tick(app: Flask, stop: threading.Event, *, every_seconds: float = 2.0) -> No
                     renew_statistics()
                     statistics_due = time.monotonic() + STATISTICS_SECONDS
                 settings = app.extensions["payadmin.settings"]
-                keep_plans(settings.zone)
-                if time.monotonic() >= planner_beat_due:
+                is_planned = _planned(settings.zone)
+                if is_planned and time.monotonic() >= planner_beat_due:
                     beat("planner", "planner")
                     planner_beat_due = time.monotonic() + PLANNER_BEATS_EVERY
                 if time.monotonic() >= reconcile_due:

@@ -436,6 +436,7 @@ CREATE TABLE scheduled_charge (
 	version INTEGER NOT NULL,
 	CONSTRAINT pk_scheduled_charge PRIMARY KEY (id),
 	CONSTRAINT ck_scheduled_charge_succeeded_has_payment CHECK (status != 'SUCCEEDED' OR payment_id IS NOT NULL),
+	CONSTRAINT ck_scheduled_charge_retry_has_time CHECK (status != 'RETRY_WAIT' OR next_attempt_at IS NOT NULL),
 	CONSTRAINT ck_scheduled_charge_amount_positive CHECK (amount_minor > 0),
 	CONSTRAINT ck_scheduled_charge_attempts_not_negative CHECK (attempts >= 0),
 	CONSTRAINT fk_scheduled_charge_payment_id FOREIGN KEY(payment_id) REFERENCES payment (id),
@@ -532,7 +533,7 @@ CREATE TABLE subscription (
 	id INTEGER NOT NULL,
 	created_at DATETIME NOT NULL,
 	updated_at DATETIME NOT NULL,
-	version INTEGER NOT NULL, status VARCHAR(24) DEFAULT 'CREATED' NOT NULL CONSTRAINT ck_subscription_subscription_status CHECK (status IN ('CREATED', 'ACTIVE', 'ON_HOLD', 'INACTIVE', 'CANCELLED', 'EXPIRED', 'ABORTED')), purpose VARCHAR(24) DEFAULT 'RECURRING' NOT NULL CONSTRAINT ck_subscription_purpose CHECK (purpose IN ('RECURRING', 'REMINDER')), origin VARCHAR(24) DEFAULT 'BACKOFFICE' NOT NULL CONSTRAINT ck_subscription_subscription_origin CHECK (origin IN ('HOSTED', 'BATCH', 'API', 'BACKOFFICE', 'IMPORTED')), card_token VARCHAR(128), card_last4 VARCHAR(4), card_expires_on DATE, schedule_kind VARCHAR(24) CONSTRAINT ck_subscription_schedule_kind CHECK (schedule_kind IN ('DAY', 'DATE', 'FULL_DATE', 'INTERVAL')), schedule_weekdays JSON, schedule_days JSON, schedule_months JSON, schedule_dates JSON, schedule_interval_unit VARCHAR(24) CONSTRAINT ck_subscription_interval_unit CHECK (schedule_interval_unit IN ('DAY', 'MONTH')), schedule_interval_count INTEGER, schedule_anchor DATE, start_date DATE CONSTRAINT ck_subscription_schedule_has_start CHECK (schedule_kind IS NULL OR start_date IS NOT NULL), expiration_date DATE CONSTRAINT ck_subscription_expires_after_start CHECK (expiration_date IS NULL OR start_date <= expiration_date), planned_until DATE, consecutive_failures INTEGER DEFAULT '0' NOT NULL CONSTRAINT ck_subscription_failures_not_negative CHECK (consecutive_failures >= 0), retry_policy_id INTEGER CONSTRAINT fk_subscription_retry_policy_id REFERENCES retry_policy (id), deleted_at DATETIME,
+	version INTEGER NOT NULL, status VARCHAR(24) DEFAULT 'CREATED' NOT NULL CONSTRAINT ck_subscription_subscription_status CHECK (status IN ('CREATED', 'ACTIVE', 'ON_HOLD', 'INACTIVE', 'CANCELLED', 'EXPIRED', 'ABORTED')), purpose VARCHAR(24) DEFAULT 'RECURRING' NOT NULL CONSTRAINT ck_subscription_purpose CHECK (purpose IN ('RECURRING', 'REMINDER')), origin VARCHAR(24) DEFAULT 'BACKOFFICE' NOT NULL CONSTRAINT ck_subscription_subscription_origin CHECK (origin IN ('HOSTED', 'BATCH', 'API', 'BACKOFFICE', 'IMPORTED')), card_token VARCHAR(128), card_last4 VARCHAR(4), card_expires_on DATE, schedule_kind VARCHAR(24) CONSTRAINT ck_subscription_schedule_kind CHECK (schedule_kind IN ('DAY', 'DATE', 'FULL_DATE', 'INTERVAL')), schedule_weekdays JSON, schedule_days JSON, schedule_months JSON, schedule_dates JSON, schedule_interval_unit VARCHAR(24) CONSTRAINT ck_subscription_interval_unit CHECK (schedule_interval_unit IN ('DAY', 'MONTH')), schedule_interval_count INTEGER, schedule_anchor DATE, start_date DATE CONSTRAINT ck_subscription_schedule_has_start CHECK (schedule_kind IS NULL OR start_date IS NOT NULL), expiration_date DATE CONSTRAINT ck_subscription_expires_after_start CHECK (expiration_date IS NULL OR start_date <= expiration_date), planned_until DATE, plan_failed_at DATETIME, consecutive_failures INTEGER DEFAULT '0' NOT NULL CONSTRAINT ck_subscription_failures_not_negative CHECK (consecutive_failures >= 0), retry_policy_id INTEGER CONSTRAINT fk_subscription_retry_policy_id REFERENCES retry_policy (id), deleted_at DATETIME,
 	CONSTRAINT pk_subscription PRIMARY KEY (id),
 	CONSTRAINT ck_subscription_amount_positive CHECK (amount_minor > 0),
 	CONSTRAINT fk_subscription_customer_id FOREIGN KEY(customer_id) REFERENCES customer (id),
@@ -544,6 +545,7 @@ CREATE INDEX ix_subscription_billing_number ON subscription (billing_number);
 CREATE INDEX ix_subscription_card_expires_on_id ON subscription (card_expires_on, id);
 CREATE INDEX ix_subscription_created_at_id ON subscription (created_at, id);
 CREATE INDEX ix_subscription_customer_id ON subscription (customer_id);
+CREATE INDEX ix_subscription_plan_failed ON subscription (created_at, id) WHERE plan_failed_at IS NOT NULL;
 CREATE INDEX ix_subscription_provider_created_at_id ON subscription (provider, created_at, id);
 CREATE INDEX ix_subscription_purpose_created_at_id ON subscription (purpose, created_at, id);
 CREATE INDEX ix_subscription_retry_policy_id ON subscription (retry_policy_id);

@@ -126,7 +126,7 @@ def _pay(work: Work, paid: Sequence[tuple[Booking, Payment]]) -> None:
         attempt = booking.attempt
         attempt.state = AttemptState.SUCCEEDED
         attempt.provider_id = payment.provider_payment_id
-        attempt.done_at = work.now
+        attempt.done_at = booking.now
         attempt.code = attempt.message = None
         work.session.add(
             PaymentEvent(
@@ -195,7 +195,7 @@ def _decline(work: Work, booking: Booking, answer: Answer) -> None:
     keys, message = booking.keys, (answer.message or "The provider refused the charge.")[:MESSAGE_LENGTH]
     attempt.state = AttemptState.DECLINED
     attempt.code, attempt.message = answer.code, message
-    attempt.done_at = work.now
+    attempt.done_at = booking.now
     policy = work.get(RetryPolicy, subscription.retry_policy_id) if subscription.retry_policy_id else None
     is_over = subscription.status is SubscriptionStatus.CANCELLED
     delay = policy.delay_after(attempt.seq, answer.code) if policy and not is_over else None
