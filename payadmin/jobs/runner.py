@@ -25,13 +25,15 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import configure_mappers
 
 from payadmin import jobs, outbox
+from payadmin.actions.subscriptions.attempts import enqueue_due
 from payadmin.actions.subscriptions.planning import GRACE_DAYS
 from payadmin.db import db, utcnow
 from payadmin.jobs import JOBS, QUEUE, Later
-from payadmin.jobs.subscriptions import drain_charges, keep_plans, reconcile_days
+from payadmin.jobs.subscriptions import ChargeCounter, drain_charges, keep_plans, reconcile_days
 from payadmin.kernel.errors import Conflict, NotFound
 from payadmin.models.outbox import Heartbeat, OutboxState
 from payadmin.queries.subscriptions import charges_waiting
+from payadmin.work import SYSTEM
 
 log = logging.getLogger(__name__)
 
@@ -266,10 +268,25 @@ def _after_failure(failures: int, error: Exception) -> dict[str, Any]:
     return {"state": OutboxState.DUE, "due_at": utcnow() + wait, "failures": failures, "error": text}
 
 
+def _rehearse(app: Flask) -> None:
+    """Claim nothing, once, in the worker's parent: its horses inherit the statements that this compiles."""
+    try:
+        _claim(app, 0)
+        with app.app_context():
+            settings = app.extensions["payadmin.settings"]
+            ChargeCounter(settings).claim(0)
+            enqueue_due(SYSTEM, zone=settings.zone, limit=0)
+            db.session.remove()
+            db.engine.dispose()
+    except OperationalError:
+        log.warning("the database is away; a worker waits for it like everybody else", exc_info=True)
+
+
 def work(app: Flask, redis_url: str, *, burst: bool = False) -> None:
     """Be a worker until told to stop (SIGTERM finishes the job in hand)."""
     jobs.load_jobs()
     configure_mappers()
+    _rehearse(app)
     connection = Redis.from_url(redis_url)
     worker = PayadminWorker(
         [queue_of(connection)],

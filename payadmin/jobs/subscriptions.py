@@ -61,10 +61,10 @@ def drain_charges(app: Flask, *, until: float, stop: threading.Event) -> int:
         How many answers were booked.
     """
     with app.app_context():
-        return _Counter(current_app.extensions["payadmin.settings"]).work(until, stop)
+        return ChargeCounter(current_app.extensions["payadmin.settings"]).work(until, stop)
 
 
-class _Counter:
+class ChargeCounter:
     """A worker's counter: as many calls at a time as it has threads, and the next ones claimed already."""
 
     def __init__(self, settings: "Settings") -> None:

@@ -21,10 +21,10 @@ CASES = {
 }
 
 
-def bench(name: str) -> tuple[int, dict[str, Any], str]:
+def bench(name: str, *more: str) -> tuple[int, dict[str, Any], str]:
     """Exit status, the one JSON object, and what was said meanwhile."""
     code = "from payadmin.cli import main; main()"
-    command = [sys.executable, "-c", code, "bench", name, "--rows", "2000", "--db", "sqlite", "--json"]
+    command = [sys.executable, "-c", code, "bench", name, "--rows", "2000", "--db", "sqlite", "--json", *more]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
     assert done.stdout, done.stderr
     return done.returncode, json.loads(done.stdout), done.stderr
@@ -55,3 +55,13 @@ def test_the_export_benchmark_keeps_memory_flat_and_counts_the_rows_of_both_file
     assert body["goals"].keys() == {"csv_memory_mb", "xlsx_memory_mb"}
     assert status == 0
     assert body["figures"]["csv"]["rows"] == body["figures"]["xlsx"]["rows"] > 1_000
+
+
+def test_the_recurring_benchmark_plans_all_and_charges_beside_the_bare_limit_and_rq():
+    status, body, said = bench("recurring", "--charges", "40")
+    check_shape("recurring", status, body, said)
+    assert body["goals"].keys() == {"bare_over_1_worker", "bare_over_2_workers"}
+    planning = body["figures"]["planning"]
+    assert (planning["subscriptions"], planning["dates"] > 2_000) == (2_000, True)
+    assert planning["peak_mb"] >= planning["idle_mb"] > 0
+    assert [body["figures"][crew]["threads"] for crew in ("1_worker", "2_workers")] == [8, 16]
