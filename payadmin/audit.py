@@ -35,6 +35,7 @@ class Event(enum.StrEnum):
     CHARGES_PLANNED = "subscriptions.charges.planned"
     CHARGES_RECONCILED = "subscriptions.charges.reconciled"
     CHARGE_ASKED_AGAIN = "subscriptions.charge.asked_again"
+    CHARGE_BOOKED_BY_STAFF = "subscriptions.charge.booked_by_staff"
     CHARGE_CANCELLED = "subscriptions.charge.cancelled"
     CHARGE_CAUGHT_UP = "subscriptions.charge.caught_up"
     CHARGE_DECLARED_UNPAID = "subscriptions.charge.declared_unpaid"

@@ -95,9 +95,12 @@ CHARGE_MACHINE = Machine(
         C.PROCESSING: frozenset({C.SUCCEEDED, C.RETRY_WAIT, C.FAILED, C.UNKNOWN, C.NOTIFIED}),
         C.RETRY_WAIT: frozenset({C.ENQUEUED, C.CANCELLED, C.FAILED}),
         C.UNKNOWN: frozenset({C.SUCCEEDED, C.FAILED, C.RETRY_WAIT}),
+        # Only by staff, when the provider reports a success after all.
+        C.FAILED: frozenset({C.SUCCEEDED}),
         C.MISSED: frozenset({C.ENQUEUED, C.SKIPPED, C.CANCELLED}),
     },
 )
+OVER = (C.SUCCEEDED, C.FAILED, C.NOTIFIED, C.CANCELLED, C.SKIPPED)
 IN_HAND = (C.ENQUEUED, C.PROCESSING, C.UNKNOWN)
 NOT_BEGUN = (C.SCHEDULED, C.RETRY_WAIT, C.MISSED)
 
@@ -125,6 +128,8 @@ ATTEMPT_MACHINE = Machine(
         # Due again, with the same key, when the provider has no trace of it and still remembers keys.
         A.UNKNOWN: frozenset({A.SUCCEEDED, A.DECLINED, A.DUE, A.MANUAL}),
         A.MANUAL: frozenset({A.SUCCEEDED, A.DECLINED, A.UNKNOWN}),
+        # Only by staff, when the provider reports a success after all.
+        A.DECLINED: frozenset({A.SUCCEEDED}),
     },
 )
 OPEN_ATTEMPTS = (A.DUE, A.SENDING, A.UNKNOWN)

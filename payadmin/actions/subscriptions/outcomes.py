@@ -83,6 +83,11 @@ def book_together(work: Work, bookings: Sequence[Booking]) -> int:
     return len(paid)
 
 
+def book_found(work: Work, booking: Booking, answer: Answer) -> None:
+    """Book a success that staff accept, whatever became of its attempt meanwhile."""
+    _pay(work, [(booking, _payment(booking, answer))])
+
+
 def _book_other(work: Work, booking: Booking) -> None:
     answer, attempt = booking.answer, booking.attempt
     if attempt.fence != booking.fence or attempt.state not in (AttemptState.SENDING, AttemptState.UNKNOWN):
@@ -167,6 +172,8 @@ def _pay(work: Work, paid: Sequence[tuple[Booking, Payment]]) -> None:
 
 def _payment(booking: Booking, answer: Answer) -> Payment:
     attempt, charge, subscription = booking.attempt, booking.charge, booking.subscription
+    assert answer.amount_minor is not None
+    assert answer.unit is not None
     suffix = f"-{attempt.seq}" if attempt.seq > 1 else ""
     return Payment(
         transaction_id=attempt.reference,
@@ -180,9 +187,9 @@ def _payment(booking: Booking, answer: Answer) -> Payment:
         provider=attempt.provider,
         method=subscription.method,
         description=f"Recurring charge of {charge.due_date}",
-        amount_minor=charge.amount_minor,
-        captured_minor=charge.amount_minor,
-        unit=charge.unit,
+        amount_minor=answer.amount_minor,
+        captured_minor=answer.amount_minor,
+        unit=answer.unit,
         status=PaymentStatus.PAID,
         provider_payment_id=answer.provider_id,
         card_token=subscription.card_token,
