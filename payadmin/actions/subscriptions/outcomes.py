@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 _CHARGE = cast("Table", ScheduledCharge.__table__)
 CHECK_AFTER_SECONDS = (1, 2, 3, 5, 10, 15, 30, 60, 120, 300, 300, 600, 1800, 3600)
+# The breaker spares a provider that is silent; what became of a charge is found out soon after it speaks again.
+SILENT_AT_MOST_SECONDS = 10
 SEND_AFTER_SECONDS = (1, 2, 4, 8, 15, 30, 60)
 TOO_OLD = "The provider has no trace of this charge and its key is too old to send again. Check with the provider."
 OTHER_AMOUNT = "The provider reports this charge with another amount or currency. Check with the provider."
@@ -242,8 +244,11 @@ def _send_later(booking: Booking, answer: Answer) -> None:
 
 def _ask_later(work: Work, booking: Booking, answer: Answer) -> None:
     attempt, charge = booking.attempt, booking.charge
+    is_pending = answer.outcome is Outcome.PENDING
     wait = CHECK_AFTER_SECONDS[min(attempt.checks, len(CHECK_AFTER_SECONDS) - 1)]
-    sentence = WORKING if answer.outcome is Outcome.PENDING else SILENT
+    if not is_pending:
+        wait = min(wait, SILENT_AT_MOST_SECONDS)
+    sentence = WORKING if is_pending else SILENT
     attempt.state = AttemptState.UNKNOWN
     attempt.checks += 1
     attempt.act_at = booking.now + dt.timedelta(seconds=wait)
