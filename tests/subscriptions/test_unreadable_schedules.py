@@ -49,6 +49,7 @@ def test_one_that_cannot_be_read_is_left_to_staff_and_the_others_are_planned_and
     assert unreadable.billing_number in page
     assert sound.billing_number not in page
     assert "No new dates are planned." in client.get(f"/subscriptions/{unreadable.id}/").text
+    assert "Cannot be read" in client.get(f"/subscriptions/{unreadable.id}/").text
     for address in ("/subscriptions/", "/manage-recurring/", f"/subscriptions/{unreadable.id}/dates/"):
         assert client.get(address).status_code == 200, address
 
