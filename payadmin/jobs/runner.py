@@ -11,6 +11,7 @@ import time
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any, ClassVar
+from zoneinfo import ZoneInfo
 
 from flask import Flask, current_app
 from redis import Redis
@@ -20,17 +21,20 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 from rq.worker import Worker
 from sqlalchemy import delete
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import configure_mappers
 
 from payadmin import jobs, outbox
+from payadmin.actions.subscriptions.attempts import enqueue_due
 from payadmin.actions.subscriptions.planning import GRACE_DAYS
 from payadmin.db import db, utcnow
 from payadmin.jobs import JOBS, QUEUE, Later
 from payadmin.jobs.exports import keep_exports, sweep_files
-from payadmin.jobs.subscriptions import drain_charges, keep_plans, reconcile_days
+from payadmin.jobs.subscriptions import ChargeCounter, drain_charges, keep_plans, reconcile_days
 from payadmin.kernel.errors import Conflict, NotFound
 from payadmin.models.outbox import Heartbeat, OutboxState
 from payadmin.queries.subscriptions import charges_waiting
+from payadmin.work import SYSTEM
 
 log = logging.getLogger(__name__)
 
@@ -280,10 +284,25 @@ def _after_failure(failures: int, error: Exception) -> dict[str, Any]:
     return {"state": OutboxState.DUE, "due_at": utcnow() + wait, "failures": failures, "error": text}
 
 
+def _rehearse(app: Flask) -> None:
+    """Claim nothing, once, in the worker's parent: its horses inherit the statements that this compiles."""
+    try:
+        _claim(app, 0)
+        with app.app_context():
+            settings = app.extensions["payadmin.settings"]
+            ChargeCounter(settings).claim(0)
+            enqueue_due(SYSTEM, zone=settings.zone, limit=0)
+            db.session.remove()
+            db.engine.dispose()
+    except OperationalError:
+        log.warning("the database is away; a worker waits for it like everybody else", exc_info=True)
+
+
 def work(app: Flask, redis_url: str, *, burst: bool = False) -> None:
     """Be a worker until told to stop (SIGTERM finishes the job in hand)."""
     jobs.load_jobs()
     configure_mappers()
+    _rehearse(app)
     connection = Redis.from_url(redis_url)
     worker = PayadminWorker(
         [queue_of(connection)],
@@ -315,6 +334,18 @@ def _charges_waiting(app: Flask) -> bool:
     return charges_waiting(db.session(), now=now, first=today - dt.timedelta(days=GRACE_DAYS), today=today)
 
 
+def _planned(zone: ZoneInfo) -> bool:
+    """Keep the plans; whether that went well. If it did not, charging goes on, and Workers shows a late planner."""
+    try:
+        keep_plans(zone)
+    except OperationalError:
+        raise  # the database is away, for everything else too
+    except Exception:
+        log.exception("the plans could not be kept")
+        return False
+    return True
+
+
 def tick(app: Flask, stop: threading.Event, *, every_seconds: float = 2.0) -> None:
     """Be a scheduler until `stop`: plan, ring for what is due, and do it here when nobody can be rung.
 
@@ -330,12 +361,12 @@ def tick(app: Flask, stop: threading.Event, *, every_seconds: float = 2.0) -> No
                     renew_statistics()
                     statistics_due = time.monotonic() + STATISTICS_SECONDS
                 settings = app.extensions["payadmin.settings"]
-                keep_plans(settings.zone)
+                is_planned = _planned(settings.zone)
                 keep_exports(settings)
                 if time.monotonic() >= sweep_due:
                     sweep_files(settings)
                     sweep_due = time.monotonic() + SWEEP_SECONDS
-                if time.monotonic() >= planner_beat_due:
+                if is_planned and time.monotonic() >= planner_beat_due:
                     beat("planner", "planner")
                     planner_beat_due = time.monotonic() + PLANNER_BEATS_EVERY
                 if time.monotonic() >= reconcile_due:

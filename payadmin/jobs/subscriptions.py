@@ -61,10 +61,10 @@ def drain_charges(app: Flask, *, until: float, stop: threading.Event) -> int:
         How many answers were booked.
     """
     with app.app_context():
-        return _Counter(current_app.extensions["payadmin.settings"]).work(until, stop)
+        return ChargeCounter(current_app.extensions["payadmin.settings"]).work(until, stop)
 
 
-class _Counter:
+class ChargeCounter:
     """A worker's counter: as many calls at a time as it has threads, and the next ones claimed already."""
 
     def __init__(self, settings: "Settings") -> None:
@@ -150,14 +150,10 @@ class _Counter:
 
     def _book(self, code: str, reports: list[Report]) -> None:
         provider = self.providers.get(code)
-        # A request that we gave up may still be on its way for as long as the provider says.
+        window = self.key_windows.get(code, dt.timedelta())
         settle = provider.capabilities.settle if provider else dt.timedelta()
-        charging.book_charges(
-            SYSTEM,
-            reports=reports,
-            key_window=self.key_windows.get(code, dt.timedelta()),
-            quiet=settle + dt.timedelta(seconds=self.timeout_seconds),
-        )
+        quiet = quiet_after(window, settle, lease=self.lease, timeout=dt.timedelta(seconds=self.timeout_seconds))
+        charging.book_charges(SYSTEM, reports=reports, key_window=window, quiet=quiet)
 
     def _book_alone(self, code: str, report: Report) -> None:
         try:
@@ -167,6 +163,22 @@ class _Counter:
         except Exception:
             # One charge that cannot be booked must not keep the others; its claim runs out and it is asked about.
             log.exception("the answer about attempt %s could not be booked", report.claim.attempt_id)
+
+
+def quiet_after(
+    key_window: dt.timedelta, settle: dt.timedelta, *, lease: dt.timedelta, timeout: dt.timedelta
+) -> dt.timedelta:
+    """How long after the claim that sent a charge a provider's "no such charge" is believed.
+
+    The claim is what the attempt remembers; the call begins within half its lease. It may need a time-out each to get a
+    connection, to open it and to send, so the last byte leaves at lease / 2 + 3 time-outs: a time-out after the lease.
+    A provider that honours keys may be believed earlier, because the same key never charges twice.
+
+    Args:
+        key_window: how long the provider remembers keys; zero where it honours none.
+        settle: how long after the last send its own look-up is final.
+    """
+    return settle + timeout + (dt.timedelta() if key_window else lease)
 
 
 def reconcile_days(settings: "Settings") -> None:

@@ -8,7 +8,7 @@ from sqlalchemy import CheckConstraint, Date, ForeignKey, Index, String, UniqueC
 from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
 
 from payadmin.db import Base, BigId, Json, UtcDateTime, enum_column, search_text, utcnow
-from payadmin.kernel.errors import Conflict
+from payadmin.kernel.errors import Conflict, Invalid
 from payadmin.kernel.schedules import IntervalUnit, Schedule, ScheduleKind
 from payadmin.kernel.states import Machine
 from payadmin.models.base import Audited, Row, minor_column
@@ -54,7 +54,7 @@ SUBSCRIPTION_WORDS: dict[SubscriptionStatus, str] = {
 PLANNED = (S.ACTIVE, S.ON_HOLD, S.INACTIVE)
 EXPIRING = (S.CREATED, S.ACTIVE, S.ON_HOLD, S.INACTIVE)
 ENDED = (S.CANCELLED, S.EXPIRED)
-# A date that was tried within the agreement is tried again after it has expired too.
+# A date of the agreement that was declined or missed may still be charged after it has expired.
 RETRIED = (S.ACTIVE, S.EXPIRED)
 
 
@@ -96,9 +96,12 @@ CHARGE_MACHINE = Machine(
         C.PROCESSING: frozenset({C.SUCCEEDED, C.RETRY_WAIT, C.FAILED, C.UNKNOWN, C.NOTIFIED}),
         C.RETRY_WAIT: frozenset({C.ENQUEUED, C.CANCELLED, C.FAILED}),
         C.UNKNOWN: frozenset({C.SUCCEEDED, C.FAILED, C.RETRY_WAIT}),
+        # Only by staff, when the provider reports a success after all.
+        C.FAILED: frozenset({C.SUCCEEDED}),
         C.MISSED: frozenset({C.ENQUEUED, C.SKIPPED, C.CANCELLED}),
     },
 )
+OVER = (C.SUCCEEDED, C.FAILED, C.NOTIFIED, C.CANCELLED, C.SKIPPED)
 IN_HAND = (C.ENQUEUED, C.PROCESSING, C.UNKNOWN)
 NOT_BEGUN = (C.SCHEDULED, C.RETRY_WAIT, C.MISSED)
 
@@ -126,6 +129,8 @@ ATTEMPT_MACHINE = Machine(
         # Due again, with the same key, when the provider has no trace of it and still remembers keys.
         A.UNKNOWN: frozenset({A.SUCCEEDED, A.DECLINED, A.DUE, A.MANUAL}),
         A.MANUAL: frozenset({A.SUCCEEDED, A.DECLINED, A.UNKNOWN}),
+        # Only by staff, when the provider reports a success after all.
+        A.DECLINED: frozenset({A.SUCCEEDED}),
     },
 )
 OPEN_ATTEMPTS = (A.DUE, A.SENDING, A.UNKNOWN)
@@ -219,6 +224,13 @@ class Subscription(Row, Audited, Base):
             postgresql_where=text("status IN ('CREATED', 'ACTIVE', 'ON_HOLD', 'INACTIVE')"),
         ),
         CheckConstraint("amount_minor > 0", name="amount_positive"),
+        Index(
+            "ix_subscription_plan_failed",
+            "created_at",
+            "id",
+            sqlite_where=text("plan_failed_at IS NOT NULL"),
+            postgresql_where=text("plan_failed_at IS NOT NULL"),
+        ),
         CheckConstraint("consecutive_failures >= 0", name="failures_not_negative"),
         CheckConstraint("expiration_date IS NULL OR start_date <= expiration_date", name="expires_after_start"),
         CheckConstraint("schedule_kind IS NULL OR start_date IS NOT NULL", name="schedule_has_start"),
@@ -290,6 +302,10 @@ class Subscription(Row, Audited, Base):
         Date, info={"label": "Expiration date", "readonly": True, "list": False}
     )
     planned_until: Mapped[dt.date | None] = mapped_column(Date, info={"list": False, "filter": False})
+    # Its dates could not be worked out then: people are told, and planning passes it over for a while.
+    plan_failed_at: Mapped[dt.datetime | None] = mapped_column(
+        UtcDateTime, info={"label": "Not planned since", "readonly": True, "list": False, "filter": False}
+    )
     consecutive_failures: Mapped[int] = mapped_column(
         default=0, server_default="0", info={"label": "Failures in a row", "readonly": True, "list": False}
     )
@@ -319,24 +335,31 @@ class Subscription(Row, Audited, Base):
 
     @property
     def schedule(self) -> Schedule | None:
-        """The rule that says when it falls due; None for imported history."""
+        """The rule that says when it falls due; None for imported history, and for a rule that nobody can read."""
         return schedule_of(self)
 
 
 def schedule_of(row: Any) -> Schedule | None:
-    """The rule in a row's `schedule_…` columns; reads only columns, so that queries can ask for plain rows."""
+    """The rule in a row's `schedule_…` columns; reads only columns, so that queries can ask for plain rows.
+
+    None where there is none, and where the columns make no sense: pages open all the same, so that staff can correct
+    it, and planning says so.
+    """
     if row.schedule_kind is None:
         return None
-    return Schedule(
-        row.schedule_kind,
-        weekdays=tuple(row.schedule_weekdays or ()),
-        days=tuple(row.schedule_days or ()),
-        months=tuple(row.schedule_months or ()),
-        dates=tuple(dt.date.fromisoformat(date) for date in row.schedule_dates or ()),
-        interval_unit=row.schedule_interval_unit,
-        interval_count=row.schedule_interval_count,
-        anchor=row.schedule_anchor,
-    )
+    try:
+        return Schedule(
+            row.schedule_kind,
+            weekdays=tuple(row.schedule_weekdays or ()),
+            days=tuple(row.schedule_days or ()),
+            months=tuple(row.schedule_months or ()),
+            dates=tuple(dt.date.fromisoformat(date) for date in row.schedule_dates or ()),
+            interval_unit=row.schedule_interval_unit,
+            interval_count=row.schedule_interval_count,
+            anchor=row.schedule_anchor,
+        )
+    except (Invalid, TypeError, ValueError):
+        return None
 
 
 def schedule_columns() -> tuple[str, ...]:
@@ -375,6 +398,7 @@ class ScheduledCharge(Row, Audited, Base):
         CheckConstraint("(subscription_id IS NULL) != (batch_row_id IS NULL)", name="one_origin"),
         CheckConstraint("(batch_id IS NULL) = (batch_row_id IS NULL)", name="batch_of_its_row"),
         CheckConstraint("status != 'SUCCEEDED' OR payment_id IS NOT NULL", name="succeeded_has_payment"),
+        CheckConstraint("status != 'RETRY_WAIT' OR next_attempt_at IS NOT NULL", name="retry_has_time"),
         Index("ix_scheduled_charge_status_due_date_id", "status", "due_date", "id"),
         Index("ix_scheduled_charge_due_date_id", "due_date", "id"),
         Index("ix_scheduled_charge_created_at_id", "created_at", "id"),
@@ -449,11 +473,13 @@ class ScheduledCharge(Row, Audited, Base):
 
 
 def why_not_cancellable(row: Any) -> str | None:
-    """Why an execute date cannot be cancelled; reads only columns."""
-    if row.status in (C.SCHEDULED, C.MISSED, C.RETRY_WAIT):
+    """Why an execute date cannot be cancelled; reads only columns.
+
+    One that is enqueued can be as long as no worker has claimed its attempt, which the act itself finds out.
+    """
+    if row.status in (*NOT_BEGUN, C.ENQUEUED):
         return None
     return {
-        C.ENQUEUED: "It is already being charged.",
         C.PROCESSING: "It is already being charged.",
         C.UNKNOWN: "It was sent to the provider, which is being asked what happened.",
         C.SUCCEEDED: "It was already charged.",

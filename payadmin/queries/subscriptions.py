@@ -110,7 +110,8 @@ def schedules_in_words(session: Session, subscription_ids: Collection[int]) -> d
         return {}
     columns = (getattr(Subscription, name) for name in schedule_columns())
     wanted = Subscription.id.in_(subscription_ids), Subscription.schedule_kind.is_not(None)
-    return {row.id: str(schedule_of(row)) for row in session.execute(select(Subscription.id, *columns).where(*wanted))}
+    found = session.execute(select(Subscription.id, *columns).where(*wanted))
+    return {row.id: str(schedule_of(row) or "Cannot be read") for row in found}
 
 
 def providers_in_use(session: Session) -> list[str]:

@@ -16,6 +16,7 @@ from payadmin.db import db
 from payadmin.kernel.errors import Forbidden, NotFound
 from payadmin.models.parties import Customer
 from payadmin.models.subscriptions import (
+    PLANNED,
     UNDECIDED,
     ChargeAttempt,
     ChargeStatus,
@@ -91,6 +92,12 @@ def _stopped() -> "Select[Any]":
     return select(Subscription).where(Subscription.status.in_(STOPPED), Subscription.deleted_at.is_(None))
 
 
+def _unplanned() -> "Select[Any]":
+    # Also one that ended meanwhile leaves this list: it is not planned any more.
+    conditions = Subscription.plan_failed_at.is_not(None), Subscription.status.in_(PLANNED)
+    return select(Subscription).where(*conditions, Subscription.deleted_at.is_(None))
+
+
 def _failed_today() -> "Select[Any]":
     today = lists.today()
     return select(ScheduledCharge).where(
@@ -118,6 +125,11 @@ GROUPS: Mapping[str, Group] = {
                 "consecutive_failures",
             ),
             ("No stopped subscriptions", "None is on hold or aborted because its retries were used up."),
+        ),
+        Group(
+            "unplanned", "Not planned", True, Subscription, _unplanned, "-created_at",
+            ("subscription_id", "billing_number", "status", "customer_id", "amount_minor", "unit", "plan_failed_at"),
+            ("Every subscription is planned", "One whose schedule nobody can read appears here."),
         ),
         Group(
             "failed", "Failed today", False, ScheduledCharge, _failed_today, "-due_date", CHARGE_NAMES,
@@ -224,7 +236,8 @@ def _around(group: Group, rows: Sequence[Any]) -> dict[str, Any]:
     ids = [row.id for row in rows]
     if group.model is Subscription:
         customers = _customers(row.customer_id for row in rows)
-        return {"customers": customers, "orders": {}, "undecided": set(), "last": _last_failures(ids)}
+        last = _last_failures(ids) if group.key == "stopped" else {}
+        return {"customers": customers, "orders": {}, "undecided": set(), "last": last}
     found = db.session.execute(
         with_orders(
             select(

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from flask import flash, redirect, render_template, request, url_for
+from flask import current_app, flash, redirect, render_template, request, url_for
 from flask_admin import expose
 from sqlalchemy import func, select
 from werkzeug.wrappers import Response
@@ -24,6 +24,7 @@ from payadmin.models.subscriptions import (
     why_not_cancellable,
 )
 from payadmin.permissions import Permission
+from payadmin.providers import Answer, provider_for
 from payadmin.queries.subscriptions import BILLING_NUMBER, CUSTOMER_ID, with_orders
 from payadmin.views import lists
 from payadmin.views.base import PayAdminModelView
@@ -48,6 +49,15 @@ DECISIONS: dict[str, dict[str, str]] = {
         "The charge becomes Failed and is not tried again. If the provider captured it after all, the customer has "
         "paid for something that is shown here as unpaid.",
         "done": "The charge is declared unpaid.",
+    },
+    "book-as-paid": {
+        "title": "Book as paid",
+        "verb": "Ask the provider and book it",
+        "tone": "primary",
+        "text": "The provider is asked once more about this very charge. If it confirms that it took the money, a "
+        "payment is booked with the amount and currency that it reports, also when they differ from what was planned "
+        "here. If it does not confirm, nothing is booked. No money moves by this. A booked payment can be refunded.",
+        "done": "The provider confirmed it, and the payment is booked.",
     },
     "looked-after": {
         "title": "Mark as looked after",
@@ -177,7 +187,7 @@ class ScheduledChargesPage(PayAdminModelView):
 
     @expose("/<int:row_id>/decide/<decision>/", methods=("GET", "POST"))
     def decide_view(self, row_id: int, decision: str) -> Any:
-        """Declare a charge unpaid, or say that a difference was looked after: a reason, then it is done."""
+        """Declare a charge unpaid, book it as paid, or say that it was looked after: a reason, then it is done."""
         row = self.get_row(row_id)
         words = DECISIONS.get(decision)
         if words is None:
@@ -188,7 +198,7 @@ class ScheduledChargesPage(PayAdminModelView):
             status = 422
             if form.validate():
                 try:
-                    _decide(decision, row_id, str(form.reason.data))
+                    _decide(decision, row, str(form.reason.data))
                 except Invalid as refusal:
                     form.reason.errors = [*form.reason.errors, refusal.sentence]
                 except Refusal as refusal:
@@ -240,6 +250,7 @@ class ScheduledChargesPage(PayAdminModelView):
             "payment": payment,
             "is_running": _is_running(row),
             "is_undecided": row.needs_staff and any(attempt.state in UNDECIDED for attempt in attempts),
+            "is_bookable": recurring.is_bookable(row, attempts[0] if attempts else None),
             "why_not": why_not_cancellable(row),
             "may_write": actor.may(WRITE),
             "may_see_payment": actor.may(Permission.PAYMENTS_PAYMENT_READ),
@@ -261,8 +272,25 @@ def _is_running(row: ScheduledCharge) -> bool:
     return row.status in IN_HAND and not row.needs_staff
 
 
-def _decide(decision: str, charge_id: int, reason: str) -> None:
+def _decide(decision: str, charge: ScheduledCharge, reason: str) -> None:
+    charge_id, version = charge.id, charge.version
     if decision == "declare-unpaid":
         recurring.declare_unpaid(current_actor(), charge_id, reason=reason)
+    elif decision == "book-as-paid":
+        recurring.book_as_paid(current_actor(), charge_id, version=version, answer=_asked_now(charge_id), reason=reason)
     else:
         recurring.close_finding(current_actor(), charge_id, reason=reason)
+
+
+def _asked_now(charge_id: int) -> Answer | None:
+    """What the provider says about the last attempt; nothing is held open while it thinks."""
+    last = select(ChargeAttempt.provider, ChargeAttempt.reference).where(ChargeAttempt.scheduled_charge_id == charge_id)
+    found = db.session.execute(last.order_by(ChargeAttempt.seq.desc()).limit(1)).first()
+    db.session.rollback()
+    if found is None:
+        return None
+    settings = current_app.extensions["payadmin.settings"]
+    provider = provider_for(
+        found.provider, simulator_url=settings.simulator_url, timeout_seconds=settings.provider_timeout_seconds
+    )
+    return provider.find_charge(found.reference)

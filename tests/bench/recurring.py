@@ -82,13 +82,14 @@ def measure(report: Report, settings: Settings, redis: Valkey, rows: int, charge
         say(f"payadmin, {crew} worker(s), {threads} threads: {ours} a second")
         empty = shorter(rq_rate(redis, crew))
         say(f"RQ's empty jobs, {crew} worker(s): {empty} a second")
-        report.figures[f"{crew}_worker"] = {
+        name = f"{crew}_worker" + "s" * (crew > 1)
+        report.figures[name] = {
             "threads": threads, "charges": charges, "charges_a_second": ours, "bare_a_second": bare,
             "rq_empty_jobs_a_second": empty,
         }  # fmt: skip
-        report.ratios[f"{crew}_worker_over_rq_empty_jobs"] = shorter(ours / empty)
-        report.ratios[f"{crew}_worker_of_bare"] = shorter(ours / bare)
-        report.goals[f"bare_over_{crew}_worker"] = Goal(shorter(bare / ours), BARE_OVER_OURS)
+        report.ratios[f"{name}_over_rq_empty_jobs"] = shorter(ours / empty)
+        report.ratios[f"{name}_of_bare"] = shorter(ours / bare)
+        report.goals[f"bare_over_{name}"] = Goal(shorter(bare / ours), BARE_OVER_OURS)
     engine.dispose()
     report.notes += [
         f"The provider's simulator answers in {PROVIDER_SECONDS * 1_000:.0f} ms, in a process of its own.",

@@ -17,7 +17,7 @@ from payadmin.db import make_engine, utcnow
 from payadmin.kernel.schedules import Schedule, ScheduleKind
 from payadmin.models.payments import Payment
 from payadmin.models.subscriptions import (
-    CHARGE_MACHINE,
+    OVER,
     ChargeAttempt,
     ChargeStatus,
     ScheduledCharge,
@@ -86,8 +86,7 @@ def subscribe(stage: Stage, first: int, last: int, schedule: Schedule | None = N
 
 def settled(stage: Stage) -> int:
     """How many charges have come to an end."""
-    finals = [status for status in ChargeStatus if CHARGE_MACHINE.is_final(status)]
-    count = select(func.count()).select_from(ScheduledCharge).where(ScheduledCharge.status.in_(finals))
+    count = select(func.count()).select_from(ScheduledCharge).where(ScheduledCharge.status.in_(OVER))
     found: int = with_database(stage, lambda connection: connection.scalar(count))
     return found
 
@@ -133,7 +132,7 @@ def compare(stage: Stage) -> Found:
             broken["lost"].append(name)
         if len(taken) > 1:
             broken["doubled"].append(name)
-        if charge_id is None or not CHARGE_MACHINE.is_final(status):
+        if charge_id is None or status not in OVER:
             broken["stuck"].append(f"{name} {status}")
         ours = (payment_id is not None, captured_minor, provider_id)
         theirs = (True, taken[0]["amount"], taken[0]["id"]) if taken else (False, None, None)

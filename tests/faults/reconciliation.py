@@ -46,7 +46,8 @@ def reconcile_planted(office: Office, charges: int, chance: random.Random) -> di
     """How many differences were planted, named as what they are, and named though they are none."""
     office.make.subscription()
     fall_due(db.engine, "P12", charges)
-    by_reference = dict(db.session.execute(select(ScheduledCharge.invoice_number, ScheduledCharge.id)).tuples().all())
+    rows = db.session.execute(select(ScheduledCharge.invoice_number, ScheduledCharge.id)).all()
+    by_reference: dict[str, int] = dict(map(tuple, rows))
     db.session.rollback()
     chosen = iter(chance.sample(sorted(by_reference), sum(PLANTED.values())))
     take = {kind: [next(chosen) for _ in range(number)] for kind, number in PLANTED.items()}

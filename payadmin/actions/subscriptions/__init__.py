@@ -1,5 +1,6 @@
 """Subscriptions: register, edit, hold and end them; cancel, catch up and decide single dates; retry and remind."""
 
+from payadmin.actions.subscriptions.late_success import book_as_paid, is_bookable
 from payadmin.actions.subscriptions.manage import (
     activate_subscription,
     cancel_subscription,
@@ -42,6 +43,7 @@ __all__ = [
     "Chosen",
     "activate_subscription",
     "ask_again",
+    "book_as_paid",
     "cancel_scheduled",
     "cancel_subject",
     "cancel_subscription",
@@ -54,6 +56,7 @@ __all__ = [
     "delete_subscription",
     "edit_schedule",
     "inactivate_subscription",
+    "is_bookable",
     "let_go",
     "register_subscription",
     "renew_secret",

@@ -7,9 +7,10 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import ColumnElement, update
 
 from payadmin import outbox
-from payadmin.actions.subscriptions.planning import GRACE_DAYS, business_day
+from payadmin.actions.subscriptions.planning import GRACE_DAYS, business_day, settle_date
 from payadmin.actions.subscriptions.reminders import remind
 from payadmin.actions.subscriptions.terms import Terms, joined, may_run, terms_of, with_terms
+from payadmin.audit import Event
 from payadmin.db import among
 from payadmin.models.subscriptions import (
     RETRIED,
@@ -23,6 +24,7 @@ from payadmin.permissions import Permission
 from payadmin.work import Work, use_case
 
 ENQUEUE_AT_ONCE = 200
+ONLY_REMINDS_NOW = "It was declined, and the subscription only reminds now, so it is not tried again."
 
 
 @use_case(Permission.SYSTEM_JOB_RUN)
@@ -30,23 +32,27 @@ def enqueue_due(work: Work, *, zone: ZoneInfo, limit: int = ENQUEUE_AT_ONCE) -> 
     """Open an attempt for up to `limit` dates that are due, and send the reminders among them; how many were taken.
 
     Dates of active subscriptions and what batches ordered are taken, on their day or within the grace window; a date
-    that was declined is tried again after its subscription has expired too.
+    that was declined is tried again after its subscription has expired too. If it only reminds by then, its date has
+    passed: the charge is given up, and no reminder is sent late.
     """
     today, now = business_day(work, zone), outbox.database_now(work.session)
     scheduled = (
         ScheduledCharge.status == ChargeStatus.SCHEDULED,
         ScheduledCharge.due_date.between(today - dt.timedelta(days=GRACE_DAYS), today),
     )
-    rows = _take(work, (SubscriptionStatus.ACTIVE,), *scheduled, limit=limit)
+    rows, again = _take(work, (SubscriptionStatus.ACTIVE,), *scheduled, limit=limit), []
     if len(rows) < limit:
         waiting = (among(ScheduledCharge.status, (ChargeStatus.RETRY_WAIT,)), ScheduledCharge.next_attempt_at <= now)
-        rows += _take(work, RETRIED, *waiting, limit=limit - len(rows))
+        again = _take(work, RETRIED, *waiting, limit=limit - len(rows))
     reminders = [row for row in rows if row[1].purpose is Purpose.REMINDER]
-    _open_attempts(work, [row for row in rows if row[1].purpose is Purpose.RECURRING], now)
+    given_up = [charge.id for charge, terms in again if terms.purpose is Purpose.REMINDER]
+    _open_attempts(work, [row for row in rows + again if row[1].purpose is Purpose.RECURRING], now)
     for charge, terms in reminders:
         assert terms.subscription is not None
         remind(work, charge, terms.subscription)
-    return len(rows)
+    for charge_id in given_up:
+        settle_date(work, charge_id, ChargeStatus.FAILED, Event.CHARGE_FAILED, ONLY_REMINDS_NOW)
+    return len(rows) + len(again)
 
 
 def open_attempt(work: Work, charge: ScheduledCharge, terms: Terms) -> bool:

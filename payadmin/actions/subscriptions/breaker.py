@@ -11,7 +11,7 @@ from payadmin.models.subscriptions import ProviderBreaker
 from payadmin.work import Work
 
 TRIPS_AT = 5
-PAUSE_SECONDS = (1, 2, 4, 8, 15)
+PAUSE_SECONDS = (1, 2, 4, 8, 10)
 
 
 @dataclass(frozen=True)

@@ -107,7 +107,7 @@ def _claimed(
     for attempt, charge, *rows in work.session.execute(found).all():
         turn, terms = _turn(attempt, now, key_windows), terms_of(charge, *rows)
         if turn is Turn.SEND and terms.purpose is not Purpose.RECURRING:
-            _never_send(work, attempt, charge)
+            _never_send(work, attempt, charge, now)
             continue
         claims.append(
             ChargeClaim(
@@ -176,11 +176,11 @@ def _move_charges(work: Work, attempt_ids: list[int], after: ChargeStatus, befor
     work.session.execute(statement.execution_options(synchronize_session=False, explained=True))
 
 
-def _never_send(work: Work, attempt: ChargeAttempt, charge: ScheduledCharge) -> None:
+def _never_send(work: Work, attempt: ChargeAttempt, charge: ScheduledCharge, now: dt.datetime) -> None:
     """An attempt whose subscription became a reminder meanwhile: dropped if it was never sent, else left to staff."""
     if attempt.first_sent_at is None:
         attempt.state = AttemptState.CANCELLED
-        attempt.done_at = work.now
+        attempt.done_at = now
         sentence = "The subscription only reminds now."
         # One that the provider turned away at the door has begun, so it cannot be cancelled any more.
         is_fresh = charge.status is ChargeStatus.ENQUEUED
@@ -219,7 +219,7 @@ def book_charges(work: Work, *, reports: Sequence[Report], key_window: dt.timede
 
     Args:
         key_window: how long the provider remembers keys, with margin; zero: never send again by itself.
-        quiet: how long after the last send a look-up that finds nothing is believed.
+        quiet: how long after the claim of the last send a look-up that finds nothing is believed.
 
     Returns:
         How many payments were made of it.

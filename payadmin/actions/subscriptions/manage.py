@@ -163,7 +163,7 @@ def edit_schedule(
     )
     before = _dates_of(subscription)
     after = {**schedule_values(schedule), "start_date": start_date, "expiration_date": expiration_date}
-    _change(work, subscription, version, **after, planned_until=None)
+    _change(work, subscription, version, **after, planned_until=None, plan_failed_at=None)
     today = business_day(work, zone)
     forgotten = _forget_plan(work, subscription_id, today)
     plan_now(work, subscription, today)

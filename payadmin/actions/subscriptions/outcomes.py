@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _CHARGE = cast("Table", ScheduledCharge.__table__)
 CHECK_AFTER_SECONDS = (1, 2, 3, 5, 10, 15, 30, 60, 120, 300, 300, 600, 1800, 3600)
+# The breaker spares a provider that is silent; what became of a charge is found out soon after it speaks again.
+SILENT_AT_MOST_SECONDS = 10
 SEND_AFTER_SECONDS = (1, 2, 4, 8, 15, 30, 60)
 TOO_OLD = "The provider has no trace of this charge and its key is too old to send again. Check with the provider."
 OTHER_AMOUNT = "The provider reports this charge with another amount or currency. Check with the provider."
@@ -85,6 +87,11 @@ def book_together(work: Work, bookings: Sequence[Booking]) -> int:
     return len(paid)
 
 
+def book_found(work: Work, booking: Booking, answer: Answer) -> None:
+    """Book a success that staff accept, whatever became of its attempt meanwhile."""
+    _pay(work, [(booking, _payment(booking, answer))])
+
+
 def _book_other(work: Work, booking: Booking) -> None:
     answer, attempt = booking.answer, booking.attempt
     if attempt.fence != booking.fence or attempt.state not in (AttemptState.SENDING, AttemptState.UNKNOWN):
@@ -128,7 +135,7 @@ def _pay(work: Work, paid: Sequence[tuple[Booking, Payment]]) -> None:
         attempt = booking.attempt
         attempt.state = AttemptState.SUCCEEDED
         attempt.provider_id = payment.provider_payment_id
-        attempt.done_at = work.now
+        attempt.done_at = booking.now
         attempt.code = attempt.message = None
         work.session.add(
             PaymentEvent(
@@ -169,6 +176,8 @@ def _pay(work: Work, paid: Sequence[tuple[Booking, Payment]]) -> None:
 
 def _payment(booking: Booking, answer: Answer) -> Payment:
     attempt, charge, terms = booking.attempt, booking.charge, booking.terms
+    assert answer.amount_minor is not None
+    assert answer.unit is not None
     suffix = f"-{attempt.seq}" if attempt.seq > 1 else ""
     return Payment(
         transaction_id=attempt.reference,
@@ -177,9 +186,9 @@ def _payment(booking: Booking, answer: Answer) -> Payment:
         customer_id=terms.customer_id,
         channel=Channel.API,
         provider=attempt.provider,
-        amount_minor=charge.amount_minor,
-        captured_minor=charge.amount_minor,
-        unit=charge.unit,
+        amount_minor=answer.amount_minor,
+        captured_minor=answer.amount_minor,
+        unit=answer.unit,
         status=PaymentStatus.PAID,
         provider_payment_id=answer.provider_id,
         card_token=terms.card_token or None,
@@ -192,7 +201,7 @@ def _decline(work: Work, booking: Booking, answer: Answer) -> None:
     keys, message = booking.keys, (answer.message or "The provider refused the charge.")[:MESSAGE_LENGTH]
     attempt.state = AttemptState.DECLINED
     attempt.code, attempt.message = answer.code, message
-    attempt.done_at = work.now
+    attempt.done_at = booking.now
     # A single payment of a batch is tried once: its file said so, and another file may order it again.
     policy_id = subscription.retry_policy_id if subscription is not None else None
     policy = work.get(RetryPolicy, policy_id) if policy_id else None
@@ -235,8 +244,11 @@ def _send_later(booking: Booking, answer: Answer) -> None:
 
 def _ask_later(work: Work, booking: Booking, answer: Answer) -> None:
     attempt, charge = booking.attempt, booking.charge
+    is_pending = answer.outcome is Outcome.PENDING
     wait = CHECK_AFTER_SECONDS[min(attempt.checks, len(CHECK_AFTER_SECONDS) - 1)]
-    sentence = WORKING if answer.outcome is Outcome.PENDING else SILENT
+    if not is_pending:
+        wait = min(wait, SILENT_AT_MOST_SECONDS)
+    sentence = WORKING if is_pending else SILENT
     attempt.state = AttemptState.UNKNOWN
     attempt.checks += 1
     attempt.act_at = booking.now + dt.timedelta(seconds=wait)

@@ -5,6 +5,7 @@ names the state it starts from, and rows that another planner holds are left to 
 """
 
 import datetime as dt
+import logging
 from typing import TYPE_CHECKING, Any, cast
 from zoneinfo import ZoneInfo
 
@@ -14,6 +15,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from payadmin import outbox
 from payadmin.audit import Event
 from payadmin.db import among
+from payadmin.kernel.errors import Invalid, Refusal
 from payadmin.kernel.schedules import dates
 from payadmin.models.subscriptions import (
     EXPIRING,
@@ -33,16 +35,30 @@ from payadmin.work import Work, use_case
 if TYPE_CHECKING:
     from sqlalchemy import Table
 
+log = logging.getLogger(__name__)
+
 HORIZON_DAYS = 60
 # A date that did not run on its day may still run on the next two; after that a person decides (SC8).
 GRACE_DAYS = 2
 PLAN_AT_ONCE = 1_000
 SWEEP_AT_ONCE = 500
+# What could not be planned is tried again after this, because a new release may be able to.
+PLAN_AGAIN_AFTER = dt.timedelta(hours=1)
+UNREADABLE = "Its schedule cannot be read, so no new dates are planned. Edit its dates."
 NOT_TRIED_AGAIN = "It was declined, and nothing could be charged on the day of the next try."
 
 _SUBSCRIPTION = cast("Table", Subscription.__table__)
 _CHARGE = cast("Table", ScheduledCharge.__table__)
-_NEEDED = ("id", "amount_minor", "unit", "start_date", "expiration_date", "planned_until", *schedule_columns())
+_NEEDED = (
+    "id",
+    "amount_minor",
+    "unit",
+    "start_date",
+    "expiration_date",
+    "planned_until",
+    "plan_failed_at",
+    *schedule_columns(),
+)
 
 
 def business_day(work: Work, zone: ZoneInfo) -> dt.date:
@@ -59,35 +75,70 @@ def invoice_number(subscription_id: int, due_date: dt.date) -> str:
 def plan_some(work: Work, *, zone: ZoneInfo, limit: int = PLAN_AT_ONCE) -> int:
     """Write the due dates of up to `limit` subscriptions for the next 60 days; how many subscriptions were planned.
 
-    What is there already stays as it is, so a date that staff cancelled is not brought back.
+    What is there already stays as it is, so a date that staff cancelled is not brought back. One whose dates cannot be
+    worked out is left to staff and passed over for an hour; it holds up no other, and what it has planned goes on.
     """
-    today = business_day(work, zone)
+    today, now = business_day(work, zone), outbox.database_now(work.session)
+    is_worth_it = or_(Subscription.plan_failed_at.is_(None), Subscription.plan_failed_at < now - PLAN_AGAIN_AFTER)
     horizon = today + dt.timedelta(days=HORIZON_DAYS)
     found: list[Any] = []
     # One after the other: with OR neither database finds both through the index.
     for unplanned in (Subscription.planned_until < horizon, Subscription.planned_until.is_(None)):
         wanted = (
             select(*(_SUBSCRIPTION.c[name] for name in _NEEDED))
-            .where(among(Subscription.status, PLANNED), Subscription.schedule_kind.is_not(None), unplanned)
+            .where(among(Subscription.status, PLANNED), Subscription.schedule_kind.is_not(None), unplanned, is_worth_it)
             .limit(limit - len(found))
             .with_for_update(skip_locked=True)
         )
         found += work.session.execute(wanted).all()
     if not found:
         return 0
-    rows = [charge for row in found for charge in charges_of(row, today, horizon, work.now)]
+    rows: list[dict[str, Any]] = []
+    planned: list[int] = []
+    for row in found:
+        try:
+            rows += charges_of(row, today, horizon, work.now)
+        except Exception as error:
+            log.exception("subscription %s cannot be planned", row.id)
+            _leave_unplanned(work, row, now, error)
+        else:
+            planned.append(row.id)
     if rows:
         _insert_missing(work, rows)
-    planned = update(Subscription).where(Subscription.id.in_([row.id for row in found])).values(planned_until=horizon)
-    work.session.execute(planned.execution_options(synchronize_session=False, explained=True))
-    work.record(Event.CHARGES_PLANNED, subscriptions=len(found), dates=len(rows), through=horizon)
+    if planned:
+        values = {"planned_until": horizon, "plan_failed_at": None}
+        statement = update(Subscription).where(Subscription.id.in_(planned)).values(**values)
+        work.session.execute(statement.execution_options(synchronize_session=False, explained=True))
+        work.record(Event.CHARGES_PLANNED, subscriptions=len(planned), dates=len(rows), through=horizon)
     return len(found)
 
 
+def _leave_unplanned(work: Work, row: Any, now: dt.datetime, error: Exception) -> None:
+    failed = update(Subscription).where(Subscription.id == row.id).values(plan_failed_at=now)
+    work.session.execute(failed.execution_options(synchronize_session=False, explained=True))
+    if row.plan_failed_at is not None:
+        return  # it is known already
+    subscription = work.get(Subscription, row.id)
+    sentence = error.sentence if isinstance(error, Refusal) else f"Its dates could not be worked out: {error!r}"[:300]
+    work.record(
+        Event.SUBSCRIPTION_NOT_PLANNED,
+        subscription,
+        reason=sentence,
+        outcome="failed",
+        subscription_id=subscription.subscription_id,
+        billing_number=subscription.billing_number,
+    )
+
+
 def charges_of(row: Any, today: dt.date, horizon: dt.date, now: dt.datetime) -> list[dict[str, Any]]:
-    """The dates of one subscription up to `horizon` that its plan does not reach yet, as rows of the table."""
+    """The dates of one subscription up to `horizon` that its plan does not reach yet, as rows of the table.
+
+    Raises:
+        Invalid: nobody can read its schedule.
+    """
     schedule = schedule_of(row)
-    assert schedule is not None
+    if schedule is None:
+        raise Invalid(UNREADABLE)
     # From where the last plan ended, even if that was days ago: what nobody planned in time is missed, not forgotten.
     first = today if row.planned_until is None else row.planned_until + dt.timedelta(days=1)
     start = max(row.start_date, first)
@@ -115,7 +166,8 @@ def plan_now(work: Work, subscription: Subscription, today: dt.date) -> None:
     rows = charges_of(subscription, today, horizon, work.now)
     if rows:
         _insert_missing(work, rows)
-    planned = update(Subscription).where(Subscription.id == subscription.id).values(planned_until=horizon)
+    values = {"planned_until": horizon, "plan_failed_at": None}
+    planned = update(Subscription).where(Subscription.id == subscription.id).values(**values)
     work.session.execute(planned.execution_options(synchronize_session="fetch", explained=True))
 
 
@@ -187,10 +239,22 @@ def _subscription_is(*statuses: SubscriptionStatus) -> ColumnElement[bool]:
     )
 
 
-def settle_date(work: Work, charge_id: int, status: ChargeStatus, event: Event, sentence: str) -> bool:
-    """Move one due date that has not begun to `status`, with a word in the trail; False when a worker has it."""
+def settle_date(
+    work: Work,
+    charge_id: int,
+    status: ChargeStatus,
+    event: Event,
+    sentence: str,
+    *,
+    sources: tuple[ChargeStatus, ...] = NOT_BEGUN,
+) -> bool:
+    """Move one due date that has not begun to `status`, with a word in the trail; False when a worker has it.
+
+    Args:
+        sources: the states that it may leave; ENQUEUED only for whoever has taken its attempt back.
+    """
     # The machine alone would let a date go that a worker has just taken, and whose attempt is about to be sent.
-    not_begun = ScheduledCharge.status.in_(NOT_BEGUN)
+    not_begun = ScheduledCharge.status.in_(sources)
     values = {"status": status, "message": sentence[:300], "next_attempt_at": None}
     if not work.change(ScheduledCharge, charge_id, when=(not_begun,), **values):
         return False

@@ -3,15 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 
-from payadmin import step_up
+from payadmin import outbox, step_up
 from payadmin.actions.subscriptions.attempts import open_attempt
 from payadmin.actions.subscriptions.planning import settle_date
 from payadmin.actions.subscriptions.terms import joined, terms_of, with_terms
 from payadmin.audit import Event
 from payadmin.kernel.errors import Conflict, Invalid
 from payadmin.models.subscriptions import (
+    NOT_BEGUN,
+    RETRIED,
     UNDECIDED,
     AttemptState,
     ChargeAttempt,
@@ -45,9 +47,10 @@ def cancel_subject(charge_ids: Sequence[int]) -> dict[str, list[int]]:
 
 @use_case(Permission.SUBSCRIPTIONS_SUBSCRIPTION_WRITE)
 def cancel_scheduled(work: Work, *, charge_ids: Sequence[int], reason: str, offer: str, code: str) -> Chosen:
-    """Cancel the chosen execute dates, confirmed by one authenticator code; each that has begun is refused by itself.
+    """Cancel the chosen execute dates, confirmed by one authenticator code; each that was sent is refused by itself.
 
-    Nothing is cancelled when the code is wrong or used. A cancelled date is never planned again (SC7, SC13).
+    One that waits in hand, as while its provider is paused, is taken back before any worker claims it. Nothing is
+    cancelled when the code is wrong or used. A cancelled date is never planned again (SC7, SC13).
 
     Raises:
         Invalid: nothing or too much chosen, a reason that is too long, a wrong, used or stale confirmation.
@@ -65,11 +68,31 @@ def cancel_scheduled(work: Work, *, charge_ids: Sequence[int], reason: str, offe
             outcome.refused[charge_id] = "There is no such execute date."
         elif why := why_not_cancellable(charge):
             outcome.refused[charge_id] = why
+        elif charge.status is ChargeStatus.ENQUEUED and not _take_back(work, charge_id, text):
+            outcome.refused[charge_id] = "It is already being charged."
         else:
             work.change(ScheduledCharge, charge_id, is_touched=True)
-            settle_date(work, charge_id, ChargeStatus.CANCELLED, Event.CHARGE_CANCELLED, text)
+            free = (*NOT_BEGUN, ChargeStatus.ENQUEUED)
+            settle_date(work, charge_id, ChargeStatus.CANCELLED, Event.CHARGE_CANCELLED, text, sources=free)
             outcome.done.append(charge_id)
     return outcome
+
+
+def _take_back(work: Work, charge_id: int, reason: str) -> bool:
+    """Cancel the attempt of an enqueued charge that no worker has claimed, as while its provider is paused.
+
+    A worker holds the attempt before the charge, and here it is the other way round: whoever finds the attempt held
+    lets it be instead of waiting in a circle.
+    """
+    unsent = (ChargeAttempt.state == AttemptState.DUE, ChargeAttempt.first_sent_at.is_(None))
+    free = select(ChargeAttempt.id).where(ChargeAttempt.scheduled_charge_id == charge_id, *unsent)
+    attempt_id = work.one(free.with_for_update(skip_locked=True))
+    if attempt_id is None:
+        return False
+    statement = update(ChargeAttempt).where(ChargeAttempt.id == attempt_id, *unsent)
+    done = {"state": AttemptState.CANCELLED, "done_at": outbox.database_now(work.session), "message": reason}
+    result = work.session.execute(statement.values(**done).execution_options(synchronize_session=False))
+    return bool(result.rowcount == 1)  # type: ignore[attr-defined]
 
 
 def why_not_caught_up(
@@ -84,7 +107,7 @@ def why_not_caught_up(
     """
     if status is not ChargeStatus.MISSED:
         return f"It is {status.value.lower()}, not missed."
-    if subscription_status not in (SubscriptionStatus.ACTIVE, None):
+    if subscription_status is not None and subscription_status not in RETRIED:
         return f"The subscription is {subscription_status.value.lower()}."
     if purpose is Purpose.REMINDER:
         return "A reminder that was missed is not sent late."
@@ -152,7 +175,7 @@ def ask_again(work: Work, charge_id: int) -> None:
     """
     charge, attempt = _undecided(work, charge_id)
     attempt.state = AttemptState.UNKNOWN
-    attempt.act_at = work.now
+    attempt.act_at = outbox.database_now(work.session)
     attempt.checks = 0
     work.change(ScheduledCharge, charge_id, needs_staff=False)
     work.record(Event.CHARGE_ASKED_AGAIN, charge, invoice_number=charge.invoice_number)
@@ -171,7 +194,7 @@ def declare_unpaid(work: Work, charge_id: int, *, reason: str) -> None:
         raise Invalid(f"Say how you know, in at most {REASON_LENGTH} characters.", field="reason")
     charge, attempt = _undecided(work, charge_id)
     attempt.state = AttemptState.DECLINED
-    attempt.done_at = work.now
+    attempt.done_at = outbox.database_now(work.session)
     attempt.message = text
     work.change(ScheduledCharge, charge_id, status=ChargeStatus.FAILED, needs_staff=False, message=text)
     work.record(

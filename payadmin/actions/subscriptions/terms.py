@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Select, or_, select
 from payadmin.models.batches import Batch, BatchRow
 from payadmin.models.payments import PaymentType
 from payadmin.models.subscriptions import Purpose, ScheduledCharge, Subscription, SubscriptionStatus
+from payadmin.work import Work
 
 S = TypeVar("S", bound=Select[Any])
 
@@ -85,6 +86,12 @@ def terms_of(
             "card_holder_phone": row.card_holder_phone,
         },
     )
+
+
+def terms_now(work: Work, charge_id: int) -> Terms:
+    """The terms of one charge, fresh from the database."""
+    found = joined(with_terms().select_from(ScheduledCharge)).where(ScheduledCharge.id == charge_id)
+    return terms_of(*work.session.execute(found.execution_options(populate_existing=True)).one())
 
 
 def _of_subscription(charge: ScheduledCharge, subscription: Subscription) -> Terms:

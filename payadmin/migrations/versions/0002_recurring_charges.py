@@ -63,6 +63,7 @@ def columns() -> tuple[tuple[sa.Column[Any], tuple[str, str] | None], ...]:
             ("expires_after_start", "expiration_date IS NULL OR start_date <= expiration_date"),
         ),
         (sa.Column("planned_until", sa.Date()), None),
+        (sa.Column("plan_failed_at", sa.DateTime(timezone=True)), None),
         (
             sa.Column("consecutive_failures", INTEGER, server_default="0", nullable=False),
             ("failures_not_negative", "consecutive_failures >= 0"),
@@ -202,6 +203,9 @@ def upgrade() -> None:
         sa.Column("version", INTEGER, nullable=False),
         sa.CheckConstraint(
             "status != 'SUCCEEDED' OR payment_id IS NOT NULL", name=op.f("ck_scheduled_charge_succeeded_has_payment")
+        ),
+        sa.CheckConstraint(
+            "status != 'RETRY_WAIT' OR next_attempt_at IS NOT NULL", name=op.f("ck_scheduled_charge_retry_has_time")
         ),
         sa.CheckConstraint("amount_minor > 0", name=op.f("ck_scheduled_charge_amount_positive")),
         sa.CheckConstraint("attempts >= 0", name=op.f("ck_scheduled_charge_attempts_not_negative")),
@@ -392,6 +396,14 @@ def upgrade() -> None:
         ),
     )
     op.create_index(
+        "ix_subscription_plan_failed",
+        "subscription",
+        ["created_at", "id"],
+        unique=False,
+        sqlite_where=sa.text("plan_failed_at IS NOT NULL"),
+        postgresql_where=sa.text("plan_failed_at IS NOT NULL"),
+    )
+    op.create_index(
         "ix_subscription_to_expire",
         "subscription",
         ["expiration_date", "id"],
@@ -405,6 +417,7 @@ def downgrade() -> None:
     for name in (
         "unplanned",
         "to_expire",
+        "plan_failed",
         "to_plan",
         "status_created_at_id",
         "retry_policy_id",

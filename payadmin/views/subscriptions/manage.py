@@ -63,7 +63,7 @@ def search() -> Any:
                 "subscription": row.Subscription,
                 "customer": row.external_id,
                 "name": name(row.name),
-                "schedule": str(schedule_of(row.Subscription) or "") or None,
+                "schedule": _schedule(row.Subscription),
                 "next": day_cell(next_dates.get(row.Subscription.id)),
                 "status": status_cell(row.Subscription),
                 "amount": money_cell(row.Subscription.amount_minor, row.Subscription.unit),
@@ -75,6 +75,12 @@ def search() -> Any:
         limit=most,
         listed=request.query_string.decode("ascii", "ignore") if given else "",
     )
+
+
+def _schedule(row: Subscription) -> str | None:
+    if row.schedule_kind is None:
+        return None
+    return str(schedule_of(row) or "Cannot be read")
 
 
 def _offered(row: Subscription) -> Iterator[tuple[Act, str | None]]:
