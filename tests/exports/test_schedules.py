@@ -200,14 +200,14 @@ def test_a_schedule_is_paused_resumed_and_deleted_by_its_owner_only(room: Any) -
     page = f"/export-schedules/{schedule.id}/"
     for act in ("pause", "resume", "end"):
         assert room.post(stranger, f"{page}{act}/", "/account/").status_code == 404
-    assert room.post(client, f"{page}pause/", page).status_code == 303
+    assert room.post(client, f"/export-schedules/{schedule.id}/pause/", page).status_code == 303
     assert schedule_of(schedule.id).status is ScheduleStatus.PAUSED
     keep(room)
     assert room.exports() == []
-    assert room.post(client, f"{page}pause/", page).status_code == 409
-    assert room.post(client, f"{page}resume/", page).status_code == 303
+    assert room.post(client, f"/export-schedules/{schedule.id}/pause/", page).status_code == 409
+    assert room.post(client, f"/export-schedules/{schedule.id}/resume/", page).status_code == 303
     assert schedule_of(schedule.id).next_at is not None
-    assert room.post(client, f"{page}end/", page).status_code == 303
+    assert room.post(client, f"/export-schedules/{schedule.id}/end/", page).status_code == 303
     assert schedule_of(schedule.id).status is ScheduleStatus.DELETED
     assert client.get(page).status_code == 404
     assert [len(room.trail(event)) for event in (
