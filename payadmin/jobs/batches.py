@@ -25,8 +25,8 @@ def check_batch(*, batch_id: int) -> Later | None:
     return _for_a_while(lambda: check_some(SYSTEM, batch_id, zone=settings.zone))
 
 
-@job("process_batch")
-def process_batch(*, batch_id: int) -> Later | None:
+@job("order_batch")
+def order_batch(*, batch_id: int) -> Later | None:
     """Make charges or subscriptions of the rows of a batch."""
     return _for_a_while(lambda: process_some(SYSTEM, batch_id))
 

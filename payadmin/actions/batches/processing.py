@@ -102,7 +102,7 @@ def process_batch(
         file=batch.file_name,
         totals={unit: sums["valid_minor"] for unit, sums in batch.totals.items()},
     )
-    work.promise("process_batch", batch_id=batch_id)
+    work.promise("order_batch", batch_id=batch_id)
     return batch
 
 
@@ -117,7 +117,7 @@ def resume_batch(work: Work, batch_id: int) -> None:
     if batch.status is not BatchStatus.PROCESSING:
         raise Conflict(f"The batch is {batch.status.value.lower()}: there is nothing to go on with.")
     work.record(Event.BATCH_RESUMED, batch, file=batch.file_name)
-    work.promise("process_batch", batch_id=batch_id)
+    work.promise("order_batch", batch_id=batch_id)
 
 
 @use_case(Permission.BATCHES_BATCH_PROCESS, about=Batch)
