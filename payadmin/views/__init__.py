@@ -16,6 +16,7 @@ def init_views(app: Flask, settings: Settings) -> None:
         account,
         all_report,  # noqa: F401 - marks its page
         attention,
+        batches,
         cancel_scheduled,
         errors,
         exports_page,  # noqa: F401 - marks its pages
@@ -56,5 +57,6 @@ def init_views(app: Flask, settings: Settings) -> None:
     subscriptions.init_manage_recurring(app)
     cancel_scheduled.init_cancel_scheduled(app)
     attention.init_attention(app)
+    batches.init_batch_transaction(app)
     palette.init_palette(app)
     registry.init_pages(app)

@@ -122,7 +122,8 @@ def _maker(column: Column) -> Callable[[Any], Any] | None:
             labels = {member: label_of(member) for member in column.members or ()}
             return labels.get
         case Kind.JSON:
-            return json_text
+            maker: Callable[[Any], Any] = column.info.get("text", json_text)
+            return maker
         case Kind.UUID:
             return lambda value: None if value is None else str(value)
         case Kind.TEXT | Kind.CODE:

@@ -27,7 +27,6 @@ WITHOUT_PAGE = {
     "ActionItem": "the outcome page of its run",
     "ActionRun": "its own outcome page",
     "AuditEvent": "the History of every row; User actions comes with its issue",
-    "Batch": "the pages of Batches",
     "BatchPart": "rows that wait for their check, gone after it",
     "BatchRow": "the details of its batch",
     "ChargeAttempt": "the details of its scheduled charge",

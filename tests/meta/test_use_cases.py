@@ -27,11 +27,6 @@ EVERY = sorted(name for name, act in USE_CASES.items() if act.__module__.startsw
 
 # Acts whose page comes with a later issue (domain.md, User management); tested by themselves until then.
 AWAITED = {
-    "batches.check_again": "the pages of Batches",
-    "batches.discard_batch": "the pages of Batches",
-    "batches.process_batch": "the pages of Batches",
-    "batches.resume_batch": "the pages of Batches",
-    "batches.store_batch": "the pages of Batches",
     "access._create": "invite on User management",
     "access._reset_password": "reset password on User management",
     "access.change_roles": "edit on User management",

@@ -1,5 +1,6 @@
 // Pages that keep themselves up to date: [data-live] asks its address every few seconds and takes over what changed.
 // Each part has an id. A part that says the same stays as it is, and the focus, a selection or an opened menu is kept.
+// A part with [data-live-end] says that nothing changes any more.
 import { find, findAll, parse } from "./dom.js";
 
 const EVERY = 4000;
@@ -26,6 +27,7 @@ async function watch(box) {
     await sleep(wait);
     await seen();
     if (!box.isConnected) return;
+    if (find("[data-live-end]", box)) return;
     if (isBusy(box)) continue;
     wait = (await refresh(box)) ? EVERY : Math.min(wait * 2, RAREST);
   }
