@@ -71,6 +71,8 @@ class Permission(StrEnum):
     REPORTING_ANALYTICS_READ = "reporting:analytics:read"
     REPORTING_BILLING_READ = "reporting:billing:read"
     REPORTING_OPERATIONAL_READ = "reporting:operational:read"
+    # No role has it: it is what whoever holds a registration link may do, and only with that link.
+    SUBSCRIPTIONS_LINK_USE = "subscriptions:link:use"
     SUBSCRIPTIONS_SUBSCRIPTION_EXPORT = "subscriptions:subscription:export"
     SUBSCRIPTIONS_SUBSCRIPTION_READ = "subscriptions:subscription:read"
     SUBSCRIPTIONS_SUBSCRIPTION_WRITE = "subscriptions:subscription:write"

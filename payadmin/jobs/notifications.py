@@ -6,10 +6,12 @@ from flask import current_app
 
 from payadmin.actions.payments.notifications import book_notification
 from payadmin.actions.payments.reminder_mails import request_reminder
+from payadmin.actions.subscriptions import message_id_of, text_with_link
 from payadmin.db import db, utcnow
 from payadmin.jobs import Later, job
 from payadmin.kernel.errors import NotFound
 from payadmin.models.payments import Notification, NotificationState
+from payadmin.models.registrations import RegistrationLink
 from payadmin.providers.mail import Delivery, Mail, send_mail
 from payadmin.work import SYSTEM
 
@@ -32,14 +34,18 @@ def send_notification(*, notification_id: int) -> Later | None:
     row = db.session.get(Notification, notification_id, populate_existing=True)
     if row is None:
         raise NotFound("There is no such notification.")
-    queued, written_at = row.state is NotificationState.QUEUED, row.created_at
-    mail = Mail(settings.mail_from, row.recipient, row.subject, row.body, row.message_id, written_at)
+    queued, written_at, body = row.state is NotificationState.QUEUED, row.created_at, _body(row, settings)
+    mail = Mail(settings.mail_from, row.recipient, row.subject, body or "", row.message_id, written_at)
     # Nothing is held open while the mail server thinks.
     db.session.rollback()
     if not queued:
         return None
     if not settings.smtp_url:
         book_notification(SYSTEM, notification_id, state=NotificationState.KEPT)
+        return None
+    if body is None:
+        why = "The link was used, revoked or replaced before the mail was sent."
+        book_notification(SYSTEM, notification_id, state=NotificationState.FAILED, error=why)
         return None
     receipt = send_mail(mail, settings.smtp_url)
     if receipt.delivery is Delivery.ACCEPTED:
@@ -52,6 +58,16 @@ def send_notification(*, notification_id: int) -> Later | None:
     book_notification(SYSTEM, notification_id, state=NotificationState.QUEUED, error=receipt.reason)
     # As long again as it has waited so far: soon at first, every quarter of an hour in the end.
     return Later(min(max(age, WAIT_SECONDS[0]), WAIT_SECONDS[1]))
+
+
+def _body(row: Notification, settings: "Settings") -> str | None:
+    """The text as it is sent: a registration link is put in only now, so that it is kept nowhere."""
+    if row.registration_link_id is None:
+        return row.body
+    link = db.session.get_one(RegistrationLink, row.registration_link_id, populate_existing=True)
+    if row.message_id != message_id_of(link, settings):
+        return None
+    return text_with_link(row.body, link, settings)
 
 
 @job("mail_reminder")

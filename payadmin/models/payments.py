@@ -499,6 +499,7 @@ class Notification(Row, Audited, Base):
         Index("ix_notification_created_at_id", "created_at", "id"),
         # One reminder for each due date, whoever asks how often.
         Index("uq_notification_scheduled_charge_id", "scheduled_charge_id", unique=True),
+        Index("ix_notification_registration_link_id", "registration_link_id"),
     )
 
     payment_id: Mapped[int | None] = mapped_column(
@@ -506,6 +507,10 @@ class Notification(Row, Audited, Base):
     )
     scheduled_charge_id: Mapped[int | None] = mapped_column(
         ForeignKey("scheduled_charge.id"), info={"label": "Scheduled charge", "readonly": True, "list": False}
+    )
+    registration_link_id: Mapped[int | None] = mapped_column(
+        ForeignKey("registration_link.id"),
+        info={"label": "Registration link", "readonly": True, "list": False, "filter": False},
     )
     channel: Mapped[str] = mapped_column(String(16), default="email", info={"label": "Channel", "list": False})
     recipient: Mapped[str] = mapped_column(

@@ -196,6 +196,7 @@ class Subscription(Row, Audited, Base):
         Index("ix_subscription_status_created_at_id", "status", "created_at", "id"),
         Index("ix_subscription_provider_created_at_id", "provider", "created_at", "id"),
         Index("ix_subscription_purpose_created_at_id", "purpose", "created_at", "id"),
+        Index("ix_subscription_origin_created_at_id", "origin", "created_at", "id"),
         Index("ix_subscription_unit_amount_minor_id", "unit", "amount_minor", "id"),
         Index("ix_subscription_card_expires_on_id", "card_expires_on", "id"),
         Index(

@@ -90,8 +90,13 @@ class Provider(Protocol):
         """Every charge captured from `start` to before `end`; None: the provider did not answer in full."""
         ...
 
-    def store_cards(self, numbers: Sequence[str]) -> list[StoredCard] | None:
-        """Hand card numbers over for tokens, in their order; None: the provider did not answer, and nothing is kept."""
+    def store_cards(self, numbers: Sequence[str], *, verify: bool = False) -> list[StoredCard] | None:
+        """Hand card numbers over for tokens, in their order; None: the provider did not answer, and nothing is kept.
+
+        Args:
+            numbers: the card numbers, digits only.
+            verify: have the issuers asked whether they accept the cards; nothing is charged.
+        """
         ...
 
     def close(self) -> None: ...

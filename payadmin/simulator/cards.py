@@ -66,10 +66,21 @@ MARKED_TOKENS = {number: f"tok_{token}" for token, (number, _, _) in DECLINES.it
 }
 
 
-def stored_card(number: str) -> dict[str, Any]:
-    """Stand in for the vault of a provider: a token for a card number, or why it is none."""
+# Stripe's card that is accepted when it is stored and refused when it is charged.
+STORED_ALL_THE_SAME = "4000000000000341"
+
+
+def stored_card(number: str, *, verify: bool = False) -> dict[str, Any]:
+    """Stand in for the vault of a provider: a token for a card number, or why it is none.
+
+    Args:
+        verify: ask the issuer too, as when a payer is there to use another card.
+    """
     if not _checks_out(number):
         return {"error": {"code": "incorrect_number", "message": "This card number is not valid."}}
+    if verify and number in REFUSED_CARDS and number != STORED_ALL_THE_SAME:
+        decline_code, sentence = REFUSED_CARDS[number]
+        return {"error": {"code": "card_declined", "decline_code": decline_code, "message": sentence}}
     return {"token": MARKED_TOKENS.get(number) or f"card_{secrets.token_hex(12)}"}
 
 

@@ -76,14 +76,14 @@ class Simulator:
 
     def store_cards(self, raw: Any) -> Reply:
         """Exchange card numbers for tokens, in their order; nothing is written down."""
-        cards = checked_cards(raw)
+        cards, verify = checked_cards(raw)
         _, fault = self._meet("tokens")
         if fault == "drop_before":
             raise Dropped
         if fault == "err500_before":
             return server_error(500)
         time.sleep(self.settings.latency_s)
-        return 200, {"data": [stored_card(card) for card in cards]}
+        return 200, {"data": [stored_card(card, verify=verify) for card in cards]}
 
     def find(self, kind: str, reference: str) -> Reply:
         with self._lock:

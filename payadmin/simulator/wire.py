@@ -58,10 +58,14 @@ def checked(kind: str, body: Any) -> dict[str, Any]:
     return body
 
 
-def checked_cards(body: Any) -> list[str]:
-    """Return the card numbers of a request for tokens; none of them is echoed in a refusal."""
+def checked_cards(body: Any) -> tuple[list[str], bool]:
+    """Return the card numbers of a request for tokens, and whether their issuers are to be asked about them.
+
+    None of the numbers is echoed in a refusal.
+    """
     match body:
-        case {"cards": list(cards), **rest} if not rest and 0 < len(cards) <= MAX_CARDS:
-            if all(isinstance(card, str) and CARD.fullmatch(card) for card in cards):
-                return cards
+        case {"cards": list(cards), **rest} if not rest.keys() - {"verify"} and 0 < len(cards) <= MAX_CARDS:
+            verify = rest.get("verify", False)
+            if all(isinstance(card, str) and CARD.fullmatch(card) for card in cards) and isinstance(verify, bool):
+                return cards, verify
     raise Refused(400, "parameter_invalid", f"Send a list of 1 to {MAX_CARDS} card numbers of 13 to 19 digits.")

@@ -55,6 +55,7 @@ def init_views(app: Flask, settings: Settings) -> None:
     orders.init_orders(app)
     workers.init_workers(app)
     subscriptions.init_manage_recurring(app)
+    subscriptions.init_hosted(app)
     cancel_scheduled.init_cancel_scheduled(app)
     attention.init_attention(app)
     batches.init_batch_transaction(app)

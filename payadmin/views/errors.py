@@ -94,16 +94,21 @@ def _http_error(error: HTTPException) -> Response:
 
 def _unstorable(error: DataError) -> Response:
     """A value that no column can hold, and that nobody refused earlier: nothing was changed, so it is bad input."""
-    logger.warning("request %s %s %s: the database cannot hold a value", request_id(), request.method, request.path)
+    logger.warning("request %s %s %s: the database cannot hold a value", request_id(), request.method, _place())
     _roll_back()
     logger.debug("request %s", request_id(), exc_info=error)
     return _answer(Problem(400, "bad_request", TITLES[400], SENTENCES[400]))
 
 
 def _unexpected(error: Exception) -> Response:
-    logger.error("request %s %s %s failed", request_id(), request.method, request.path, exc_info=error)
+    logger.error("request %s %s %s failed", request_id(), request.method, _place(), exc_info=error)
     _roll_back()
     return _answer(Problem(500, "unexpected", "Something went wrong", UNEXPECTED, number=request_id()))
+
+
+def _place() -> str:
+    """The address for the log; a link that lets somebody in is no matter for logs."""
+    return request.url_rule.rule if request.url_rule and "token" in (request.view_args or {}) else request.path
 
 
 def _roll_back() -> None:

@@ -28,6 +28,7 @@ PUBLIC = frozenset(
         "login.enrol",
         "login.recovery",
         "login.sign_out",  # harmless to strangers, and must work with an expired session
+        "hosted.register",  # payers have no account: the signed link is what lets them in
     }
 )
 

@@ -59,8 +59,10 @@ def init_security(app: Flask) -> None:
 
     @app.after_request
     def protect(response: Response) -> Response:
-        response.headers["Content-Security-Policy"] = _POLICY.format(nonce=csp_nonce(), ancestors=ancestors)
-        response.headers.update(HEADERS)
+        # A page may have said something stricter by now.
+        response.headers.setdefault("Content-Security-Policy", _POLICY.format(nonce=csp_nonce(), ancestors=ancestors))
+        for name, value in HEADERS.items():
+            response.headers.setdefault(name, value)
         response.headers["X-Request-ID"] = request_id()
         if settings.secure_cookies:
             response.headers["Strict-Transport-Security"] = HSTS

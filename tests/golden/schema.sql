@@ -390,7 +390,7 @@ CREATE TABLE notification (
 	id INTEGER NOT NULL,
 	created_at DATETIME NOT NULL,
 	updated_at DATETIME NOT NULL,
-	version INTEGER NOT NULL, scheduled_charge_id INTEGER CONSTRAINT fk_notification_scheduled_charge_id REFERENCES scheduled_charge (id),
+	version INTEGER NOT NULL, scheduled_charge_id INTEGER CONSTRAINT fk_notification_scheduled_charge_id REFERENCES scheduled_charge (id), registration_link_id INTEGER CONSTRAINT fk_notification_registration_link_id REFERENCES registration_link (id),
 	CONSTRAINT pk_notification PRIMARY KEY (id),
 	CONSTRAINT fk_notification_payment_id FOREIGN KEY(payment_id) REFERENCES payment (id),
 	CONSTRAINT uq_notification_message_id UNIQUE (message_id),
@@ -399,6 +399,7 @@ CREATE TABLE notification (
 CREATE INDEX ix_notification_created_at_id ON notification (created_at, id);
 CREATE INDEX ix_notification_payment_id ON notification (payment_id);
 CREATE INDEX ix_notification_recipient ON notification (recipient);
+CREATE INDEX ix_notification_registration_link_id ON notification (registration_link_id);
 CREATE UNIQUE INDEX uq_notification_scheduled_charge_id ON notification (scheduled_charge_id);
 CREATE TABLE organization (
 	name VARCHAR(200) NOT NULL,
@@ -600,6 +601,56 @@ CREATE TABLE refund (
 	CONSTRAINT ck_refund_refund_reason CHECK (reason IN ('REQUESTED_BY_CUSTOMER', 'DUPLICATE', 'FRAUDULENT', 'NOT_DELIVERED', 'IMPORTED', 'OTHER'))
 );
 CREATE INDEX ix_refund_payment_id ON refund (payment_id);
+CREATE TABLE registration_link (
+	status VARCHAR(24) DEFAULT 'OPEN' NOT NULL,
+	merchant_id INTEGER NOT NULL,
+	customer_id INTEGER,
+	email VARCHAR(254),
+	billing_number VARCHAR(64) NOT NULL,
+	amount_minor BIGINT NOT NULL,
+	unit VARCHAR(12) NOT NULL,
+	method VARCHAR(40) NOT NULL,
+	provider VARCHAR(40) NOT NULL,
+	purpose VARCHAR(24) NOT NULL,
+	schedule JSON NOT NULL,
+	start_date DATE NOT NULL,
+	expiration_date DATE,
+	expires_at DATETIME NOT NULL,
+	nonce VARCHAR(22) NOT NULL,
+	token_hash VARCHAR(64) NOT NULL,
+	invited_by VARCHAR(100) NOT NULL,
+	mailed_at DATETIME,
+	used_at DATETIME,
+	payer_name VARCHAR(100),
+	consent TEXT,
+	subscription_id INTEGER,
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_registration_link PRIMARY KEY (id),
+	CONSTRAINT ck_registration_link_used_has_subscription CHECK ((status = 'USED') = (subscription_id IS NOT NULL)),
+	CONSTRAINT ck_registration_link_used_has_time CHECK ((status = 'USED') = (used_at IS NOT NULL)),
+	CONSTRAINT ck_registration_link_amount_positive CHECK (amount_minor > 0),
+	CONSTRAINT ck_registration_link_meant_for_somebody CHECK (customer_id IS NOT NULL OR email IS NOT NULL),
+	CONSTRAINT fk_registration_link_customer_id FOREIGN KEY(customer_id) REFERENCES customer (id),
+	CONSTRAINT fk_registration_link_merchant_id FOREIGN KEY(merchant_id) REFERENCES organization (id),
+	CONSTRAINT fk_registration_link_method FOREIGN KEY(method) REFERENCES payment_method (code),
+	CONSTRAINT fk_registration_link_subscription_id FOREIGN KEY(subscription_id) REFERENCES subscription (id),
+	CONSTRAINT fk_registration_link_unit FOREIGN KEY(unit) REFERENCES unit (code),
+	CONSTRAINT uq_registration_link_subscription_id UNIQUE (subscription_id),
+	CONSTRAINT uq_registration_link_token_hash UNIQUE (token_hash),
+	CONSTRAINT ck_registration_link_link_status CHECK (status IN ('OPEN', 'USED', 'REVOKED')),
+	CONSTRAINT ck_registration_link_purpose CHECK (purpose IN ('RECURRING', 'REMINDER'))
+);
+CREATE INDEX ix_registration_link_billing_number ON registration_link (billing_number);
+CREATE INDEX ix_registration_link_created_at_id ON registration_link (created_at, id);
+CREATE INDEX ix_registration_link_customer_id ON registration_link (customer_id);
+CREATE INDEX ix_registration_link_email ON registration_link (email);
+CREATE INDEX ix_registration_link_merchant_id_billing_number ON registration_link (merchant_id, billing_number);
+CREATE INDEX ix_registration_link_status_created_at_id ON registration_link (status, created_at, id);
+CREATE INDEX ix_registration_link_status_expires_at_id ON registration_link (status, expires_at, id);
+CREATE UNIQUE INDEX uq_registration_link_open ON registration_link (merchant_id, billing_number) WHERE status = 'OPEN';
 CREATE TABLE retry_policy (
 	name VARCHAR(80) NOT NULL,
 	delays_days JSON NOT NULL,
@@ -745,6 +796,7 @@ CREATE INDEX ix_subscription_billing_number ON subscription (billing_number);
 CREATE INDEX ix_subscription_card_expires_on_id ON subscription (card_expires_on, id);
 CREATE INDEX ix_subscription_created_at_id ON subscription (created_at, id);
 CREATE INDEX ix_subscription_customer_id ON subscription (customer_id);
+CREATE INDEX ix_subscription_origin_created_at_id ON subscription (origin, created_at, id);
 CREATE INDEX ix_subscription_plan_failed ON subscription (created_at, id) WHERE plan_failed_at IS NOT NULL;
 CREATE INDEX ix_subscription_provider_created_at_id ON subscription (provider, created_at, id);
 CREATE INDEX ix_subscription_purpose_created_at_id ON subscription (purpose, created_at, id);

@@ -27,7 +27,7 @@ ROOMS = frozenset(
 # What belongs to no room: the frame that every room stands in, and where a room speaks by another name.
 FRAME = {
     "actions": {"exports", "records", "runs", "imports", "import_layouts"},
-    "models": {"base", "exports", "imports", "outbox"},
+    "models": {"base", "exports", "imports", "outbox", "registrations"},
     "jobs": {"exports", "rings", "runner", "runs", "notifications"},
     "queries": {"exports", "workers"},
     "views": {

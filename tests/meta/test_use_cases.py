@@ -49,6 +49,8 @@ SILENT = {
     "runs.note_item": "keeps what a row of a run said so far; the act itself is recorded",
     "runs.claim_item": "takes a row of a run; what happens to it is recorded by its own use case",
     "subscriptions.days_to_reconcile": "says which days are still to be compared; comparing them is recorded",
+    "subscriptions.hand_back_link_try": "uncounts a try; what the try came to is recorded",
+    "subscriptions.reserve_link_try": "counts a try before a card is looked at; the outcome is recorded",
     "subscriptions.hold_charges": "renews a worker's claim; what comes of the call is recorded",
     "runs.settle_item": "keeps the outcome of a row beside the run; the act itself is recorded",
 }
@@ -206,7 +208,7 @@ def automatic(permission: Permission) -> bool:
 @pytest.mark.once
 def test_system_may_everything_and_no_role_may_what_is_the_systems() -> None:
     assert SYSTEM.permissions == frozenset(Permission)
-    systems = {Permission.SYSTEM_JOB_RUN, Permission.ACCESS_SESSION_START}
+    systems = {Permission.SYSTEM_JOB_RUN, Permission.ACCESS_SESSION_START, Permission.SUBSCRIPTIONS_LINK_USE}
     assert not any(systems & granted for granted in GRANTS.values())
 
 

@@ -1,6 +1,7 @@
 """Factories: rows as a test needs them, written straight into the database, and browsers signed in as a role."""
 
 import datetime as dt
+import hashlib
 import itertools
 from typing import Any
 
@@ -18,8 +19,10 @@ from payadmin.models.payments import (
     PaymentType,
     Unit,
 )
+from payadmin.models.registrations import RegistrationLink
 from payadmin.models.subscriptions import (
     ChargeAttempt,
+    Purpose,
     ScheduledCharge,
     Subscription,
     SubscriptionStatus,
@@ -116,6 +119,32 @@ class Make:
                     "invoice_number": f"R-{number:06}",
                     "amount_minor": subscription.amount_minor,
                     "unit": subscription.unit,
+                }
+                | values
+            )
+        )
+
+    def registration_link(self, **values: Any) -> RegistrationLink:
+        """An invitation that is open for a week."""
+        number = next(self._number)
+        nonce = f"nonce-{number:016}"
+        return self._save(
+            RegistrationLink(
+                **{
+                    "merchant_id": self.organization().id,
+                    "customer_id": self.customer().id,
+                    "billing_number": f"L-{number:06}",
+                    "amount_minor": 10_00,
+                    "unit": self.unit().code,
+                    "method": self.method().code,
+                    "provider": "simulator",
+                    "purpose": Purpose.RECURRING,
+                    "schedule": {"schedule_kind": "DATE", "schedule_days": [1], "schedule_months": [1]},
+                    "start_date": dt.date(2026, 1, 1),
+                    "expires_at": utcnow() + dt.timedelta(days=7),
+                    "nonce": nonce,
+                    "token_hash": hashlib.sha256(nonce.encode()).hexdigest(),
+                    "invited_by": "operator",
                 }
                 | values
             )

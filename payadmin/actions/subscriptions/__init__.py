@@ -1,6 +1,15 @@
 """Subscriptions: register, edit, hold and end them; cancel, catch up and decide single dates; retry and remind."""
 
+from payadmin.actions.subscriptions.hosted import Gone, Signed, TooMany, payer, use_registration_link
 from payadmin.actions.subscriptions.late_success import book_as_paid, is_bookable
+from payadmin.actions.subscriptions.links import (
+    make_registration_link,
+    message_id_of,
+    renew_registration_link,
+    revoke_registration_link,
+    show_registration_link,
+    text_with_link,
+)
 from payadmin.actions.subscriptions.manage import (
     activate_subscription,
     cancel_subscription,
@@ -41,6 +50,9 @@ __all__ = [
     "MOST_AT_ONCE",
     "REASON_LENGTH",
     "Chosen",
+    "Gone",
+    "Signed",
+    "TooMany",
     "activate_subscription",
     "ask_again",
     "book_as_paid",
@@ -58,12 +70,20 @@ __all__ = [
     "inactivate_subscription",
     "is_bookable",
     "let_go",
+    "make_registration_link",
+    "message_id_of",
+    "payer",
     "register_subscription",
+    "renew_registration_link",
     "renew_secret",
     "resend_delivery",
     "resend_in_run",
+    "revoke_registration_link",
     "save_endpoint",
     "save_retry_policy",
     "send_test",
+    "show_registration_link",
+    "text_with_link",
+    "use_registration_link",
     "why_not_caught_up",
 ]

@@ -1,7 +1,6 @@
 """What staff do to a subscription: register, edit dates, inactivate, activate, change its type, cancel, delete."""
 
 import datetime as dt
-import secrets
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -9,12 +8,10 @@ from sqlalchemy import delete, select
 
 from payadmin import outbox
 from payadmin.actions.subscriptions.planning import NOT_TRIED_AGAIN, business_day, plan_now, settle_date
+from payadmin.actions.subscriptions.registering import keys_of, register
 from payadmin.audit import Event
 from payadmin.kernel.errors import Conflict, Invalid
-from payadmin.kernel.masks import card_number_digits
 from payadmin.kernel.schedules import Schedule, check
-from payadmin.models.parties import Customer, Organization
-from payadmin.models.payments import PaymentMethod, Unit
 from payadmin.models.subscriptions import (
     ENDED,
     NOT_BEGUN,
@@ -29,20 +26,9 @@ from payadmin.models.subscriptions import (
     schedule_values,
 )
 from payadmin.permissions import Permission
-from payadmin.providers import connected
 from payadmin.work import Work, use_case
 
 MOVED_ON = "Somebody else changed this subscription meanwhile. Reload it and try again."
-MOST_MINOR = 10**15
-
-
-def keys_of(subscription: Subscription) -> dict[str, Any]:
-    """The identifiers by which staff find an act on `subscription` in the trail."""
-    return {
-        "subscription_id": subscription.subscription_id,
-        "billing_number": subscription.billing_number,
-        "customer_id": subscription.customer_id,
-    }
 
 
 @use_case(Permission.SUBSCRIPTIONS_SUBSCRIPTION_WRITE)
@@ -74,59 +60,26 @@ def register_subscription(
         Invalid: a schedule that never runs, an amount or unit that makes no sense, a charge without a card token.
         Conflict: the merchant has this billing number already.
     """
-    today = business_day(work, zone)
-    if start_date < today:
-        raise Invalid(f"The start date has passed: choose {today} or later.", field="start_date")
-    check(schedule, start=start_date, expiration=expiration_date, today=today)
-    number = billing_number.strip()
-    if not number or len(number) > 64 or not number.isprintable():  # noqa: PLR2004 - the column's length
-        raise Invalid("Enter a billing number of at most 64 characters.", field="billing_number")
-    if not 0 < amount_minor <= MOST_MINOR:
-        raise Invalid("Enter an amount above zero.", field="amount")
-    if not work.exists(Unit.code == unit):
-        raise Invalid("There is no such currency.", field="unit")
-    if not work.exists(PaymentMethod.code == method):
-        raise Invalid("There is no such method.", field="method")
-    _check_card(purpose, provider, card_token)
-    work.get(Customer, customer_id)
-    work.get(Organization, merchant_id)
-    if retry_policy_id is not None:
-        work.get(RetryPolicy, retry_policy_id, lock=True)
-    if work.exists(Subscription.merchant_id == merchant_id, Subscription.billing_number == number):
-        raise Conflict("This merchant has a subscription with this billing number already.", field="billing_number")
-    subscription = work.add(
-        Subscription(
-            subscription_id=f"SUB-{secrets.token_hex(8)}",
-            billing_number=number,
-            status=SubscriptionStatus.CREATED,
-            purpose=purpose,
-            origin=origin,
-            customer_id=customer_id,
-            merchant_id=merchant_id,
-            amount_minor=amount_minor,
-            unit=unit,
-            method=method,
-            provider=provider,
-            card_token=card_token,
-            card_last4=card_last4,
-            card_expires_on=card_expires_on,
-            start_date=start_date,
-            expiration_date=expiration_date,
-            retry_policy_id=retry_policy_id,
-            **schedule_values(schedule),
-        )
+    return register(
+        work,
+        billing_number=billing_number,
+        customer_id=customer_id,
+        merchant_id=merchant_id,
+        amount_minor=amount_minor,
+        unit=unit,
+        method=method,
+        provider=provider,
+        card_token=card_token,
+        schedule=schedule,
+        start_date=start_date,
+        expiration_date=expiration_date,
+        zone=zone,
+        purpose=purpose,
+        origin=origin,
+        card_last4=card_last4,
+        card_expires_on=card_expires_on,
+        retry_policy_id=retry_policy_id,
     )
-    subscription.status = SubscriptionStatus.ACTIVE
-    work.session.flush()
-    plan_now(work, subscription, today)
-    work.record(
-        Event.SUBSCRIPTION_REGISTERED,
-        subscription,
-        after={"amount_minor": amount_minor, "unit": unit, "purpose": purpose, "schedule_kind": schedule.kind},
-        schedule=str(schedule),
-        **keys_of(subscription),
-    )
-    return subscription
 
 
 @use_case(Permission.SUBSCRIPTIONS_SUBSCRIPTION_WRITE, about=Subscription)
@@ -311,15 +264,6 @@ def choose_retry_policy(work: Work, subscription_id: int, *, version: int, retry
         after={"retry_policy_id": retry_policy_id},
         **keys_of(subscription),
     )
-
-
-def _check_card(purpose: Purpose, provider: str, card_token: str | None) -> None:
-    if purpose is Purpose.RECURRING and not card_token:
-        raise Invalid("A recurring charge needs a stored card.", field="card_token")
-    if purpose is Purpose.RECURRING and not connected(provider):
-        raise Invalid("payadmin has no connection to this payment provider.", field="provider")
-    if card_token and card_number_digits(card_token):
-        raise Invalid("This is a card number: only the provider's token for it may be stored.", field="card_token")
 
 
 def _open(work: Work, subscription_id: int) -> Subscription:

@@ -1,4 +1,4 @@
-"""Batches, and exports that workers write."""
+"""Batches, exports that workers write, and links by which payers register."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -18,9 +18,11 @@ def upgrade() -> None:
     _add_batches()
     _add_exports()
     _add_criteria()
+    _add_links()
 
 
 def downgrade() -> None:
+    _drop_links()
     _drop_criteria()
     _drop_exports()
     _drop_batches()
@@ -458,3 +460,115 @@ def _drop_criteria() -> None:
     if op.get_bind().dialect.name == "postgresql":
         for column, length in HOLDER:
             op.alter_column("payment", column, type_=sa.String(length, collation="default"))
+
+
+# ---- registration links --------------------------------------------------------------------------------------------
+
+
+def _add_links() -> None:
+    op.create_table(
+        "registration_link",
+        sa.Column(
+            "status",
+            sa.Enum(
+                "OPEN", "USED", "REVOKED", name="link_status", native_enum=False, create_constraint=True, length=24
+            ),
+            server_default="OPEN",
+            nullable=False,
+        ),
+        sa.Column("merchant_id", INTEGER, nullable=False),
+        sa.Column("customer_id", INTEGER, nullable=True),
+        sa.Column(
+            "email",
+            sa.String(length=254).with_variant(sa.String(length=254, collation="C"), "postgresql"),
+            nullable=True,
+        ),
+        sa.Column(
+            "billing_number",
+            sa.String(length=64).with_variant(sa.String(length=64, collation="C"), "postgresql"),
+            nullable=False,
+        ),
+        sa.Column("amount_minor", sa.BigInteger(), nullable=False),
+        sa.Column("unit", sa.String(length=12), nullable=False),
+        sa.Column("method", sa.String(length=40), nullable=False),
+        sa.Column("provider", sa.String(length=40), nullable=False),
+        sa.Column(
+            "purpose",
+            sa.Enum("RECURRING", "REMINDER", name="purpose", native_enum=False, create_constraint=True, length=24),
+            nullable=False,
+        ),
+        sa.Column("schedule", JSON, nullable=False),
+        sa.Column("start_date", sa.Date(), nullable=False),
+        sa.Column("expiration_date", sa.Date(), nullable=True),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("nonce", sa.String(length=22), nullable=False),
+        sa.Column("token_hash", sa.String(length=64), nullable=False),
+        sa.Column("invited_by", sa.String(length=100), nullable=False),
+        sa.Column("mailed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("used_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("payer_name", sa.String(length=100), nullable=True),
+        sa.Column("consent", sa.Text(), nullable=True),
+        sa.Column("subscription_id", INTEGER, nullable=True),
+        sa.Column("id", INTEGER, nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("version", INTEGER, nullable=False),
+        sa.CheckConstraint(
+            "(status = 'USED') = (subscription_id IS NOT NULL)",
+            name=op.f("ck_registration_link_used_has_subscription"),
+        ),
+        sa.CheckConstraint(
+            "(status = 'USED') = (used_at IS NOT NULL)", name=op.f("ck_registration_link_used_has_time")
+        ),
+        sa.CheckConstraint("amount_minor > 0", name=op.f("ck_registration_link_amount_positive")),
+        sa.CheckConstraint(
+            "customer_id IS NOT NULL OR email IS NOT NULL", name=op.f("ck_registration_link_meant_for_somebody")
+        ),
+        sa.ForeignKeyConstraint(["customer_id"], ["customer.id"], name=op.f("fk_registration_link_customer_id")),
+        sa.ForeignKeyConstraint(["merchant_id"], ["organization.id"], name=op.f("fk_registration_link_merchant_id")),
+        sa.ForeignKeyConstraint(["method"], ["payment_method.code"], name=op.f("fk_registration_link_method")),
+        sa.ForeignKeyConstraint(
+            ["subscription_id"], ["subscription.id"], name=op.f("fk_registration_link_subscription_id")
+        ),
+        sa.ForeignKeyConstraint(["unit"], ["unit.code"], name=op.f("fk_registration_link_unit")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_registration_link")),
+        sa.UniqueConstraint("subscription_id", name=op.f("uq_registration_link_subscription_id")),
+        sa.UniqueConstraint("token_hash", name=op.f("uq_registration_link_token_hash")),
+    )
+    for columns in LINK_INDEXES:
+        op.create_index(f"ix_registration_link_{'_'.join(columns)}", "registration_link", list(columns), unique=False)
+    op.create_index(
+        "uq_registration_link_open",
+        "registration_link",
+        ["merchant_id", "billing_number"],
+        unique=True,
+        sqlite_where=sa.text("status = 'OPEN'"),
+        postgresql_where=sa.text("status = 'OPEN'"),
+    )
+    _add_link("notification", "registration_link_id", "registration_link", ())
+    op.create_index("ix_notification_registration_link_id", "notification", ["registration_link_id"], unique=False)
+    op.create_index(
+        "ix_subscription_origin_created_at_id", "subscription", ["origin", "created_at", "id"], unique=False
+    )
+
+
+LINK_INDEXES = (
+    ("billing_number",),
+    ("created_at", "id"),
+    ("customer_id",),
+    ("email",),
+    ("merchant_id", "billing_number"),
+    ("status", "created_at", "id"),
+    ("status", "expires_at", "id"),
+)
+
+
+def _drop_links() -> None:
+    op.drop_index("ix_subscription_origin_created_at_id", table_name="subscription")
+    op.drop_index("ix_notification_registration_link_id", table_name="notification")
+    # The mails stay, as what was sent.
+    if op.get_bind().dialect.name == "sqlite":
+        op.execute("ALTER TABLE notification DROP COLUMN registration_link_id")
+    else:
+        op.drop_column("notification", "registration_link_id")
+    op.drop_table("registration_link")

@@ -62,8 +62,8 @@ def _not_expired(form: "RegisterForm", field: Field) -> None:
         raise ValidationError("This card has expired.")
 
 
-class RegisterForm(ScheduleForm):
-    """Everything that a subscription is registered with."""
+class AgreementForm(ScheduleForm):
+    """Who pays whom how much and when: what staff say, whether they register it or invite the payer to."""
 
     billing_number = StringField(
         "Billing number",
@@ -80,6 +80,16 @@ class RegisterForm(ScheduleForm):
         [InputRequired(NEEDED)],
         choices=[SelectChoice(value=code, label=code.capitalize()) for code in sorted(CONNECTED)],
     )
+
+    def __init__(self, formdata: Any = None, *, today: dt.date, **kw: Any) -> None:
+        super().__init__(formdata, today=today, **kw)
+        self.unit.choices = _units()
+        self.method.choices = _methods()
+
+
+class RegisterForm(AgreementForm):
+    """Everything that a subscription is registered with."""
+
     card_token = StringField(
         "Card token",
         [Length(max=128, message="At most 128 characters."), no_controls, no_cards],
@@ -98,28 +108,30 @@ class RegisterForm(ScheduleForm):
 
     def __init__(self, formdata: Any = None, *, today: dt.date, **kw: Any) -> None:
         super().__init__(formdata, today=today, **kw)
-        self.unit.choices = _units()
-        self.method.choices = _methods()
         self.policy.choices = policy_choices()
 
 
-def form_class(columns: Mapping[str, Column], lookup: Callable[[str], str]) -> type[RegisterForm]:
+def with_links(
+    form: type[AgreementForm], columns: Mapping[str, Column], lookup: Callable[[str], str], *, optional: str = ""
+) -> type[AgreementForm]:
     """The form with its look-ups of the customer and the merchant.
 
     Args:
+        form: the form without them.
         columns: the columns of the page, of which the two links are used.
         lookup: a column's key → the address that answers what was typed.
+        optional: the key of the one that may stay empty.
     """
     fields = {
         key: LinkField(
             columns[key].label,
-            [InputRequired(NEEDED)],
+            [Optional() if key == optional else InputRequired(NEEDED)],
             titles=functools.partial(titles_of, columns[key]),
             address=functools.partial(lookup, key),
         )
         for key in ("customer", "merchant")
     }
-    return type("RegisterLinkedForm", (RegisterForm,), fields)
+    return type(f"{form.__name__}WithLinks", (form,), fields)
 
 
 def register_page(columns: Mapping[str, Column], *, lookup: Callable[[str], str]) -> Any:
@@ -131,7 +143,7 @@ def register_page(columns: Mapping[str, Column], *, lookup: Callable[[str], str]
     """
     posted, today = request.method == "POST", lists.today()
     start = {"start_date": today, "anchor": today, "all_months": True}
-    form: Any = form_class(columns, lookup)(request.form if posted else None, today=today, data=start)
+    form: Any = with_links(RegisterForm, columns, lookup)(request.form if posted else None, today=today, data=start)
     status, problem = 200, None
     if posted and not wants_preview():
         if form.validate():

@@ -62,6 +62,16 @@ def live() -> "Select[Any]":
     return select(Subscription).where(Subscription.deleted_at.is_(None))
 
 
+def _next_dates(session: Session, ids: Sequence[int]) -> dict[int, dt.date]:
+    return next_payment_dates(session, ids, today=lists.today())
+
+
+WORKED_OUT: dict[str, Callable[[Session, Sequence[int]], dict[int, Any]]] = {
+    NEXT: _next_dates,
+    SCHEDULE: schedules_in_words,
+}
+
+
 class ProviderFilter(Filter):
     """Any of the providers that subscriptions name."""
 
@@ -87,6 +97,8 @@ class SubscriptionRows(PayAdminModelView):
     export_kinds = PayAdminModelView.export_kinds
     search_lookups = LOOKUPS
     labels = {"created_at": "Date"}
+    # Columns that are worked out from several others, for some rows at a time: by column key.
+    worked_out = WORKED_OUT
 
     def _refresh_cache(self) -> None:
         for key in NOT_SHOWN:
@@ -110,7 +122,7 @@ class SubscriptionRows(PayAdminModelView):
         names = super().names_for(shown, rows)
         ids = [row.id for row in rows]
         for column in shown:
-            if (work_out := _WORKED_OUT.get(column.key)) is not None:
+            if (work_out := self.worked_out.get(column.key)) is not None:
                 names[column.key] = work_out(db.session(), ids)
             elif column.key == "method":
                 found = db.session.execute(select(PaymentMethod.code, PaymentMethod.name))
@@ -135,18 +147,9 @@ class SubscriptionRows(PayAdminModelView):
     ) -> tuple[list[str], Generator[list[Any], None, None]]:
         """The file's rows; what is worked out is put in for some hundred rows at a time."""
         head, rows = super().export_table(asked, shown)
-        places = {head.index(column.label): _WORKED_OUT[column.key] for column in shown if column.key in _WORKED_OUT}
+        known = self.worked_out
+        places = {head.index(column.label): known[column.key] for column in shown if column.key in known}
         return head, _put_in(rows, places) if places else rows
-
-
-def _next_dates(session: Session, ids: Sequence[int]) -> dict[int, dt.date]:
-    return next_payment_dates(session, ids, today=lists.today())
-
-
-_WORKED_OUT: dict[str, Callable[[Session, Sequence[int]], dict[int, Any]]] = {
-    NEXT: _next_dates,
-    SCHEDULE: schedules_in_words,
-}
 
 
 def _put_in(
