@@ -2,8 +2,10 @@
 
 import csv
 import datetime as dt
+import gzip
 import io
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,6 +30,7 @@ from tests.support.signin import secret_of
 
 PAYMENT, REGISTRATION = BatchKind.SINGLE_PAYMENT, BatchKind.REGISTRATION
 S = BatchStatus
+DATA = Path(__file__).parents[1] / "data"
 SCRIPT = "<script>alert(1)</script>"
 
 
@@ -201,6 +204,23 @@ def test_the_same_content_twice_leads_to_the_earlier_batch(operator: FlaskClient
     assert count_of(Batch) == 1
 
 
+def test_real_workbooks_of_others_are_read_shown_and_recognised_by_their_content(
+    operator: FlaskClient, room: BatchRoom
+) -> None:
+    data = [gzip.decompress((DATA / f"birmingham_upload_dup_{name}.xls.gz").read_bytes()) for name in "ab"]
+    first = uploaded(send(operator, room, data[0], "a.xls"))
+    room.office.work()
+
+    page = operator.get(f"/batches/{first}/").text
+    again = send(operator, room, data[1], "b.xls")
+
+    assert "The columns are not those of the template" in page
+    assert page.count('<tr id="row-') == preview.SIZE
+    assert data[0] != data[1]
+    assert again.status_code == 409
+    assert f'href="/batches/{first}/"' in again.text
+
+
 def test_the_latest_uploads_of_the_kind_stand_below_the_form_and_its_terms_are_offered_again(
     operator: FlaskClient, room: BatchRoom
 ) -> None:
@@ -237,7 +257,7 @@ def test_a_payment_file_with_an_error_shows_every_row_and_offers_no_processing(
     assert page.count('<tr id="row-') == 3
     assert only.count('<tr id="row-') == 1
     assert "1 of 3 rows needs fixing." in page
-    assert '<td class="end num key cellbad" data-label="Amount">12O.50<span class="cellerr">' in page
+    assert '<td class="right num key cellbad" data-label="Amount">12O.50<span class="cellerr">' in page
     assert "is not an amount" in page
     assert "2 errors" in page
     assert '<span class="mono">NOBODY</span>' in page, "the invalid billing numbers (S2:72)"

@@ -176,7 +176,7 @@ def heads_of(batch: Batch) -> list[Head]:
         Head(
             key,
             key.replace("_", " ").capitalize() if key in known else key,
-            " ".join(filter(None, ("end num" if key == "amount" else "", "key" if key in KEYS else ""))),
+            " ".join(filter(None, ("right num" if key == "amount" else "", "key" if key in KEYS else ""))),
             wrong.get(key),
         )
         for key in batch.columns
