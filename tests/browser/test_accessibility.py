@@ -1,0 +1,512 @@
+"""axe-core finds nothing on any page or state, in light, in dark and on a phone; and nothing is wider than a phone."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+
+from payadmin.permissions import Role
+from tests.support.browser import DESK, PHONE, Codes, Demo, Desk, Watched
+
+pytestmark = [pytest.mark.browser, pytest.mark.once]
+
+OPTIONS = {
+    "resultTypes": ["violations"],
+    "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
+}
+# The colours are all that differs in the dark.
+COLOURS = OPTIONS | {"runOnly": ["color-contrast", "link-in-text-block"]}
+Act = Callable[[Page], Any]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A page as staff see it: where it is, and what is done there before one looks."""
+
+    name: str
+    path: str
+    act: Act | None = None
+    status: int = 200
+    user: str = "admin"
+
+
+def press(role: str, name: str, *, exact: bool = True) -> Act:
+    return lambda page: page.locator("#main").get_by_role(role, name=name, exact=exact).first.click()  # type: ignore[arg-type]
+
+
+def in_menu(opener: str, entry: str) -> Act:
+    def act(page: Page) -> None:
+        page.locator("#main").get_by_role("button", name=opener).first.click()
+        page.get_by_role("menuitem", name=entry).click()
+        page.locator("#dlg[open] button, #dlg[open] a").first.wait_for()
+
+    return act
+
+
+def dialog_of(link: str) -> Act:
+    def act(page: Page) -> None:
+        page.locator("#main").get_by_role("link", name=link, exact=True).click()
+        page.locator("#dlg[open] button").first.wait_for()
+
+    return act
+
+
+def tick_rows(page: Page) -> None:
+    for place in (0, 2):
+        page.locator(".rowcheck").nth(place).check()
+    page.get_by_role("button", name="Download invoices").wait_for()
+
+
+def confirm_bulk(page: Page) -> None:
+    page.locator("[data-check-all]").check()
+    page.get_by_role("button", name="Refund").click()
+    page.get_by_role("heading", name="Confirm").wait_for()
+
+
+def palette(page: Page) -> None:
+    page.keyboard.press("Control+k")
+    page.keyboard.type("BCC-00018")
+    page.locator("[role=option]").nth(3).wait_for()
+
+
+def palette_empty(page: Page) -> None:
+    page.keyboard.press("Control+k")
+    page.keyboard.type("nothing is called so")
+    page.locator("#pal-list .empty").wait_for()
+
+
+def refund_dialog(page: Page) -> None:
+    page.locator("#main").get_by_role("link", name="Refund", exact=True).click()
+    page.get_by_label("Amount to refund").fill("999999")
+    page.locator("#amount-error:not([hidden])").wait_for()
+
+
+def navigation(page: Page) -> None:
+    if page.get_by_role("button", name="Open navigation").is_visible():
+        page.get_by_role("button", name="Open navigation").click()
+    page.locator("#side").get_by_role("button", name="admin").click()
+
+
+def cancel_first_date(page: Page) -> None:
+    page.locator(".rowcheck").first.check()
+    page.get_by_role("button", name="Cancel execute dates").click()
+    page.get_by_role("heading", name="Confirm").wait_for()
+
+
+def wrong_card(page: Page) -> None:
+    page.get_by_label("Card No").fill("4242 4242 4242 4241")
+    page.locator("#main").get_by_role("button", name="Search").click()
+    page.locator("#r-card-error").wait_for()
+
+
+def let_first_go(page: Page) -> None:
+    page.locator(".rowcheck").first.check()
+    page.get_by_role("button", name="Let go").click()
+    page.get_by_role("heading", name="Confirm").wait_for()
+
+
+def type_schedule(page: Page) -> None:
+    page.get_by_role("radio", name="Days of the week").check()
+    page.get_by_role("checkbox", name="Monday").check()
+    page.locator("#schedule-preview li").nth(11).wait_for()
+    page.get_by_role("checkbox", name="All months").uncheck()
+    page.locator("#schedule-preview").get_by_text("Choose at least one month").wait_for()
+
+
+def stale(page: Page) -> None:
+    """Save a form that somebody else has overtaken."""
+    page.locator("input[name=seen_version]").evaluate("field => { field.value = '0' }")
+    page.get_by_role("button", name="Save").click()
+
+
+PLACES = (
+    Place("home", ""),
+    Place("navigation and account menu", "", navigation),
+    Place("list", "transactions/?size=20"),
+    Place("list, filtered and searched", "transactions/?status=FAILED&type=DIRECT&search=BCC&size=20"),
+    Place("list, open status filter", "transactions/?size=20", press("button", "Status")),
+    Place("list, open date filter", "transactions/?size=20", press("button", "Date")),
+    Place("list, open amount filter", "transactions/?size=20", press("button", "Amount")),
+    Place("list, open customer filter", "transactions/?size=20", press("button", "Customer")),
+    Place("list, go to a day", "transactions/?size=20", press("button", "Go to a day")),
+    Place("list, column chooser", "transactions/?size=20", press("button", "Columns")),
+    Place("list, export menu", "transactions/?size=20", press("button", "Export")),
+    Place("list, bulk bar", "transactions/?status=PAID&size=20", tick_rows),
+    Place("list, row menu", "transactions/?status=FAILED&size=20", press("button", "Actions for", exact=False)),
+    Place("list, empty", "transactions/?search=nothinglikethis"),
+    Place("export of many rows", "transactions/export/csv/"),
+    Place("details", "transactions/{paid}/"),
+    Place("details, refunded", "transactions/{refunded}/"),
+    Place("details, more actions", "transactions/{paid}/", press("button", "More actions")),
+    Place("details, confirmation", "transactions/{paid}/", press("button", "Send notification")),
+    Place("refund dialog, wrong amount", "transactions/{paid}/", refund_dialog),
+    Place("void dialog", "transactions/{open}/", in_menu("More actions", "Void payment")),
+    Place("invoice dialog", "transactions/?search={paid_name}", in_menu("Actions for", "Invoice")),
+    Place("refund page", "transactions/{paid}/action/refund/"),
+    Place("void page that refuses", "transactions/{paid}/action/void/"),
+    Place("bulk confirmation", "transactions/?customer={mixed}&size=20", confirm_bulk),
+    Place("void search", "void/"),
+    Place("void search, found", "void/?billing_number={billing}"),
+    Place("refund search, found", "refund/?billing_number={billing}"),
+    Place("refund search, nothing found", "refund/?billing_number=none"),
+    Place("customers", "customers/?size=20"),
+    Place("customer", "customers/{customer}/"),
+    Place("customer form", "customers/{customer}/edit/"),
+    Place("organizations", "organizations/?size=20"),
+    Place("organization", "organizations/{merchant}/"),
+    Place("new organization, refused", "organizations/new/", press("button", "Save")),
+    Place("stale form", "organizations/{merchant}/edit/", stale, status=409),
+    Place("subscriptions", "subscriptions/?size=20"),
+    Place("subscriptions, row menu", "subscriptions/?size=20", press("button", "Actions for", exact=False)),
+    Place("subscription", "subscriptions/{sub}/"),
+    Place("subscription, imported", "subscriptions/1/"),
+    Place("subscription, on hold", "subscriptions/{hold}/"),
+    Place("subscription, retry policy dialog", "subscriptions/{sub}/", in_menu("More actions", "Change retry policy")),
+    Place("subscription, inactivate dialog", "subscriptions/{sub}/", dialog_of("Inactivate")),
+    Place("subscription, cancel dialog", "subscriptions/{sub}/", dialog_of("Cancel")),
+    Place("subscription, change type", "subscriptions/{sub}/change-type/"),
+    Place("subscription, delete", "subscriptions/{sub}/delete/"),
+    Place("subscription, edit dates", "subscriptions/{sub}/dates/"),
+    Place("new subscription, schedule without months", "subscriptions/new/", type_schedule),
+    Place("new subscription, refused", "subscriptions/new/", press("button", "Register subscription"), status=422),
+    Place("manage recurring", "manage-recurring/"),
+    Place("manage recurring, nothing found", "manage-recurring/?customer_id=none"),
+    Place(
+        "manage recurring, edit menu",
+        "manage-recurring/?billing_number={number}",
+        press("button", "Actions for", exact=False),
+    ),
+    Place("expiring cards", "expiring-cards/?size=20"),
+    Place("registration", "registration/?size=20"),
+    Place("registration, filtered", "registration/?origin=HOSTED&size=20", press("button", "Origin")),
+    Place("registration links", "registration-links/"),
+    Place("new registration link, refused", "registration-links/new/", press("button", "Make the link"), status=422),
+    Place("scheduled charges", "scheduled-charges/?size=20"),
+    Place("scheduled charge", "scheduled-charges/{failed}/"),
+    Place("scheduled charge that needs a decision", "scheduled-charges/{undecided}/"),
+    Place("scheduled charge, declare unpaid", "scheduled-charges/{undecided}/", dialog_of("Declare unpaid…")),
+    Place("cancel scheduled", "cancel-scheduled/"),
+    Place("cancel scheduled, found", "cancel-scheduled/?invoice_number=R00"),
+    Place("cancel scheduled, confirmation", "cancel-scheduled/?invoice_number=R00", cancel_first_date),
+    Place("missed dates", "needs-attention/?group=missed"),
+    Place("missed dates, let go", "needs-attention/?group=missed", let_first_go),
+    Place("charges that need a decision", "needs-attention/?group=decisions"),
+    Place("stopped subscriptions", "needs-attention/?group=stopped"),
+    Place("charges that failed today", "needs-attention/?group=failed"),
+    Place("retry policies", "retry-policies/"),
+    Place("retry policy", "retry-policies/1/"),
+    Place("retry policy, form", "retry-policies/1/edit/"),
+    Place("retry policy, refused form", "retry-policies/new/", press("button", "Save"), status=422),
+    Place("reminder endpoints", "reminder-endpoints/"),
+    Place("reminder endpoint", "reminder-endpoints/1/"),
+    Place("reminder endpoint, new", "reminder-endpoints/new/"),
+    Place("reminder endpoint, new secret", "reminder-endpoints/1/secret/"),
+    Place(
+        "reminder endpoint, the secret", "reminder-endpoints/1/secret/", press("button", "Make and show the new secret")
+    ),
+    Place("reminder deliveries", "reminder-deliveries/?size=20"),
+    Place("reminder delivery", "reminder-deliveries/1/"),
+    Place("workers", "workers/"),
+    Place("mailbox", "mailbox/?size=20"),
+    Place("exports, none yet", "exports/", user="operator"),
+    Place("exports", "exports/"),
+    Place("schedule an export", "transactions/export/schedule/?status=PAID"),
+    Place("scheduled exports", "export-schedules/"),
+    Place("all report", "all-report/?size=20"),
+    Place("all report, found", "all-report/?size=20&status=FAILED", press("button", "Export")),
+    Place("all report, nothing found", "all-report/?billing_number=none"),
+    Place("all report, refused", "all-report/", wrong_card, status=422),
+    Place("palette", "customers/?size=20", palette),
+    Place("palette, nothing found", "customers/?size=20", palette_empty),
+    Place("account", "account/"),
+    Place("change password", "account/password"),
+    Place("new authenticator", "account/authenticator"),
+    Place("recovery codes", "account/recovery-codes"),
+    Place("400", "transactions/?nonsense=1", status=400),
+    Place("403", "refund/", status=403, user="support"),
+    Place("404", "nothing-here/", status=404),
+    Place("409", "transactions/{paid}/subscription/", status=409),
+    Place("list of a role without personal data", "transactions/?size=20", user="support"),
+    Place("details of a role without personal data", "transactions/{paid}/", user="support"),
+)
+
+
+@pytest.fixture(scope="session")
+def eyes(demo: Demo, chromium: Browser, codes: Codes, sessions: dict[str, Any]) -> Iterator["Eyes"]:
+    found = Eyes(Desk(demo, chromium, codes, sessions, Watched()))
+    yield found
+    found.desk.close()
+
+
+class Eyes:
+    """One browser for each account, so that style and scripts come from its cache."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self._pages: dict[str, Page] = {}
+        self._axe = Axe().axe_script
+        self._facts = _facts(desk.demo)
+
+    def page(self, user: str) -> Page:
+        if user not in self._pages:
+            self._pages[user] = self.desk.page(user, reduced_motion="reduce", color_scheme="light")
+        return self._pages[user]
+
+    def go(self, page: Page, place: Place) -> None:
+        page.goto("/" + place.path.format(**self._facts))
+        if place.act is not None:
+            place.act(page)
+
+    def look(self, page: Page, again: Callable[[], None] | None = None) -> dict[str, list[str]]:
+        """What axe finds: by day, by night, and on a phone, where `again` brings the page back to its state."""
+        found = {"light": self._faults(page)}
+        page.evaluate("document.documentElement.dataset.theme = 'dark'")
+        found["dark"] = self._faults(page, COLOURS)
+        page.evaluate("document.documentElement.dataset.theme = 'light'")
+        page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+        try:
+            if again is not None:
+                again()
+            found["phone"] = self._faults(page)
+            if (width := page.evaluate("document.documentElement.scrollWidth")) > PHONE["width"]:
+                found["phone"].append(f"the page is {width} pixels wide")
+        finally:
+            page.set_viewport_size(DESK)  # type: ignore[arg-type]
+        return {look: faults for look, faults in found.items() if faults}
+
+    def _faults(self, page: Page, options: dict[str, Any] = OPTIONS) -> list[str]:
+        if not page.evaluate("'axe' in window"):
+            page.evaluate(self._axe)
+        answer = page.evaluate("options => axe.run(document, options)", options)
+        return [
+            f"{fault['id']}: {node['html'][:200]} {node.get('failureSummary', '')}"
+            for fault in answer["violations"]
+            for node in fault["nodes"][:3]
+        ]
+
+
+def _facts(demo: Demo) -> dict[str, Any]:
+    paid = "mode = 'LIVE' AND status = 'PAID' AND subscription_id IS NULL AND refunded_minor + reserved_minor = 0"
+    ((number, name, customer, merchant),) = demo.rows(
+        f"SELECT id, transaction_id, customer_id, merchant_id FROM payment WHERE {paid} AND settled_at IS NOT NULL "
+        "ORDER BY created_at DESC LIMIT 1 OFFSET 90"
+    )
+    ((unsettled,),) = demo.rows(
+        f"SELECT id FROM payment WHERE {paid} AND settled_at IS NULL ORDER BY created_at DESC LIMIT 1 OFFSET 40"
+    )
+    ((refunded,),) = demo.rows("SELECT max(payment_id) FROM refund")
+    ((mixed,),) = demo.rows(
+        "SELECT customer_id FROM payment WHERE mode = 'LIVE' GROUP BY customer_id "
+        "HAVING sum(status = 'FAILED') > 0 AND sum(status = 'PAID') > 2 AND count(*) < 15 ORDER BY customer_id LIMIT 1"
+    )
+    ((billing,),) = demo.rows("SELECT billing_number FROM subscription LIMIT 1")
+    sub, number_of_sub = demo.rows(
+        "SELECT s.id, s.billing_number FROM subscription s WHERE s.status = 'ACTIVE' AND s.purpose = 'RECURRING' "
+        "AND s.card_token = 'tok_mastercard' AND s.schedule_kind = 'DATE' ORDER BY s.id LIMIT 1"
+    )[0]
+    ((hold,),) = demo.rows("SELECT min(id) FROM subscription WHERE status = 'ON_HOLD'")
+    ((failed,),) = demo.rows("SELECT min(id) FROM scheduled_charge WHERE status = 'FAILED'")
+    ((undecided,),) = demo.rows("SELECT min(id) FROM scheduled_charge WHERE needs_staff")
+    return {
+        "sub": sub,
+        "number": number_of_sub,
+        "hold": hold,
+        "failed": failed,
+        "undecided": undecided,
+        "paid": number,
+        "paid_name": name,
+        "open": unsettled,
+        "refunded": refunded,
+        "mixed": mixed,
+        "billing": billing,
+        "customer": customer,
+        "merchant": merchant,
+    }
+
+
+@pytest.mark.parametrize("place", PLACES, ids=lambda place: place.name)
+def test_axe_finds_nothing(eyes: Eyes, place: Place):
+    watched = eyes.desk.watched
+    watched.complaints.clear()
+    watched.expected = {place.status, 422} - {200}
+    page = eyes.page(place.user)
+    eyes.go(page, place)
+    assert eyes.look(page, (lambda: eyes.go(page, place)) if place.act else None) == {}
+    assert watched.unexpected() == []
+
+
+def test_axe_finds_nothing_on_the_outcome_of_a_run_and_in_a_mail(eyes: Eyes):
+    watched = eyes.desk.watched
+    watched.complaints.clear()
+    page = eyes.page("operator")
+    demo = eyes.desk.demo
+    if demo.rows("SELECT count(*) FROM action_run WHERE page = 'transactions' AND state = 'DONE'") == [(0,)]:
+        page.goto("/transactions/?status=PAID&size=20")
+        for place in (12, 13):
+            page.locator(".rowcheck").nth(place).check()
+        page.get_by_role("button", name="Refund").click()
+        page.get_by_label("Reason").select_option(index=1)
+        page.get_by_label("Authenticator code").fill(eyes.desk.code("operator"))
+        page.get_by_role("button", name="Refund 2 payments").click()
+        expect(page.locator(".sumrow")).to_contain_text(re.compile(r"Done\s*2"), timeout=30_000)
+    ((token,),) = demo.rows("SELECT token FROM action_run WHERE page = 'transactions' AND state = 'DONE' LIMIT 1")
+    page.goto(f"/transactions/run/{token}/")
+    assert eyes.look(page) == {}
+
+    page.goto(f"/transactions/{eyes._facts['paid']}/")
+    page.get_by_role("button", name="Send notification").click()
+    page.locator("#dlg").get_by_role("button", name="Send e-mail").click()
+    page.locator("#toasts .toast").wait_for()
+    assert eyes.look(page) == {}
+    page.goto("/mailbox/")
+    page.locator("#list tbody tr").first.get_by_role("link").first.click()
+    page.get_by_role("heading", name="Delivery").wait_for()
+    assert eyes.look(page) == {}
+    assert watched.unexpected() == []
+
+
+def test_axe_finds_nothing_on_the_outcome_of_chosen_dates(eyes: Eyes):
+    page = eyes.page("admin")
+    page.goto("/needs-attention/?group=missed")
+    let_first_go(page)
+    page.get_by_label("Reason").fill("Not worth it")
+    page.locator("#main form button.btn-lg").click()
+    page.get_by_role("link", name="Back to the list").wait_for()
+    assert eyes.look(page) == {}
+
+
+def test_axe_finds_nothing_on_a_registration_link_and_on_what_its_payer_sees(eyes: Eyes):
+    watched = eyes.desk.watched
+    watched.complaints.clear()
+    watched.expected = {404, 410, 422}
+    page = eyes.page("operator")
+    page.goto("/registration-links/new/")
+    filled = {
+        "csrf_token": page.locator("main input[name=csrf_token]").first.input_value(),
+        "merchant": str(eyes._facts["merchant"]),
+        "customer": str(eyes._facts["customer"]),
+        "billing_number": "AXE-1",
+        "purpose": "RECURRING",
+        "amount": "25.00",
+        "unit": "GBP",
+        "method": "CARD",
+        "provider": "simulator",
+        "kind": "DATE",
+        "days": "1",
+        "all_months": "y",
+        "start_date": page.locator("input[name=start_date]").input_value(),
+        "works_for": "7",
+    }
+    page.request.post("/registration-links/new/", form=filled)
+    ((number,),) = eyes.desk.demo.rows("SELECT max(id) FROM registration_link")
+    found = {}
+    page.goto(f"/registration-links/{number}/")
+    found["link"] = eyes.look(page)
+    page.get_by_role("button", name="Show the link").click()
+    link = page.get_by_label("Registration link").input_value()
+    found["link, shown"] = eyes.look(page)
+    page.goto(f"/registration-links/{number}/renew/")
+    found["link, send again"] = eyes.look(page)
+    page.goto(f"/registration-links/{number}/revoke/")
+    found["link, revoke"] = eyes.look(page)
+
+    payer = eyes.desk.page(path="register/" + link.rpartition("/")[2], reduced_motion="reduce")
+    found["payer"] = eyes.look(payer)
+    payer.get_by_role("button", name="Register this payment").click()
+    payer.get_by_text("Write the number of your card.").wait_for()
+    found["payer, refused"] = eyes.look(payer)
+    payer.get_by_label("Card number").fill("4242 4242 4242 4242")
+    payer.get_by_label("Expires").fill("09/31")
+    payer.get_by_label("Name on the card").fill("Ann Payer")
+    payer.get_by_role("checkbox").check()
+    payer.get_by_role("button", name="Register this payment").click()
+    expect(payer.get_by_role("heading", level=1)).to_have_text("Thank you")
+    found["payer, registered"] = eyes.look(payer)
+    payer.context.clear_cookies()
+    payer.goto(link)
+    expect(payer.get_by_role("heading", level=1)).to_have_text("This registration is complete")
+    found["payer, used"] = eyes.look(payer)
+    payer.goto("/register/nothing")
+    found["payer, unknown"] = eyes.look(payer)
+    assert {step: faults for step, faults in found.items() if faults} == {}
+    assert watched.unexpected() == []
+
+
+def test_axe_finds_nothing_in_test_mode(eyes: Eyes):
+    page = eyes.desk.page("cfo", "transactions/?size=20", reduced_motion="reduce")
+    page.get_by_role("button", name="Live mode").click()
+    page.get_by_role("region", name="Mode").wait_for()
+    assert eyes.look(page) == {}
+    page.get_by_role("button", name="Test mode").click()
+
+
+def test_axe_finds_nothing_when_a_damaged_row_makes_a_page_fail(eyes: Eyes):
+    watched = eyes.desk.watched
+    watched.complaints.clear()
+    watched.expected = {500}
+    demo = eyes.desk.demo
+    ((number, kind),) = demo.rows(
+        "SELECT id, kind FROM organization WHERE id NOT IN (SELECT merchant_id FROM payment) ORDER BY id LIMIT 1"
+    )
+    demo.write("UPDATE organization SET kind = 'NONSENSE' WHERE id = ?", number)
+    try:
+        page = eyes.page("admin")
+        page.goto(f"/organizations/{number}/")
+        expect(page.get_by_role("heading", level=1)).to_have_text("Something went wrong")
+        assert eyes.look(page) == {}
+    finally:
+        demo.write("UPDATE organization SET kind = ? WHERE id = ?", kind, number)
+    assert watched.unexpected() == []
+
+
+def test_axe_finds_nothing_on_the_way_in(eyes: Eyes):
+    """The first sign-in of an invited administrator passes every page there is before the frame."""
+    watched = eyes.desk.watched
+    watched.complaints.clear()
+    watched.expected = {401, 422}
+    given = eyes.desk.demo.invite("newcomer", Role.ADMIN)
+    page = eyes.desk.page(path="login", reduced_motion="reduce")
+    found = {"login": eyes.look(page)}
+    page.get_by_label("User name", exact=True).fill("newcomer")
+    page.get_by_label("Password", exact=True).fill("not the password 1")
+    page.get_by_role("button", name="Continue").click()
+    found["login, refused"] = eyes.look(page)
+    page.get_by_label("Password", exact=True).fill(given)
+    page.get_by_role("button", name="Continue").click()
+    page.get_by_label("New password", exact=True).fill("password1234")
+    page.get_by_label("New password again").fill("password1234")
+    page.get_by_role("button", name="Save and continue").click()
+    found["password"] = eyes.look(page)
+    page.get_by_label("New password", exact=True).fill("eleven brown kettles 7")
+    page.get_by_label("New password again").fill("eleven brown kettles 7")
+    page.get_by_role("button", name="Save and continue").click()
+    page.get_by_text("I cannot scan it").click()
+    secret = page.locator(".setup-key").inner_text().replace(" ", "")
+    found["enrol"] = eyes.look(page)
+    page.get_by_role("textbox", name="Authenticator code").fill(eyes.desk.code_of(secret))
+    page.get_by_role("button", name="Confirm and sign in").click()
+    page.get_by_role("link", name="I have kept them").wait_for()
+    recovery = page.locator(".codes code").first.inner_text()
+    found["recovery codes"] = eyes.look(page)
+    page.get_by_role("link", name="I have kept them").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Welcome")
+
+    page.context.clear_cookies()
+    page.goto("/login")
+    page.get_by_label("User name", exact=True).fill("newcomer")
+    page.get_by_label("Password", exact=True).fill("eleven brown kettles 7")
+    page.get_by_role("button", name="Continue").click()
+    page.get_by_role("textbox", name="Authenticator code").fill("000000")
+    page.get_by_role("button", name="Verify and sign in").click()
+    found["code, refused"] = eyes.look(page)
+    page.get_by_role("link", name="Use a recovery code").click()
+    found["recovery"] = eyes.look(page)
+    page.get_by_label("Recovery code", exact=True).fill(recovery)
+    page.get_by_role("button", name="Verify and sign in").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Welcome")
+    assert {step: faults for step, faults in found.items() if faults} == {}
+    assert watched.unexpected() == []
