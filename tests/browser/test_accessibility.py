@@ -182,7 +182,7 @@ PLACES = (
     ),
     Place("expiring cards", "expiring-cards/?size=20"),
     Place("registration", "registration/?size=20"),
-    Place("registration, filtered", "registration/?origin=HOSTED&size=20", press("button", "Origin")),
+    Place("registration, open origin filter", "registration/?size=20", press("button", "Origin")),
     Place("registration links", "registration-links/"),
     Place("new registration link, refused", "registration-links/new/", press("button", "Make the link"), status=422),
     Place("scheduled charges", "scheduled-charges/?size=20"),
