@@ -117,13 +117,13 @@ def test_a_home_is_used_once_heals_itself_stops_politely_and_goes_on(up: Up) -> 
     children = family(parent)
 
     up.process.send_signal(signal.SIGTERM)
-    assert up.process.wait(30) == 0
+    assert up.process.wait(PATIENCE) == 0
     assert gone(children)
     up.process.stdout.close()
 
     children = family(up.start())
     up.process.send_signal(signal.SIGINT)
-    up.process.wait(30)
+    up.process.wait(PATIENCE)
     assert gone(children)
 
 
