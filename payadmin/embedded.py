@@ -28,6 +28,8 @@ from redis.exceptions import RedisError
 _PR_SET_PDEATHSIG = 1
 _SOCKET_PATH_LIMIT = 100
 STOP_SECONDS = 20
+# A worker that finishes the charge in hand still talks to these.
+NEEDED_TO_THE_END = ("simulator", "valkey")
 
 
 class AlreadyRunning(RuntimeError):
@@ -130,7 +132,7 @@ class Home:
 
 
 class Parts:
-    """The child processes of one embedded payadmin, stopped in the reverse order of their start."""
+    """The child processes of one embedded payadmin."""
 
     def __init__(self, home: Home) -> None:
         self.home = home
@@ -192,19 +194,26 @@ class Parts:
                     self.start(name, *self._commands[name])
 
     def stop(self) -> None:
-        """Stop every child: ask, wait, insist."""
+        """Stop every child: who works before what the work needs, so that what is in hand is finished."""
         self._stopping.set()
-        for _name, child in reversed(self._children):
-            if child.poll() is None:
-                child.terminate()
-        until = time.monotonic() + STOP_SECONDS
-        for _name, child in reversed(self._children):
-            try:
-                child.wait(max(0.1, until - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                child.kill()
-                child.wait()
+        last = [child for name, child in self._children if name in NEEDED_TO_THE_END]
+        _end([child for _name, child in self._children if child not in last])
+        _end(last)
         self._children.clear()
+
+
+def _end(children: list[subprocess.Popen[bytes]]) -> None:
+    """Ask, wait, insist."""
+    for child in children:
+        if child.poll() is None:
+            child.terminate()
+    until = time.monotonic() + STOP_SECONDS
+    for child in children:
+        try:
+            child.wait(max(0.1, until - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
 
 
 def wait_until(

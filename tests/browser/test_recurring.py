@@ -256,6 +256,7 @@ def test_manage_recurring_works_on_a_phone(desk: Desk):
     page = desk.page("operator", "manage-recurring/", viewport=PHONE, has_touch=True)
     page.get_by_label("Billing number").fill(chosen.billing)
     page.get_by_role("button", name="Search", exact=True).tap()
+    page.wait_for_url(re.compile("billing_number="))
     page.get_by_role("button", name=f"Actions for {chosen.billing}").tap()
     fits(page)
     page.get_by_role("menuitem", name="Delete").tap()

@@ -77,6 +77,7 @@ def test_a_missed_date_is_let_go_on_a_phone(desk: Desk):
     page.get_by_role("checkbox", name=re.compile(str(invoice))).tap()
     fits(page)
     page.locator("#bulk").get_by_role("button", name="Let go").tap()
+    expect(page.get_by_label("Reason")).to_be_visible()
     fits(page)
     page.get_by_label("Reason").fill("The customer paid in cash")
     page.locator("#main form button.btn-lg").tap()

@@ -31,14 +31,19 @@ class Up:
 
     def start(self) -> psutil.Process:
         env = {key: value for key, value in os.environ.items() if key not in {"DATABASE_URL", "REDIS_URL"}}
-        self.process = subprocess.Popen(
-            [*CLI, "up", "--home", str(self.home), "--port", str(self.port)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env=env,
-        )
+        # A shell that runs the tests in the background has them ignore Ctrl-C, and children inherit what is ignored.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            self.process = subprocess.Popen(
+                [*CLI, "up", "--home", str(self.home), "--port", str(self.port)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                env=env,
+            )
+        finally:
+            signal.signal(signal.SIGINT, before)
         until = time.monotonic() + PATIENCE
         while time.monotonic() < until:
             try:
@@ -117,13 +122,13 @@ def test_a_home_is_used_once_heals_itself_stops_politely_and_goes_on(up: Up) -> 
     children = family(parent)
 
     up.process.send_signal(signal.SIGTERM)
-    assert up.process.wait(30) == 0
+    assert up.process.wait(PATIENCE) == 0
     assert gone(children)
     up.process.stdout.close()
 
     children = family(up.start())
     up.process.send_signal(signal.SIGINT)
-    up.process.wait(30)
+    up.process.wait(PATIENCE)
     assert gone(children)
 
 

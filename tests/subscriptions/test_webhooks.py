@@ -8,7 +8,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from payadmin.actions.subscriptions import renew_secret, save_endpoint
+from payadmin.actions.subscriptions import renew_secret, resend_in_run, save_endpoint
 from payadmin.actions.subscriptions.reminders import REMINDER_EVENT, book_delivery, secret_of
 from payadmin.db import db
 from payadmin.jobs.subscriptions import WEBHOOK_WAIT_SECONDS, deliver_webhook
@@ -281,6 +281,15 @@ def test_many_are_sent_again_at_once_and_those_on_their_way_are_left_out(
     page = operator.get(answer.headers["Location"]).get_data(as_text=True)
     assert "tried again by itself" in page
     assert "1 of 2 chosen rows are left out" in page
+
+
+def test_a_chosen_message_is_sent_again_once_and_refused_while_it_is_on_its_way(make: Make, delivery: int) -> None:
+    fails(delivery)
+    asked: dict[str, Any] = {"key": "run:1", "run_data": {}, "row_data": {}}
+    assert resend_in_run(make.actor(), delivery, **asked) == "On its way again."
+    with pytest.raises(Conflict, match="being sent already"):
+        resend_in_run(make.actor(), delivery, **asked)
+    assert [message.args for message in rows(OutboxMessage)] == [{"delivery_id": delivery}]
 
 
 def test_who_may_only_read_changes_nothing(make: Make, endpoint: WebhookEndpoint, delivery: int) -> None:
