@@ -176,6 +176,26 @@ def test_going_back_leaves_nothing_and_coming_again_makes_the_same(app: Flask) -
         assert catalog_of(url) == made
 
 
+def test_what_a_batch_ordered_is_not_lost_by_going_back(app: Flask) -> None:
+    with scratch(app.config["SQLALCHEMY_DATABASE_URI"]) as url:
+        upgrade(url)
+        made = catalog_of(url)
+        orphan = (
+            "INSERT INTO scheduled_charge (id, due_date, invoice_number, status, amount_minor, unit, attempts, "
+            "is_touched, needs_staff, batch_id, batch_row_id, created_at, updated_at, version) VALUES (1, '2026-11-22', "
+            "'B-1', 'SCHEDULED', 100, 'EUR', 0, {no}, {no}, 1, 1, '2026-11-22 10:00:00', '2026-11-22 10:00:00', 1)"
+        )
+        with connected(url) as connection:
+            driver: Any = connection.connection.driver_connection
+            if connection.dialect.name == "sqlite":
+                driver.executescript("PRAGMA foreign_keys = OFF; " + orphan.format(no=0))
+            else:
+                driver.execute("SET session_replication_role = replica; " + orphan.format(no="false"))
+        with pytest.raises(RuntimeError, match="1 rows of scheduled_charge have no subscription_id"):
+            downgrade(url, "0002")
+        assert catalog_of(url) == made
+
+
 @pytest.mark.once
 def test_exactly_one_migration_is_the_newest_and_the_numbers_have_no_gap() -> None:
     numbers = sorted(file.name[:4] for file in VERSIONS.glob("[0-9]*.py"))

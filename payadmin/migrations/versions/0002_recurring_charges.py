@@ -160,8 +160,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "scheduled_charge",
-        # Empty for what a batch orders; SQLite could not lift NOT NULL later without copying the table.
-        sa.Column("subscription_id", INTEGER, nullable=True),
+        sa.Column("subscription_id", INTEGER, nullable=False),
         sa.Column("due_date", sa.Date(), nullable=False),
         sa.Column(
             "invoice_number",

@@ -396,6 +396,7 @@ def _add_batches() -> None:
     )
     op.create_index(op.f("ix_batch_row_billing_number"), "batch_row", ["billing_number"], unique=False)
     op.create_index(op.f("ix_batch_row_customer_id"), "batch_row", ["customer_id"], unique=False)
+    _lift_not_null("scheduled_charge", "subscription_id")
     for table, column, target, checks in LINKS:
         _add_link(table, column, target, checks)
     op.create_index("ix_payment_batch_id_created_at_id", "payment", ["batch_id", "created_at", "id"], unique=False)
@@ -417,12 +418,60 @@ def _add_link(table: str, column: str, target: str, checks: tuple[tuple[str, str
         op.create_check_constraint(op.f(f"ck_{table}_{name}"), table, condition)
 
 
+def _lift_not_null(table: str, column: str) -> None:
+    """Let a column be empty.
+
+    SQLite has no statement for it. Copying the table would need foreign keys switched off outside the transaction; a
+    constraint that only falls away changes nothing in the file, so its own recipe edits the stored text of the table:
+    https://www.sqlite.org/lang_altertable.html#otheralter
+    """
+    if op.get_bind().dialect.name != "sqlite":
+        op.alter_column(table, column, nullable=True)
+        return
+    _edit_definition(table, f"{column} INTEGER NOT NULL", f"{column} INTEGER")
+
+
+def _forbid_null(table: str, column: str) -> None:
+    """Put NOT NULL back.
+
+    Raises: RuntimeError while rows need it empty: what they ordered may have been charged, so nobody deletes them here.
+    """
+    rows = sa.select(sa.func.count()).select_from(sa.table(table)).where(sa.column(column).is_(None))
+    lost = op.get_bind().execute(rows).scalar_one()
+    if lost:
+        message = f"{lost} rows of {table} have no {column}: going back would lose what was charged"
+        raise RuntimeError(message)
+    if op.get_bind().dialect.name != "sqlite":
+        op.alter_column(table, column, nullable=False)
+        return
+    _edit_definition(table, f"{column} INTEGER", f"{column} INTEGER NOT NULL")
+
+
+def _edit_definition(table: str, old: str, new: str) -> None:
+    """Change the text by which SQLite knows a table; RESET makes this connection read it again."""
+    bind = op.get_bind()
+    schema = bind.execute(sa.text("PRAGMA schema_version")).scalar_one()
+    op.execute("PRAGMA writable_schema = ON")
+    changed = bind.execute(
+        sa.text(
+            "UPDATE sqlite_master SET sql = replace(sql, :old, :new)"
+            " WHERE type = 'table' AND name = :table AND instr(sql, :old) > 0"
+        ),
+        {"table": table, "old": old, "new": new},
+    )
+    if changed.rowcount != 1:
+        message = f"{table} is not defined as this migration expects: {old!r} is missing"
+        raise RuntimeError(message)
+    op.execute(f"PRAGMA schema_version = {schema + 1}")
+    op.execute("PRAGMA writable_schema = RESET")
+
+
 def _drop_batches() -> None:
+    _forbid_null("scheduled_charge", "subscription_id")
     op.drop_index("uq_subscription_batch_row_id", table_name="subscription")
     op.drop_index("uq_scheduled_charge_batch_row_id", table_name="scheduled_charge")
     op.drop_index("ix_scheduled_charge_batch_id_status", table_name="scheduled_charge")
     op.drop_index("ix_payment_batch_id_created_at_id", table_name="payment")
-    # What a batch ordered cannot be told any more without it, and nothing that was charged may be lost.
     for table, column, _, checks in reversed(LINKS):
         if op.get_bind().dialect.name == "sqlite":
             op.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
