@@ -183,7 +183,8 @@ def test_what_a_batch_ordered_is_not_lost_by_going_back(app: Flask) -> None:
         orphan = (
             "INSERT INTO scheduled_charge (id, due_date, invoice_number, status, amount_minor, unit, attempts, "
             "is_touched, needs_staff, batch_id, batch_row_id, created_at, updated_at, version) VALUES (1, "
-            "'2026-11-22', 'B-1', 'SCHEDULED', 100, 'EUR', 0, {no}, {no}, 1, 1, '2026-11-22 10:00:00', '2026-11-22 10:00:00', 1)"
+            "'2026-11-22', 'B-1', 'SCHEDULED', 100, 'EUR', 0, {no}, {no}, 1, 1, "
+            "'2026-11-22 10:00:00', '2026-11-22 10:00:00', 1)"
         )
         with connected(url) as connection:
             driver: Any = connection.connection.driver_connection
