@@ -147,7 +147,7 @@ def test_cancelling_says_what_it_does_and_does_exactly_that(desk: Desk):
     for answer in ("Keep subscription", "Cancel subscription"):
         page.get_by_role("link", name="Cancel", exact=True).click()
         form = dialog(page)
-        expect(form).to_contain_text(f"{chosen.number} execute dates are cancelled, the first of {day(chosen.due)}.")
+        expect(form).to_contain_text(f"{chosen.number} execute dates, from {day(chosen.due)} on, are cancelled.")
         expect(form).to_contain_text("This cannot be undone.")
         if answer == "Keep subscription":
             form.get_by_role("link", name=answer).click()

@@ -60,8 +60,9 @@ def _cancelling(row: Subscription, plan: Plan) -> Iterator[str]:
         return
     if plan.waiting:
         first = day_text(plan.upcoming[0].due_date)
-        dates = "1 execute date is" if plan.waiting == 1 else f"{plan.waiting} execute dates are"
-        yield f"{dates} cancelled, the first of {first}. No further dates are planned."
+        one = plan.waiting == 1
+        dates = f"The execute date of {first} is" if one else f"{plan.waiting} execute dates, from {first} on, are"
+        yield f"{dates} cancelled. No further dates are planned."
     else:
         yield "No execute date is planned, so none is cancelled; no further dates are planned."
     yield from _in_hand(plan)
