@@ -89,11 +89,10 @@ def _stop(_signal: int, _frame: object) -> NoReturn:
 def _serve_embedded(home: "Home", parts: "Parts", host: str, port: int, *, demo: bool, full: bool) -> None:
     import socket
 
-    from waitress.server import create_server
-
     from payadmin import create_app
     from payadmin.config import Settings
     from payadmin.migrations import upgrade
+    from payadmin.serving import embedded_server
 
     # Bound before the long work: a port that is taken is reported at once.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -116,7 +115,7 @@ def _serve_embedded(home: "Home", parts: "Parts", host: str, port: int, *, demo:
     parts.start_payadmin("worker", "worker", env=env)
     parts.start_payadmin("scheduler", "scheduler", env=env)
     parts.supervise(lambda text: click.echo(text, err=True))
-    server = create_server(app, sockets=[listener], threads=8, ident="payadmin", clear_untrusted_proxy_headers=True)
+    server = embedded_server(app, listener)
     listener.listen(128)
     _greet(f"http://{host}:{port}/", home, accounts)
     server.run()

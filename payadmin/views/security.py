@@ -1,10 +1,11 @@
 """What every answer carries: policy, headers, cookies and an id; and which addresses are safe to go to."""
 
+import io
 import re
 import secrets
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
-from flask import Flask, Response, abort, g, request
+from flask import Flask, Request, Response, abort, g, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ HEADERS = {
 HSTS = "max-age=63072000; includeSubDomains"
 
 LARGEST_FORM = 512 * 1024
+# Where files are sent; everywhere else nobody has more to say than a form.
+TAKES_FILES = frozenset({"batch_transaction.index"})
 
 _POLICY = (
     "default-src 'none'; script-src 'self' 'nonce-{nonce}'; style-src 'self' 'nonce-{nonce}'; img-src 'self' data:; "
@@ -30,9 +33,17 @@ _GIVEN_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _UNSAFE = re.compile(r"[\x00-\x20\x7f\\]")
 
 
+class MemoryRequest(Request):
+    """A request whose files stay in memory: they hold card numbers, which a temporary file would put on a disk."""
+
+    def _get_file_stream(self, *_: Any, **__: Any) -> IO[bytes]:
+        return io.BytesIO()
+
+
 def init_security(app: Flask) -> None:
     """Install the headers, the cookie rules, the trusted proxies and the request ids on `app`."""
     settings: Settings = app.extensions["payadmin.settings"]
+    app.request_class = MemoryRequest
     app.config.update(
         SESSION_COOKIE_NAME="__Host-payadmin" if settings.secure_cookies else "payadmin",
         SESSION_COOKIE_SECURE=settings.secure_cookies,
@@ -53,7 +64,7 @@ def init_security(app: Flask) -> None:
         trusted = settings.proxy_hops > 0 and _GIVEN_ID.fullmatch(given)
         g.request_id = given if trusted else secrets.token_hex(8)
         g.csp_nonce = secrets.token_urlsafe(16)
-        if request.mimetype == "application/x-www-form-urlencoded":
+        if request.endpoint not in TAKES_FILES or request.mimetype == "application/x-www-form-urlencoded":
             # Millions of tiny fields fit into what an upload may weigh, and forms are read before anybody is known.
             request.max_content_length = LARGEST_FORM
 

@@ -5,6 +5,7 @@ import datetime as dt
 import gzip
 import io
 import re
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,19 @@ def test_a_body_beyond_every_limit_is_not_read_and_the_page_says_so_at_the_file(
     assert "kind=single-payment" in answer.location
     assert "The file is too large: at most 10 MB are read." in page
     assert count_of(Batch) == 0
+
+
+def test_an_uploaded_file_never_touches_a_disk(
+    operator: FlaskClient, room: BatchRoom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/proc/no-file-can-be-made-here")
+    rows = [room.payment(1 + n % 20, invoice_number=f"M-{n}", description="x" * 200) for n in range(3_000)]
+    data = csv_file(rows, COLUMNS[PAYMENT])
+    assert len(data) > 800_000
+
+    batch_id = uploaded(send(operator, room, data))
+
+    assert room.batch(batch_id).rows_total == 3_000
 
 
 def test_a_form_without_a_file_or_without_a_merchant_says_so_at_the_field(

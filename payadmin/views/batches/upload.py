@@ -1,6 +1,7 @@
 """Batch Transaction (S2:68-71, S2:94-97): templates, and the upload of a file of either kind."""
 
 import functools
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,6 +35,10 @@ TEMPLATE_TYPES = {
 }
 LATEST = 5
 NEEDED = "This is needed."
+# Of a file that is too large; a sender who goes on for longer is cut off.
+READ_AT_ONCE = 64 * 1024
+MOST_IGNORED = 256 * 2**20
+PATIENCE_SECONDS = 30
 TOO_LARGE = f"The file is too large: at most {sheets.MAX_BYTES // 2**20} MB are read. Split it into smaller files."
 
 blueprint = Blueprint("batch_transaction", __name__, url_prefix="/batch-transaction")
@@ -134,9 +139,20 @@ def _put(form: Any, refusal: Refusal) -> str | None:
 
 @blueprint.errorhandler(413)
 def _too_large(_error: Exception) -> Response:
-    """A body beyond every limit is not read; the page says at the file what the limit is."""
+    """A body beyond every limit is not kept; the page says at the file what the limit is."""
+    _let_it_arrive(request.environ["wsgi.input"])
     kept: dict[str, Any] = {key: request.args[key] for key in ("kind", "replaces") if key in request.args}
     return redirect(url_for("batch_transaction.index", refused="too-large", **kept), 303)  # type: ignore[return-value]
+
+
+def _let_it_arrive(stream: Any) -> None:
+    """Read what the browser still sends, and forget it: it shows no answer before it has sent its file."""
+    until, left = time.monotonic() + PATIENCE_SECONDS, MOST_IGNORED
+    try:
+        while left > 0 and time.monotonic() < until and (data := stream.read(READ_AT_ONCE)):
+            left -= len(data)
+    except OSError:
+        return  # it has gone away
 
 
 @blueprint.get("/template/<any('registration', 'single-payment'):kind>.<any('csv', 'xlsx'):form>")
