@@ -7,12 +7,13 @@ from typing import Any, Final, TypeVar
 
 from payadmin.kernel.errors import Invalid
 from payadmin.kernel.money import parse_minor
-from payadmin.kernel.schedules import ALL_MONTHS, Schedule, ScheduleKind, check
+from payadmin.kernel.schedules import ALL_MONTHS, LAST_DAY, Schedule, ScheduleKind, check
 from payadmin.models.subscriptions import Purpose
 
 E = TypeVar("E")
 
 LAST_DAYS: Final = 366
+LONGEST_MONTH: Final = 31
 _ISO: Final = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})", re.ASCII)
 _LISTED: Final = re.compile(r"[;,|\s]+")
 _NUMBER: Final = re.compile(r"[0-9]{1,2}", re.ASCII)
@@ -165,7 +166,13 @@ def _weekdays(text: str) -> tuple[int, ...]:
 
 
 def _days(text: str) -> tuple[int, ...]:
-    return _numbers(text, "Write days of the month from 1 to 28, such as 1; 15.")
+    days = _numbers(text, f"Write days of the month from 1 to {LAST_DAY}, such as 1; 15.")
+    if any(LAST_DAY < day <= LONGEST_MONTH for day in days):
+        raise Invalid(
+            "The days 29, 30 and 31 are missing in some months: write days from 1 to 28, or single dates with the "
+            "schedule FULL_DATE."
+        )
+    return days
 
 
 def _months(text: str) -> tuple[int, ...]:
