@@ -217,7 +217,11 @@ def test_both_searches_go_through_indexes(
         word = "EXPLAIN" if dialect == "postgresql" else "EXPLAIN QUERY PLAN"
         plan = "\n".join(str(row) for row in connection.exec_driver_sql(f"{word} {statement}", parameters))
         assert "Seq Scan" not in plan, plan
-        assert "SCAN" not in plan, plan
+        # What SQLite makes of an empty IN () reads nothing.
+        tables = [
+            line for line in plan.splitlines() if "SCAN CONSTANT ROW" not in line and "SCAN (subquery" not in line
+        ]
+        assert "SCAN" not in "".join(tables), plan
 
 
 def test_support_and_finance_have_no_way_in(make: Make) -> None:

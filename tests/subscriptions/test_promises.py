@@ -112,7 +112,7 @@ def test_a_zombie_that_sends_after_all_captures_nothing_more_because_the_key_is_
     assert office.status(charge.id) is C.SUCCEEDED
     late = provider_of(office).charge(
         key=claim.provider_key, reference=claim.reference, amount_minor=claim.amount_minor, unit=claim.unit,
-        token=claim.card_token, metadata={"subscription": claim.subscription},
+        token=claim.card_token, metadata={"ordered_by": claim.ordered_by},
     )  # fmt: skip
     charging.book_charges(SYSTEM, reports=[Report(claim, late)], key_window=WINDOWS["simulator"], quiet=QUIET)
     assert office.simulator.captured(charge.invoice_number) == [10_00]
