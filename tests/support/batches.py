@@ -80,7 +80,8 @@ class BatchRoom:
             {"external_id": f"C-{n}", "name": f"Customer {n}", "email": f"c{n}@example.com", "phone": f"+3933300{n}"}
             for n in range(1, many + 1)
         ]
-        connection.execute(insert(Customer.__table__), people)
+        there = set(connection.scalars(select(Customer.external_id)))
+        connection.execute(insert(Customer.__table__), [one for one in people if one["external_id"] not in there])
         found = select(Customer.external_id, Customer.id).where(Customer.external_id.like("C-%"))
         ids = dict(connection.execute(found).all())
         agreements = [
