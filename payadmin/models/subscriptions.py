@@ -403,7 +403,7 @@ class ScheduledCharge(Row, Audited, Base):
         Index("ix_scheduled_charge_status_due_date_id", "status", "due_date", "id"),
         Index("ix_scheduled_charge_due_date_id", "due_date", "id"),
         Index("ix_scheduled_charge_created_at_id", "created_at", "id"),
-        Index("ix_scheduled_charge_batch_id_status", "batch_id", "status"),
+        Index("ix_scheduled_charge_batch_id_status_due_date", "batch_id", "status", "due_date"),
         # A row of a batch is ordered once, whatever crashes.
         Index("uq_scheduled_charge_batch_row_id", "batch_row_id", unique=True),
         Index(

@@ -1,30 +1,47 @@
 """Batches: what became of their rows, which billing numbers are invalid, and the rows with errors as a table."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, literal, select, union_all
 from sqlalchemy.orm import Session
 
 from payadmin.models.batches import Batch, BatchRow, RowStatus
 from payadmin.models.subscriptions import ChargeStatus, ScheduledCharge
 
 AT_ONCE = 1_000
+MOST_COUNTED = 2_000
 
 
-def charge_counts(session: Session, batch_ids: Iterable[int]) -> dict[int, dict[ChargeStatus, int]]:
-    """How many charges of each batch are in which status, from one index; a batch without charges is not there."""
-    found: dict[int, dict[ChargeStatus, int]] = defaultdict(dict)
+def charge_counts(session: Session, batch: Batch, *, most: int = MOST_COUNTED) -> dict[ChargeStatus, int | None]:
+    """How many charges of a batch are in which status; a status without charges is not there.
+
+    The cost does not grow with the batch: each status is counted up to `most`, in one index. What lies beyond is what
+    the others leave of all its charges, or None (more than `most`) when there are two such statuses.
+    """
+    charge = ScheduledCharge
     counts = (
-        select(ScheduledCharge.batch_id, ScheduledCharge.status, func.count())
-        .where(ScheduledCharge.batch_id.in_(list(batch_ids)))
-        .group_by(ScheduledCharge.batch_id, ScheduledCharge.status)
+        select(
+            literal(status.name).label("status"),
+            select(func.count())
+            .select_from(
+                select(literal(1))
+                .where(charge.batch_id == batch.id, charge.status == status)
+                .limit(most + 1)
+                .subquery()
+            )
+            .scalar_subquery()
+            .label("number"),
+        )
+        for status in ChargeStatus
     )
-    for batch_id, status, number in session.execute(counts):
-        if batch_id is not None:
-            found[batch_id][status] = number
-    return dict(found)
+    rows = session.execute(union_all(*counts)).all()
+    found: dict[ChargeStatus, int | None] = {ChargeStatus[name]: number for name, number in rows if number}
+    beyond = [status for status, number in found.items() if number is not None and number > most]
+    rest = batch.rows_done - sum(number or 0 for status, number in found.items() if status not in beyond)
+    for status in beyond:
+        found[status] = max(rest, most + 1) if len(beyond) == 1 else None
+    return {status: found[status] for status in ChargeStatus if status in found}
 
 
 def invalid_billing_numbers(session: Session, batch: Batch, *, limit: int = 100) -> list[tuple[int, str]]:
@@ -32,13 +49,7 @@ def invalid_billing_numbers(session: Session, batch: Batch, *, limit: int = 100)
     if "billing_number" not in batch.columns:
         return []
     place = batch.columns.index("billing_number")
-    invalid = (
-        select(BatchRow.row_number, BatchRow.cells)
-        .where(BatchRow.batch_id == batch.id, BatchRow.status.in_((RowStatus.INVALID, RowStatus.SKIPPED)))
-        .order_by(BatchRow.row_number)
-        .limit(limit)
-    )
-    return [(number, cells[place]) for number, cells in session.execute(invalid)]
+    return [(number, cells[place]) for number, _, cells in _wrong_rows(session, batch.id, 0, limit)]
 
 
 def error_table(session: Session, batch: Batch) -> tuple[list[str], Iterator[list[Any]]]:
@@ -51,20 +62,24 @@ def error_table(session: Session, batch: Batch) -> tuple[list[str], Iterator[lis
 
 def _error_rows(session: Session, batch_id: int) -> Iterator[list[Any]]:
     last = 0
-    while True:
-        some = session.execute(
-            select(BatchRow.row_number, BatchRow.errors, BatchRow.cells)
-            .where(
-                BatchRow.batch_id == batch_id,
-                BatchRow.status.in_((RowStatus.INVALID, RowStatus.SKIPPED)),
-                BatchRow.row_number > last,
-            )
-            .order_by(BatchRow.row_number)
-            .limit(AT_ONCE)
-        ).all()
+    while some := _wrong_rows(session, batch_id, last, AT_ONCE):
         for number, errors, cells in some:
             said = "; ".join(f"{error['column']}: {error['sentence']}" for error in errors or ())
             yield [number, said, *cells]
-        if len(some) < AT_ONCE:
-            return
         last = some[-1][0]
+
+
+def _wrong_rows(session: Session, batch_id: int, after: int, limit: int) -> list[tuple[int, Any, list[str]]]:
+    """The next rows with errors, whether they were left out meanwhile or not: the index has each status in order."""
+    parts = (
+        select(
+            select(BatchRow.row_number, BatchRow.errors, BatchRow.cells)
+            .where(BatchRow.batch_id == batch_id, BatchRow.status == status, BatchRow.row_number > after)
+            .order_by(BatchRow.row_number)
+            .limit(limit)
+            .subquery()
+        )
+        for status in (RowStatus.INVALID, RowStatus.SKIPPED)
+    )
+    both = union_all(*parts).subquery()
+    return [tuple(row) for row in session.execute(select(both).order_by(both.c.row_number).limit(limit))]

@@ -400,7 +400,12 @@ def _add_batches() -> None:
     for table, column, target, checks in LINKS:
         _add_link(table, column, target, checks)
     op.create_index("ix_payment_batch_id_created_at_id", "payment", ["batch_id", "created_at", "id"], unique=False)
-    op.create_index("ix_scheduled_charge_batch_id_status", "scheduled_charge", ["batch_id", "status"], unique=False)
+    op.create_index(
+        "ix_scheduled_charge_batch_id_status_due_date",
+        "scheduled_charge",
+        ["batch_id", "status", "due_date"],
+        unique=False,
+    )
     op.create_index("uq_scheduled_charge_batch_row_id", "scheduled_charge", ["batch_row_id"], unique=True)
     op.create_index("uq_subscription_batch_row_id", "subscription", ["batch_row_id"], unique=True)
 
@@ -470,7 +475,7 @@ def _drop_batches() -> None:
     _forbid_null("scheduled_charge", "subscription_id")
     op.drop_index("uq_subscription_batch_row_id", table_name="subscription")
     op.drop_index("uq_scheduled_charge_batch_row_id", table_name="scheduled_charge")
-    op.drop_index("ix_scheduled_charge_batch_id_status", table_name="scheduled_charge")
+    op.drop_index("ix_scheduled_charge_batch_id_status_due_date", table_name="scheduled_charge")
     op.drop_index("ix_payment_batch_id_created_at_id", table_name="payment")
     for table, column, _, checks in reversed(LINKS):
         if op.get_bind().dialect.name == "sqlite":

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import replace
 from pathlib import PurePath
 from typing import Any
@@ -19,7 +19,7 @@ from payadmin.kernel.sheets import csv_rows
 from payadmin.models.batches import CHECKED, OPEN, Batch, BatchKind, BatchStatus
 from payadmin.models.subscriptions import IN_HAND, ChargeStatus, ScheduledCharge
 from payadmin.permissions import Permission
-from payadmin.queries.batches import charge_counts, error_table, invalid_billing_numbers
+from payadmin.queries.batches import MOST_COUNTED, charge_counts, error_table, invalid_billing_numbers
 from payadmin.views import lists, ui
 from payadmin.views.base import PayAdminModelView
 from payadmin.views.batches import preview
@@ -105,7 +105,6 @@ class BatchesPage(PayAdminModelView):
         """The batch, its rows as the address asks for them, and what can be done with it now."""
         may_process = current_actor().may(PROCESS)
         return super().details_context(row) | self.state(row) | {
-            "related": [],  # what was made of a row stands in that row
             "seen": step_of(row),
             "may_process": may_process,
             "may_order": may_process and row.why_not_processable is None,
@@ -117,6 +116,9 @@ class BatchesPage(PayAdminModelView):
             "replaces": self._replaced_by(row),
         }  # fmt: skip
 
+    def _related(self, _row: Batch) -> Sequence[Any]:
+        return ()  # what was made of a row stands in that row
+
     def may_upload(self) -> bool:
         """Whether the list leads to the upload."""
         return current_actor().may(PROCESS)
@@ -124,14 +126,17 @@ class BatchesPage(PayAdminModelView):
     def state(self, row: Batch) -> dict[str, Any]:
         """What changes while workers work: how far they are, the figures, the rows."""
         asked = preview.read(request.args)
-        charges = charge_counts(db.session(), [row.id]).get(row.id, {})
+        charges = charge_counts(db.session(), row)
         return {
             "batch": row,
             "asked": asked,
             "rows": preview.fetch(row, asked),
             "step": step_of(row),
             "status": status_badge(row.status),
-            "charges": [(label_of(status), tone_of(status), count) for status, count in charges.items()],
+            "charges": [
+                (label_of(status), tone_of(status), f"over {MOST_COUNTED:,}" if count is None else f"{count:,}")
+                for status, count in charges.items()
+            ],
             "is_moving": is_moving(row, charges),
             "all_amounts": amounts(row.totals),
             "valid_amounts": amounts(row.totals, "valid_minor"),
@@ -260,18 +265,20 @@ def step_of(row: Batch) -> str:
     return f"{row.status.name}-STILL" if stands_still(row) else row.status.name
 
 
-def is_moving(row: Batch, charges: dict[ChargeStatus, int]) -> bool:
+def is_moving(row: Batch, charges: Container[ChargeStatus]) -> bool:
     """Whether the rows are about to change by themselves: workers have them, or charge those of today."""
     if row.status in WORKING:
         return True
     is_fresh = row.processed_at is not None and utcnow() - row.processed_at < WATCHED_FOR
     if not is_fresh or row.kind is BatchKind.REGISTRATION:
         return False
-    if any(charges.get(status) for status in IN_HAND):
+    if any(status in charges for status in IN_HAND):
         return True
+    if ChargeStatus.SCHEDULED not in charges:
+        return False
     due = select(ScheduledCharge.id).where(
         ScheduledCharge.batch_id == row.id,
         ScheduledCharge.status == ChargeStatus.SCHEDULED,
         ScheduledCharge.due_date <= lists.today(),
     )
-    return bool(charges.get(ChargeStatus.SCHEDULED)) and db.session.scalar(due.limit(1)) is not None
+    return db.session.scalar(due.limit(1)) is not None
