@@ -12,7 +12,7 @@ from payadmin.actions import exports
 from payadmin.audit import Event
 from payadmin.db import db, utcnow
 from payadmin.jobs.exports import keep_exports
-from payadmin.models.access import StaffRole
+from payadmin.models.access import StaffRole, StaffUser
 from payadmin.models.exports import ExportReader, ExportSchedule, ExportStatus, ScheduleStatus
 from payadmin.models.payments import Notification
 from payadmin.permissions import Role
@@ -192,6 +192,20 @@ def test_an_owner_who_lost_the_right_gets_no_file_and_the_schedule_stops(room: A
     assert "may no longer export" in (schedule.reason or "")
     [mail] = mails()
     assert "could not be made" in mail.subject
+
+
+def test_a_schedule_ends_with_its_owners_way_to_the_exports_page(room: Any) -> None:
+    client = room.person()
+    schedule = saved(room, client)
+    writing()
+    statement = update(StaffUser).where(StaffUser.id == client.staff_id).values(menu_access=["transactions"])
+    db.session.execute(statement.execution_options(explained=True))
+    db.session.commit()
+    fall_due(schedule)
+    keep(room)
+    room.work()
+    assert schedule_of(schedule.id).status is ScheduleStatus.PAUSED
+    assert [export.status for export in room.exports()] == [ExportStatus.FAILED]
 
 
 def test_a_schedule_is_paused_resumed_and_deleted_by_its_owner_only(room: Any) -> None:
