@@ -244,7 +244,7 @@ def _usable(work: Work, link_id: int, token_hash: str, *, lock: bool = False) ->
 
 
 def _counter(link_id: int) -> str:
-    """The count of a link's tries. Payers who share an address are not counted together: links are dealt out by staff."""
+    """What counts the tries of a link; payers who share an address are not counted together."""
     return guard.guard_key(f"registration link {link_id}", None)
 
 
