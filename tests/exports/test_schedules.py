@@ -239,3 +239,30 @@ def test_weekly_and_monthly_schedules_keep_their_day(room: Any) -> None:
     assert monthly.next_at.astimezone(ZONE).day == 28
     assert "Fridays at 07:00" in client.get(f"/export-schedules/{weekly.id}/").text
     assert "Day 28 of each month" in client.get(f"/export-schedules/{monthly.id}/").text
+
+
+def test_its_owner_changes_when_it_runs_and_who_is_told_and_nobody_else(room: Any) -> None:
+    client, first, second = room.person(), room.person(Role.CFO), room.person(Role.CFO)
+    schedule = saved(room, client, readers=[str(first.staff_id)])
+    address = f"/export-schedules/{schedule.id}/change/"
+    page = client.get(address).text
+    assert 'value="Paid yesterday"' in page
+    given = {"title": "Paid by Tuesday", "kind": "xlsx", "rhythm": "WEEKLY", "weekday": "2", "day": "1", "at": "08:15"}
+    given |= {"seen_version": str(schedule.version), "readers": [str(second.staff_id)]}
+    assert room.confirmed(client, address, **given, code="000000").status_code == 422
+    assert schedule_of(schedule.id).title == "Paid yesterday"
+    assert room.confirmed(client, address, **given).status_code == 303
+    changed = schedule_of(schedule.id)
+    assert (changed.title, changed.kind.name, changed.rhythm.name, changed.weekday, changed.at_minute) == (
+        "Paid by Tuesday", "XLSX", "WEEKLY", 2, 8 * 60 + 15,
+    )  # fmt: skip
+    assert changed.next_at is not None
+    assert changed.next_at.astimezone(ZONE).strftime("%A %H:%M") == "Tuesday 08:15"
+    assert (changed.list_args, changed.columns, changed.period) == (
+        schedule.list_args, schedule.columns, schedule.period,
+    )  # fmt: skip
+    assert list(db.session.scalars(select(ExportReader.staff_id))) == [second.staff_id]
+    assert room.confirmed(client, address, **given).status_code == 409, "the form shows an older version"
+    assert room.person(Role.ADMIN).get(address).status_code == 404, "the files are written with the owner's rights"
+    *_, entry = room.trail(Event.EXPORT_SCHEDULE_SAVED)
+    assert entry.after["readers"] == [second.staff_id]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
 
 from payadmin.db import Base, db, utcnow
 from payadmin.jobs import runner
@@ -633,3 +633,31 @@ def test_who_may_not_write_sees_the_state_but_no_link(
     assert post(reader, f"/registration-links/{link_id}/show/").status_code == 403
     assert reader.get("/registration-links/new/").status_code == 403
     assert office.make.browse(Role.CASHIER).get("/registration-links/").status_code == 403
+
+
+def test_whatever_goes_wrong_a_payer_is_not_sent_to_the_sign_in_of_staff(
+    app: Flask, operator: FlaskClient, typed: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    address, payer = link_of(operator, invite(operator, typed)), app.test_client()
+    with db.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE organization RENAME TO lost"))
+    try:
+        broken = payer.get(address)
+    finally:
+        db.session.rollback()
+        with db.engine.begin() as connection:
+            connection.execute(text("ALTER TABLE lost RENAME TO organization"))
+    assert address.rpartition("/")[2] not in caplog.text
+    answers = [
+        (500, broken),
+        (404, payer.get("/register/")),
+        (404, payer.get("/register")),
+        (404, payer.get(f"{address}/more")),
+        (405, payer.put(address)),
+        (413, payer.post(address, data={"name": "x" * 600_000})),
+    ]
+    for status, answer in answers:
+        assert answer.status_code == status
+        assert "hosted-foot" in answer.text
+        assert not re.search("sign.?in|/login|home page", answer.text, re.IGNORECASE), answer.text
+    assert "say this number" in broken.text

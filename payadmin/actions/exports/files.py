@@ -9,7 +9,7 @@ from typing import Any, Final
 from sqlalchemy import select, update
 
 from payadmin import outbox
-from payadmin.actions.exports.mails import tell_readers
+from payadmin.actions.exports.mails import tell_readers, tell_requester
 from payadmin.audit import Event
 from payadmin.config import Settings
 from payadmin.kernel.errors import Conflict, Forbidden, NotFound
@@ -283,6 +283,8 @@ def deliver_export(
                 scope=scope, columns=export.columns, rows=rows, bytes=size, sha256=sha256)  # fmt: skip
     if export.schedule_id is not None:
         tell_readers(work, export, settings)
+    else:
+        tell_requester(work, export, settings)
     return True
 
 
@@ -298,7 +300,9 @@ def fail_export(
     export = work.get(Export, export_id)
     if export.attempt != attempt or not _end(work, export, reason):
         return False
-    if export.schedule_id is not None:
+    if export.schedule_id is None:
+        tell_requester(work, work.get(Export, export_id), settings)
+    else:
         tell_readers(work, work.get(Export, export_id), settings)
         if pause and work.change(
             ExportSchedule, export.schedule_id, status=ScheduleStatus.PAUSED, next_at=None, reason=reason[:300]

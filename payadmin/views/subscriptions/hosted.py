@@ -281,6 +281,7 @@ def _closed(title: str, sentence: str, *, status: int, merchant: str | None = No
         "subscriptions/hosted_closed.html",
         heading=title,
         sentence=sentence,
+        number=None,
         merchant=merchant,
         company=_settings().company_name,
     )
