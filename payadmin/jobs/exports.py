@@ -48,6 +48,7 @@ class _Written:
     size: int
     sha256: str
     is_personal: bool
+    recorded: str
     criteria: dict[str, str]
     scope: list[str]
 
@@ -74,6 +75,7 @@ def write_export(*, export_id: int) -> Later | None:
             size=written.size,
             sha256=written.sha256,
             is_personal=written.is_personal,
+            recorded=written.recorded,
             criteria=written.criteria,
             scope=written.scope,
             settings=settings,
@@ -227,6 +229,7 @@ def _write(page: Any, claimed: exports.Claimed, path: Path) -> _Written:
         size=size,
         sha256=digest.hexdigest(),
         is_personal=is_personal(shown) and g.actor.may(Permission.PARTIES_PERSONAL_READ),
+        recorded=page.recorded(asked),
         criteria=dict(page.criteria(asked)),
         scope=page.scope_words(),
     )

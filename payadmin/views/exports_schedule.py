@@ -193,6 +193,7 @@ def _save(page: "ExportPages", asked: lists.Request, form: ScheduleForm) -> Expo
     said = dict(page.criteria(asked))
     if period is not None:
         said[page.shape.filters[key].label] = period.value
+    without = ["size", *([key] if period else [])]
     act, subject = _act(page, asked)
     return exports.save_schedule(
         current_actor(),
@@ -201,7 +202,8 @@ def _save(page: "ExportPages", asked: lists.Request, form: ScheduleForm) -> Expo
         page_title=page.heading_,
         needs=page.export_needs(),
         kind=FileKind[form.kind.data.upper()],
-        list_args=asked.query_string(without=["size", *([key] if period else [])])[1:],
+        list_args=asked.query_string(without=without)[1:],
+        recorded=page.recorded(asked, without=without),
         criteria=said,
         columns=[column.key for column in page.exported_columns()],
         mode=Mode[current_mode()],

@@ -253,6 +253,7 @@ def deliver(claimed: exports.Claimed, room: Any) -> bool:
         size=1,
         sha256="0" * 64,
         is_personal=False,
+        recorded="",
         criteria={},
         scope=[],
         settings=room.app.extensions["payadmin.settings"],

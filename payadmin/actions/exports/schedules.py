@@ -35,6 +35,7 @@ def save_schedule(
     needs: Sequence[Permission],
     kind: FileKind,
     list_args: str,
+    recorded: str,
     criteria: Mapping[str, str],
     columns: Sequence[str],
     mode: Mode,
@@ -54,6 +55,7 @@ def save_schedule(
         page: the endpoint of the list's page.
         needs: the permissions that reading and exporting the list take.
         list_args: the list's address after the question mark, without the days that `period` stands for.
+        recorded: `list_args` as the trail may keep it.
         period_on: the list's filter that `period` fills at each run; both or none.
         weekday: 1 (Monday) to 7, for a week's rhythm only.
         day: 1 to 28, for a month's rhythm only.
@@ -102,7 +104,7 @@ def save_schedule(
     told = _readers(work, readers, needs)
     for staff_id in told:
         work.add(ExportReader(schedule_id=schedule.id, staff_id=staff_id))
-    work.record(Event.EXPORT_SCHEDULE_SAVED, schedule, page=page, filter=list_args, columns=columns, kind=kind.ending,
+    work.record(Event.EXPORT_SCHEDULE_SAVED, schedule, page=page, filter=recorded, columns=columns, kind=kind.ending,
                 rhythm=rhythm, period=period, readers=told)  # fmt: skip
     return schedule
 
@@ -255,7 +257,7 @@ def plan_exports(work: Work, *, zone: ZoneInfo) -> int:
         else:
             planned += 1
             work.record(Event.EXPORT_REQUESTED, export, also=[schedule], page=schedule.page, kind=schedule.kind.ending,
-                        filter=export.list_args, columns=schedule.columns)  # fmt: skip
+                        columns=schedule.columns)  # fmt: skip
     return planned
 
 
