@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from payadmin.kernel.errors import Invalid
+from payadmin.kernel.masks import mask_pan_in_text
 from payadmin.kernel.xlsx import column_letters
 
 Value = str | Decimal | date | datetime | bool | None
@@ -238,7 +239,7 @@ def _rows(data: bytes, limits: Limits) -> Numbered:
     if not sheet.height:
         raise Invalid("The first sheet is empty.")
     limits.check(sheet.total_height + 1, sheet.total_width + 1)
-    notes = (f'Only the first sheet, "{visible[0]}", was read; {len(visible) - 1} more were not.',)
+    notes = (f'Only the first sheet, "{mask_pan_in_text(visible[0])}", was read; {len(visible) - 1} more were not.',)
     return _numbered(sheet), notes if len(visible) > 1 else ()
 
 

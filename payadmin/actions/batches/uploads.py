@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
 
+from payadmin.actions.batches.card_numbers import without_cards
 from payadmin.actions.batches.reading import Sheet, StoreCards, parts, read_sheet
 from payadmin.audit import Event
 from payadmin.db import db
@@ -60,7 +61,7 @@ def upload_batch(
         raise Forbidden("Your role does not allow this.")
     # Read, and exchanged for tokens, before the transaction begins: nobody who writes waits for it.
     shown = name.replace("\\", "/").rpartition("/")[2].strip()
-    shown = "".join(mark for mark in shown if mark.isprintable())[-LONGEST_NAME:] or "file"
+    shown = without_cards("".join(mark for mark in shown if mark.isprintable()))[-LONGEST_NAME:] or "file"
     sheet = read_sheet(data, shown, kind, keys)
     try:
         _refuse_same(db.session(), sheet, kind=kind, merchant_id=merchant_id, replaces=replaces)
