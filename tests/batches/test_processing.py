@@ -6,12 +6,14 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import func, select
 
+from payadmin import providers
 from payadmin.actions.batches import check_again, discard_batch, resume_batch
 from payadmin.actions.subscriptions import cancel_scheduled, catch_up, let_go
 from payadmin.db import db
 from payadmin.kernel.errors import Conflict, Forbidden, Invalid, Refusal
 from payadmin.models.audit import AuditEvent
 from payadmin.models.batches import Batch, BatchKind, BatchStatus, RowStatus
+from payadmin.models.parties import Customer, Organization
 from payadmin.models.payments import Payment, PaymentStatus, PaymentType
 from payadmin.models.subscriptions import (
     ChargeStatus,
@@ -213,6 +215,65 @@ def test_a_batch_whose_rows_the_world_has_overtaken_must_be_checked_again(room: 
     assert (again.status, again.rows_total, again.rows_invalid) == (BatchStatus.HAS_ERRORS, 1, 1)
     assert room.errors(second.id) == {2: {"invoice_number": "This invoice number was used already."}}
     assert len(room.office.payments()) == 1
+
+
+def set_status(row: Customer | Organization, status: str) -> None:
+    """Somebody else changes it meanwhile."""
+    db.session.rollback()
+    with db.engine.begin() as connection:
+        table = type(row).__table__
+        connection.execute(table.update().where(table.c.id == row.id).values(status=status))  # type: ignore[attr-defined]
+    db.session.expire_all()
+
+
+@pytest.mark.parametrize("kind", BatchKind)
+def test_a_customer_who_was_blocked_since_the_check_is_not_charged(room: BatchRoom, kind: BatchKind) -> None:
+    row = room.registration if kind is REGISTRATION else room.payment
+    batch = room.checked([row(1), row(2)], kind=kind)
+    customer = db.session.scalars(select(Customer).where(Customer.external_id == "C-1")).one()
+    set_status(customer, "BLOCKED")
+    with pytest.raises(Conflict, match=r"1 row is no longer right.*customer was blocked"):
+        room.process(batch.id)
+    check_again(room.make.actor(), batch.id, version=room.batch(batch.id).version)
+    room.office.work()
+    assert room.statuses(batch.id) == {"VALID": 1, "INVALID": 1}
+
+
+def test_a_batch_of_a_closed_merchant_or_a_provider_that_is_gone_is_not_processed(
+    room: BatchRoom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = room.checked([room.payment(1)])
+    monkeypatch.setattr(providers, "CONNECTED", frozenset())
+    with pytest.raises(Conflict, match="no longer connected to the provider"):
+        room.process(batch.id)
+    monkeypatch.undo()
+    set_status(db.session.get_one(Organization, room.merchant_id), "CLOSED")
+    with pytest.raises(Conflict, match="merchant of this batch is not active"):
+        room.process(batch.id)
+    room.office.settle()
+    assert room.charges(batch.id) == []
+
+
+@pytest.mark.parametrize("who", ["customer", "merchant"])
+def test_what_falls_due_after_a_customer_was_blocked_or_a_merchant_closed_is_left_to_staff(
+    room: BatchRoom, who: str
+) -> None:
+    batch = room.checked([room.payment(1, execute_date=room.office.day(1).isoformat())])
+    room.process(batch.id)
+    room.office.work()
+    [charge] = room.charges(batch.id)
+    if who == "customer":
+        set_status(db.session.scalars(select(Customer).where(Customer.external_id == "C-1")).one(), "BLOCKED")
+    else:
+        set_status(db.session.get_one(Organization, room.merchant_id), "CLOSED")
+    table = ScheduledCharge.__table__
+    for day, status in ((0, ChargeStatus.SCHEDULED), (-5, ChargeStatus.MISSED)):
+        with db.engine.begin() as connection:
+            connection.execute(table.update().values(due_date=room.office.day(day)))  # type: ignore[attr-defined]
+        room.office.plan()
+        room.office.settle()
+        assert room.office.status(charge.id) is status
+    assert room.office.payments() == []
 
 
 def test_a_number_that_was_used_during_the_processing_refuses_its_row_and_no_other(room: BatchRoom) -> None:

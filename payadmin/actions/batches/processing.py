@@ -20,6 +20,7 @@ from payadmin.audit import Event
 from payadmin.kernel.errors import Conflict
 from payadmin.kernel.schedules import ScheduleKind
 from payadmin.models.batches import OPEN, Batch, BatchKind, BatchRow, BatchStatus, RowStatus
+from payadmin.models.parties import Customer, CustomerStatus, Organization, OrganizationStatus
 from payadmin.models.payments import Payment
 from payadmin.models.subscriptions import (
     ChargeStatus,
@@ -31,6 +32,7 @@ from payadmin.models.subscriptions import (
     schedule_columns,
 )
 from payadmin.permissions import Permission
+from payadmin.providers import connected
 from payadmin.work import Work, use_case
 
 PROCESS_ACT = "batches.process"
@@ -70,8 +72,8 @@ def process_batch(
         code: the code of the actor's authenticator.
 
     Raises:
-        Conflict: not checked, an error in a file of payments, other counts than the form's, or rows that the world has
-            overtaken since the check.
+        Conflict: not checked, an error in a file of payments, other counts than the form's, a merchant or provider that
+            is gone, or rows that the world has overtaken since the check.
         Invalid: a wrong, used or stale confirmation; `field` is "code".
     """
     batch = work.get(Batch, batch_id, lock=True)
@@ -79,10 +81,15 @@ def process_batch(
         raise Conflict(why, batch_id=batch_id)
     if (batch.rows_valid, batch.rows_invalid) != (valid, skipped) or batch.version != version:
         raise Conflict(MOVED_ON, batch_id=batch_id)
+    if work.get(Organization, batch.merchant_id).status is not OrganizationStatus.ACTIVE:
+        raise Conflict("The merchant of this batch is not active any more. Nothing is processed.", batch_id=batch_id)
+    if not connected(batch.provider):
+        raise Conflict("payadmin is no longer connected to the provider of this batch.", batch_id=batch_id)
     if overtaken := _overtaken(work, batch, business_day(work, zone)):
         rows = "1 row is" if overtaken == 1 else f"{overtaken:,} rows are"
         raise Conflict(
-            f"{rows} no longer right: a date has passed or a number was used since the check. Check the file again.",
+            f"{rows} no longer right: since the check a date has passed, a number was used or a customer was blocked."
+            " Check the file again.",
             batch_id=batch_id,
         )
     step_up.spend(work, offer, code, PROCESS_ACT, process_subject(batch))
@@ -176,17 +183,22 @@ def process_some(work: Work, batch_id: int, *, limit: int = ROWS_AT_ONCE) -> boo
 
 
 def _overtaken(work: Work, batch: Batch, today: dt.date) -> int:
-    """How many valid rows are no longer right: their day has passed, or their number was used."""
+    """How many valid rows are no longer right: their day passed, their number was used, their customer was blocked."""
     mine = (BatchRow.batch_id == batch.id, BatchRow.status == RowStatus.VALID)
+    blocked = (
+        select(Customer.id)
+        .where(Customer.id == BatchRow.customer_id, Customer.status != CustomerStatus.ACTIVE)
+        .exists()
+    )
     if batch.kind is BatchKind.SINGLE_PAYMENT:
         used = select(ScheduledCharge.id).where(ScheduledCharge.invoice_number == BatchRow.invoice_number)
         paid = select(Payment.id).where(Payment.invoice_number == BatchRow.invoice_number)
-        late = or_(BatchRow.execute_date < today, used.exists(), paid.exists())
+        late = or_(BatchRow.execute_date < today, blocked, used.exists(), paid.exists())
     else:
         same = select(Subscription.id).where(
             Subscription.merchant_id == batch.merchant_id, Subscription.billing_number == BatchRow.billing_number
         )
-        late = or_(BatchRow.start_date < today, same.exists())
+        late = or_(BatchRow.start_date < today, blocked, same.exists())
     return work.session.scalar(select(func.count()).select_from(BatchRow).where(*mine, late)) or 0
 
 

@@ -24,9 +24,7 @@ ROWS_A_PART: Final = 1_000
 LONGEST_KEPT: Final = 4_600
 NOT_A_CARD: Final = "This is not a valid card number; check its digits."
 _TYPED: Final = re.compile(r"[0-9]{13,19}", re.ASCII)
-_NO_HEADER: Final = (
-    "The first row holds data; it must name the columns. Put their names above it."
-)
+_NO_HEADER: Final = "The first row holds data; it must name the columns. Put their names above it."
 # Lists of days, months and dates are long runs of digits; what is nothing else than that holds no card number.
 _LISTS: Final = frozenset({"days", "months", "dates"})
 _CALENDAR: Final = re.compile(
