@@ -332,6 +332,26 @@ def test_a_batch_that_stands_still_is_resumed(room: BatchRoom) -> None:
     assert len(room.office.payments()) == 1
 
 
+def test_a_number_that_was_paid_during_the_processing_refuses_its_row_and_no_other(room: BatchRoom) -> None:
+    batch = room.checked([room.payment(1), room.payment(2), room.payment(3)])
+    room.process(batch.id)
+    room.make.payment(invoice_number="INV-2")
+    room.office.settle()
+    assert [row.status for row in room.rows(batch.id)] == [RowStatus.DONE, RowStatus.REFUSED, RowStatus.DONE]
+    assert room.rows(batch.id)[1].message == "This invoice number was used since the file was checked."
+    assert [charge.invoice_number for charge in room.charges(batch.id)] == ["INV-1", "INV-3"]
+
+
+def test_a_batch_is_not_confirmed_while_another_orders_the_same_invoice_numbers(room: BatchRoom) -> None:
+    first = room.checked([room.payment(1), room.payment(2)])
+    second = room.checked([room.payment(1, amount="13.00"), room.payment(3)])
+    room.process(first.id)
+    with pytest.raises(Conflict, match="1 row is no longer right"):
+        room.process(second.id)
+    room.office.settle()
+    assert [payment.invoice_number for payment in room.office.payments()] == ["INV-1", "INV-2"]
+
+
 ACTS: dict[str, Callable[[BatchRoom, Actor, Batch], object]] = {
     "upload": lambda room, actor, _: room.upload([room.payment(2)], actor=actor),
     "process": lambda room, actor, batch: room.process(batch.id, actor=actor, offer="", code=""),

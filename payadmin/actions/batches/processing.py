@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Table, func, or_, select, update
+from sqlalchemy import ColumnElement, Table, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import aliased
 
 from payadmin import step_up
 from payadmin.actions.batches.validation import MOVED_ON, business_day
@@ -193,7 +194,7 @@ def _overtaken(work: Work, batch: Batch, today: dt.date) -> int:
     if batch.kind is BatchKind.SINGLE_PAYMENT:
         used = select(ScheduledCharge.id).where(ScheduledCharge.invoice_number == BatchRow.invoice_number)
         paid = select(Payment.id).where(Payment.invoice_number == BatchRow.invoice_number)
-        late = or_(BatchRow.execute_date < today, blocked, used.exists(), paid.exists())
+        late = or_(BatchRow.execute_date < today, blocked, used.exists(), paid.exists(), _ordered_elsewhere(batch))
     else:
         same = select(Subscription.id).where(
             Subscription.merchant_id == batch.merchant_id, Subscription.billing_number == BatchRow.billing_number
@@ -202,8 +203,26 @@ def _overtaken(work: Work, batch: Batch, today: dt.date) -> int:
     return work.session.scalar(select(func.count()).select_from(BatchRow).where(*mine, late)) or 0
 
 
+def _ordered_elsewhere(batch: Batch) -> ColumnElement[bool]:
+    """Whether another batch is just about to order the invoice number of a row."""
+    other, its = aliased(BatchRow), aliased(Batch)
+    return (
+        select(other.id)
+        .join(its, its.id == other.batch_id)
+        .where(
+            other.invoice_number == BatchRow.invoice_number,
+            other.batch_id != batch.id,
+            other.status == RowStatus.VALID,
+            its.status == BatchStatus.PROCESSING,
+        )
+        .exists()
+    )
+
+
 def _order_charges(work: Work, batch: Batch, rows: Sequence[BatchRow]) -> set[int]:
-    """Schedule one charge for each row; the rows that have one now."""
+    """Schedule one charge for each row whose invoice number no payment has meanwhile; the rows that have one now."""
+    by_payments = select(BatchRow.id).join(Payment, Payment.invoice_number == BatchRow.invoice_number)
+    used = set(work.session.scalars(by_payments.where(BatchRow.id.in_([row.id for row in rows]))))
     values = [
         {
             "batch_id": batch.id,
@@ -216,7 +235,9 @@ def _order_charges(work: Work, batch: Batch, rows: Sequence[BatchRow]) -> set[in
             "created_at": work.now,
             "updated_at": work.now,
         }
-        for row in rows
+        # In the order of their numbers: two batches that name the same ones do not wait for each other in a circle.
+        for row in sorted(rows, key=lambda row: row.invoice_number or "")
+        if row.id not in used
     ]
     made = _insert_missing(work, _CHARGE, values)
     billing = {row.id: row for row in rows}
@@ -296,6 +317,8 @@ def _schedule_of(kept: Mapping[str, Any]) -> dict[str, Any]:
 
 def _insert_missing(work: Work, table: Table, values: list[dict[str, Any]]) -> dict[int, int]:
     """Insert what is not there yet under any of its unique columns: the id made of each row."""
+    if not values:
+        return {}
     make = postgresql.insert if work.session.get_bind().dialect.name == "postgresql" else sqlite.insert
     statement = make(table).on_conflict_do_nothing().returning(table.c.batch_row_id, table.c.id)
     return dict(work.session.connection().execute(statement, values).all())
