@@ -1,5 +1,6 @@
 """Processing: confirmed once, whole for payments, without the invalid rows for registrations, each row made once."""
 
+import datetime as dt
 import threading
 from collections.abc import Callable
 
@@ -9,10 +10,10 @@ from sqlalchemy import func, select
 from payadmin import providers
 from payadmin.actions.batches import check_again, discard_batch, resume_batch
 from payadmin.actions.subscriptions import cancel_scheduled, catch_up, let_go
-from payadmin.db import db
+from payadmin.db import db, utcnow
 from payadmin.kernel.errors import Conflict, Forbidden, Invalid, Refusal
 from payadmin.models.audit import AuditEvent
-from payadmin.models.batches import Batch, BatchKind, BatchStatus, RowStatus
+from payadmin.models.batches import Batch, BatchKind, BatchPart, BatchStatus, RowStatus
 from payadmin.models.parties import Customer, Organization
 from payadmin.models.payments import Payment, PaymentStatus, PaymentType
 from payadmin.models.subscriptions import (
@@ -27,6 +28,7 @@ from payadmin.permissions import Permission, Role
 from payadmin.work import Actor
 from tests.support.batches import BatchRoom
 from tests.support.make import writing
+from tests.support.pages import post
 
 REGISTRATION = BatchKind.REGISTRATION
 
@@ -350,6 +352,35 @@ def test_a_batch_is_not_confirmed_while_another_orders_the_same_invoice_numbers(
         room.process(second.id)
     room.office.settle()
     assert [payment.invoice_number for payment in room.office.payments()] == ["INV-1", "INV-2"]
+
+
+def test_a_check_that_died_is_resumed(room: BatchRoom) -> None:
+    batch_id = room.upload([room.payment(1)])
+    with db.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE outbox_message SET state = 'DEAD'")
+        connection.execute(Batch.__table__.update().values(updated_at=utcnow() - dt.timedelta(minutes=5)))  # type: ignore[attr-defined]
+    room.office.work()
+    assert room.batch(batch_id).status is BatchStatus.UPLOADED
+    browser = room.make.browse(Role.PAYMENTS_OPERATOR)
+    page = browser.get(f"/batches/{batch_id}/")
+    assert f"/batches/{batch_id}/resume/" in page.text
+    assert post(browser, f"/batches/{batch_id}/resume/").status_code == 303
+    room.office.work()
+    assert room.batch(batch_id).status is BatchStatus.READY
+
+
+@pytest.mark.parametrize("given_up", ["discarded", "replaced"])
+def test_nothing_waits_for_the_check_of_a_batch_that_was_given_up(room: BatchRoom, given_up: str) -> None:
+    batch_id = room.upload([room.payment(1)])
+    version = room.batch(batch_id).version
+    if given_up == "discarded":
+        discard_batch(room.make.actor(), batch_id, version=version)
+    else:
+        room.upload([room.payment(2)], replaces=batch_id, version=version)
+    parts = select(func.count()).select_from(BatchPart).where(BatchPart.batch_id == batch_id)
+    assert db.session.scalar(parts) == 0
+    room.office.work()
+    assert room.rows(batch_id) == []
 
 
 ACTS: dict[str, Callable[[BatchRoom, Actor, Batch], object]] = {

@@ -16,11 +16,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import aliased
 
 from payadmin import step_up
-from payadmin.actions.batches.validation import MOVED_ON, business_day
+from payadmin.actions.batches.validation import MOVED_ON, business_day, forget_waiting
 from payadmin.audit import Event
 from payadmin.kernel.errors import Conflict
 from payadmin.kernel.schedules import ScheduleKind
-from payadmin.models.batches import OPEN, Batch, BatchKind, BatchRow, BatchStatus, RowStatus
+from payadmin.models.batches import OPEN, WORKING, Batch, BatchKind, BatchRow, BatchStatus, RowStatus
 from payadmin.models.parties import Customer, CustomerStatus, Organization, OrganizationStatus
 from payadmin.models.payments import Payment
 from payadmin.models.subscriptions import (
@@ -116,21 +116,21 @@ def process_batch(
 
 @use_case(Permission.BATCHES_BATCH_PROCESS, about=Batch)
 def resume_batch(work: Work, batch_id: int) -> None:
-    """Have workers go on with a batch that stands still; what is done already is not done again.
+    """Have workers go on with a batch whose check or processing stands still; what is done is not done again.
 
     Raises:
-        Conflict: it is not being processed.
+        Conflict: no worker has anything to do with it.
     """
     batch = work.get(Batch, batch_id)
-    if batch.status is not BatchStatus.PROCESSING:
+    if batch.status not in WORKING:
         raise Conflict(f"The batch is {batch.status.value.lower()}: there is nothing to go on with.")
     work.record(Event.BATCH_RESUMED, batch, file=batch.file_name)
-    work.promise("order_batch", batch_id=batch_id)
+    work.promise("order_batch" if batch.status is BatchStatus.PROCESSING else "check_batch", batch_id=batch_id)
 
 
 @use_case(Permission.BATCHES_BATCH_PROCESS, about=Batch)
 def discard_batch(work: Work, batch_id: int, *, version: int, reason: str | None = None) -> None:
-    """Give up a batch of which nothing was processed; its rows stay to be looked at.
+    """Give up a batch of which nothing was processed; its checked rows stay to be looked at.
 
     Raises:
         Conflict: it is being processed, was processed or given up, or has moved on.
@@ -141,6 +141,7 @@ def discard_batch(work: Work, batch_id: int, *, version: int, reason: str | None
         raise Conflict(f"The batch is {before.value.lower()}, so it cannot be discarded.")
     if not work.change(Batch, batch_id, when=(Batch.version == version,), status=BatchStatus.DISCARDED):
         raise Conflict(MOVED_ON)
+    forget_waiting(work, batch_id)
     work.record(
         Event.BATCH_DISCARDED,
         batch,

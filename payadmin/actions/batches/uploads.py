@@ -8,6 +8,7 @@ from sqlalchemy.exc import IntegrityError
 
 from payadmin.actions.batches.card_numbers import without_cards
 from payadmin.actions.batches.reading import Sheet, StoreCards, parts, read_sheet
+from payadmin.actions.batches.validation import forget_waiting
 from payadmin.audit import Event
 from payadmin.db import db
 from payadmin.kernel.errors import Conflict, Forbidden, Invalid
@@ -126,6 +127,7 @@ def store_batch(
     work.session.execute(insert(BatchPart), pieces)
     if old is not None:
         work.change(Batch, old.id, status=BatchStatus.REPLACED, replaced_by_id=batch.id)
+        forget_waiting(work, old.id)
         work.record(
             Event.BATCH_REPLACED, old, after={"status": BatchStatus.REPLACED, "replaced_by_id": batch.id}, file=name
         )

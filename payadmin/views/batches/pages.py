@@ -16,7 +16,7 @@ from payadmin.actions import batches, records
 from payadmin.db import db, utcnow
 from payadmin.kernel.errors import Conflict
 from payadmin.kernel.sheets import csv_rows
-from payadmin.models.batches import CHECKED, OPEN, Batch, BatchKind, BatchStatus
+from payadmin.models.batches import CHECKED, OPEN, WORKING, Batch, BatchKind, BatchStatus
 from payadmin.models.subscriptions import IN_HAND, ChargeStatus, ScheduledCharge
 from payadmin.permissions import Permission
 from payadmin.queries.batches import MOST_COUNTED, charge_counts, error_table, invalid_billing_numbers
@@ -35,7 +35,6 @@ PROCESS = Permission.BATCHES_BATCH_PROCESS
 STILL = dt.timedelta(seconds=60)
 WATCHED_FOR = dt.timedelta(hours=1)
 MOST_NUMBERS = 100
-WORKING = (BatchStatus.UPLOADED, BatchStatus.VALIDATING, BatchStatus.PROCESSING)
 TONES = {
     BatchStatus.UPLOADED: "info",
     BatchStatus.VALIDATING: "info",
@@ -110,7 +109,7 @@ class BatchesPage(PayAdminModelView):
             "may_order": may_process and row.why_not_processable is None,
             "may_replace": may_process and row.status in OPEN,
             "may_check": may_process and row.status in CHECKED and not row.problems,
-            "may_resume": may_process and row.status is BatchStatus.PROCESSING and stands_still(row),
+            "may_resume": may_process and stands_still(row),
             "may_see_workers": current_actor().may(Permission.SYSTEM_MONITORING_READ),
             "may_cancel": current_actor().may(Permission.SUBSCRIPTIONS_SUBSCRIPTION_WRITE),
             "replaces": self._replaced_by(row),
