@@ -27,6 +27,7 @@ _HOME = click.option(
     "--home", type=click.Path(file_okay=False, path_type=Path), default=DEFAULT_HOME, show_default=True,
     help="Folder that keeps everything: data, keys, files, logs.",
 )  # fmt: skip
+_EVERYWHERE = "0.0.0.0"  # noqa: S104 - compared, not bound
 _PORT = click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True)
 _HOST = click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 
@@ -106,6 +107,9 @@ def _serve_embedded(home: "Home", parts: "Parts", host: str, port: int, *, demo:
 
     upgrade(home.database_url)
     env = _environment(home, demo=demo)
+    if demo:
+        # The demo is reached where it listens, so its mails can hold links.
+        env.setdefault("PUBLIC_URL", f"http://{'127.0.0.1' if host == _EVERYWHERE else host}:{port}")
     if "SIMULATOR_URL" not in env:
         env["SIMULATOR_URL"] = _start_simulator(home, parts)
     env["REDIS_URL"] = parts.start_valkey()

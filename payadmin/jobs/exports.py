@@ -5,6 +5,7 @@ import errno
 import functools
 import hashlib
 import logging
+import math
 import os
 import threading
 import time
@@ -21,6 +22,7 @@ from payadmin.db import db, utcnow
 from payadmin.jobs import Later, job
 from payadmin.kernel.errors import Forbidden, Refusal
 from payadmin.models.access import StaffUser
+from payadmin.permissions import Permission
 from payadmin.queries.exports import due_exports
 from payadmin.work import SYSTEM, Actor
 
@@ -46,6 +48,7 @@ class _Written:
     size: int
     sha256: str
     is_personal: bool
+    recorded: str
     criteria: dict[str, str]
     scope: list[str]
 
@@ -72,6 +75,7 @@ def write_export(*, export_id: int) -> Later | None:
             size=written.size,
             sha256=written.sha256,
             is_personal=written.is_personal,
+            recorded=written.recorded,
             criteria=written.criteria,
             scope=written.scope,
             settings=settings,
@@ -124,12 +128,20 @@ def sweep_files(settings: "Settings") -> int:
         return 0
     # The folder is read before the table: a file that is begun in between is not in the first list.
     old = time.time() - FORGET_FILES_SECONDS
-    found = [path for path in folder.iterdir() if path.stat().st_mtime < old]
+    found = [path for path in folder.iterdir() if _changed_at(path) < old]
     used = exports.files_in_use(SYSTEM) if found else ()
     left = [path for path in found if path.name not in used]
     for path in left:
         _drop(path)
     return len(left)
+
+
+def _changed_at(path: Path) -> float:
+    """When a file was last written to; what has gone meanwhile, or cannot be looked at, is left alone."""
+    try:
+        return path.lstat().st_mtime
+    except OSError:
+        return math.inf
 
 
 @contextlib.contextmanager
@@ -148,7 +160,8 @@ def _as_requester(claimed: exports.Claimed) -> Iterator[Any]:
         page = next((view for view in app.extensions["admin"][0]._views if view.endpoint == claimed.page), None)  # noqa: SLF001
         if page is None:
             raise Refusal("This list does not exist any more.")
-        if not (claimed.needs | {str(need) for need in page.export_needs()}) <= set(map(str, g.actor.permissions)):
+        needs = {*claimed.needs, *map(str, page.export_needs()), str(Permission.EXPORTS_EXPORT_READ)}
+        if not needs <= set(map(str, g.actor.permissions)):
             raise Forbidden(f"{g.actor.name} may no longer export this list.")
         yield page
 
@@ -189,8 +202,7 @@ def _drop(path: Path) -> None:
 
 
 def _write(page: Any, claimed: exports.Claimed, path: Path) -> _Written:
-    from payadmin.permissions import Permission  # noqa: PLC0415
-    from payadmin.views.exports_table import WRITERS, Counter, is_personal, table_of  # noqa: PLC0415
+    from payadmin.views.exports_table import WRITERS, Counter, is_personal  # noqa: PLC0415
 
     asked = page.asked_by(claimed.list_args)
     shown = page.columns_named(claimed.columns)
@@ -203,7 +215,7 @@ def _write(page: Any, claimed: exports.Claimed, path: Path) -> _Written:
         if not exports.note_progress(SYSTEM, claimed.export_id, attempt=claimed.attempt, rows=rows, total=total):
             raise Dropped
 
-    head, rows = table_of(asked, page.get_query(), shown)
+    head, rows = page.export_table(asked, shown)
     counter = Counter(rows, tell)
     digest, size = hashlib.sha256(), 0
     with contextlib.closing(rows), _private_file(path) as file:
@@ -217,6 +229,7 @@ def _write(page: Any, claimed: exports.Claimed, path: Path) -> _Written:
         size=size,
         sha256=digest.hexdigest(),
         is_personal=is_personal(shown) and g.actor.may(Permission.PARTIES_PERSONAL_READ),
+        recorded=page.recorded(asked),
         criteria=dict(page.criteria(asked)),
         scope=page.scope_words(),
     )

@@ -8,10 +8,10 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any, ClassVar
-from zoneinfo import ZoneInfo
 
 from flask import Flask, current_app
 from redis import Redis
@@ -334,14 +334,14 @@ def _charges_waiting(app: Flask) -> bool:
     return charges_waiting(db.session(), now=now, first=today - dt.timedelta(days=GRACE_DAYS), today=today)
 
 
-def _planned(zone: ZoneInfo) -> bool:
-    """Keep the plans; whether that went well. If it did not, charging goes on, and Workers shows a late planner."""
+def _went_well(duty: Callable[..., object], *args: object) -> bool:
+    """Do one of a tick's duties; whether that went well. If it did not, the others are done all the same."""
     try:
-        keep_plans(zone)
+        duty(*args)
     except OperationalError:
         raise  # the database is away, for everything else too
     except Exception:
-        log.exception("the plans could not be kept")
+        log.exception("%s failed; the rest of the tick goes on", duty.__name__)
         return False
     return True
 
@@ -361,17 +361,18 @@ def tick(app: Flask, stop: threading.Event, *, every_seconds: float = 2.0) -> No
                     renew_statistics()
                     statistics_due = time.monotonic() + STATISTICS_SECONDS
                 settings = app.extensions["payadmin.settings"]
-                is_planned = _planned(settings.zone)
-                keep_exports(settings)
+                # Workers shows a planner that is late.
+                is_planned = _went_well(keep_plans, settings.zone)
+                _went_well(keep_exports, settings)
                 if time.monotonic() >= sweep_due:
-                    sweep_files(settings)
                     sweep_due = time.monotonic() + SWEEP_SECONDS
+                    _went_well(sweep_files, settings)
                 if is_planned and time.monotonic() >= planner_beat_due:
                     beat("planner", "planner")
                     planner_beat_due = time.monotonic() + PLANNER_BEATS_EVERY
                 if time.monotonic() >= reconcile_due:
                     reconcile_due = time.monotonic() + RECONCILE_SECONDS
-                    reconcile_days(settings)
+                    _went_well(reconcile_days, settings)
                 waiting = outbox.waiting(db.session()) or _charges_waiting(app)
                 db.session.remove()
                 if waiting and not outbox.ring():

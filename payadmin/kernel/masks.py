@@ -11,6 +11,7 @@ _SEPARATOR: Final = r"(?:%20|[ \u00a0\-+._])"
 _DIGITS: Final = re.compile(rf"\d+(?:{_SEPARATOR}?\d+)*")
 _GROUP: Final = re.compile(r"\d+")
 _TYPED_CARD: Final = re.compile(r"[0-9](?:[ \u00a0-]?[0-9]){12,18}", re.ASCII)
+_PHONE: Final = re.compile(r"\+\d{6,15}\*?", re.ASCII)
 _SHORTEST_CARD, _LONGEST_CARD = 13, 19
 _KNOWN_IIN: Final = re.compile(
     r"4|5[0-8]|6|222[1-9]|22[3-9]|2[3-6]|27[01]|2720"  # Visa; Mastercard, Maestro; Discover, UnionPay; Mastercard
@@ -56,6 +57,14 @@ _DIGEST = re.compile(r"(?<![0-9A-Za-z])(?=(?:[0-9]*[a-f]){3})[0-9a-f]{20,}(?![0-
 def mask(kind: str, value: str) -> str:
     """The value as a column with that `mask` in its info shows it to people who need not see all of it."""
     return _MASKS[kind](value)
+
+
+def mask_search(words: str) -> str:
+    """What somebody looked for: e-mail addresses and phone numbers in it are masked, other words are not."""
+    return " ".join(
+        mask_email(word) if "@" in word else mask_phone(word) if _PHONE.fullmatch(word) else word
+        for word in words.split()
+    )
 
 
 def luhn_ok(digits: str) -> bool:

@@ -37,6 +37,20 @@ SENTENCES = {
     429: "Wait a minute, then try again.",
 }
 UNEXPECTED = "This is a mistake of payadmin, not yours. It was written down; the number below helps to find it."
+# Payers have no account, and nothing to do with the words of staff. Their link says what became of a registration.
+PAYERS_ADDRESS = "/register"
+PAYERS = {
+    404: (
+        "This link opens nothing",
+        "It is not complete, or a newer one was sent in its place. Look for the latest message, or ask its sender.",
+    ),
+    429: ("Too many tries", "Wait a minute, then open the link again."),
+    500: (
+        "Something went wrong on our side",
+        "Open the link again in some minutes: it says whether you are registered.",
+    ),
+}
+PAYERS_OTHERWISE = ("This did not work", "Open the link again, as it stands in the message that you got.")
 PASSED_ON = frozenset({"Allow", "Retry-After"})
 
 logger = logging.getLogger(__name__)
@@ -134,11 +148,28 @@ def _answer(problem: Problem) -> Response:
     if _wants_json():
         body = {"code": problem.code, "sentence": problem.sentence, "field": problem.field, "number": problem.number}
         response = jsonify({name: value for name, value in body.items() if value is not None})
+    elif request.path == PAYERS_ADDRESS or request.path.startswith(f"{PAYERS_ADDRESS}/"):
+        response = make_response(_payers_page(problem))
     else:
         template = "errors/fragment.html" if _wants_fragment() else "errors/page.html"
         response = make_response(render_template(template, problem=problem, known=g.get("actor") is not None))
     response.status_code = problem.status
     return response
+
+
+def _payers_page(problem: Problem) -> str:
+    """What a payer reads: no way into the back office, and no word of what went wrong there."""
+    status = min(500, problem.status)
+    heading, sentence = PAYERS.get(status, PAYERS_OTHERWISE)
+    company = current_app.extensions["payadmin.settings"].company_name
+    return render_template(
+        "subscriptions/hosted_closed.html",
+        heading=heading,
+        sentence=sentence,
+        number=problem.number,
+        merchant=None,
+        company=company,
+    )
 
 
 def _wants_fragment() -> bool:

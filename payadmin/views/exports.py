@@ -15,6 +15,7 @@ from payadmin import audit, step_up
 from payadmin.actions import exports, records
 from payadmin.db import db
 from payadmin.kernel.errors import Conflict, Forbidden, Invalid, NotFound, Refusal
+from payadmin.kernel.masks import mask, mask_search
 from payadmin.models.exports import FileKind
 from payadmin.models.payments import Mode
 from payadmin.permissions import Permission
@@ -114,6 +115,16 @@ class ExportPages(BulkPages):
         """What a kept address asks for (`asked_for_file`)."""
         return self.asked_for_file(MultiDict(parse_qsl(list_args)))
 
+    def recorded(self, asked: lists.Request, *, without: Sequence[str] = ()) -> str:
+        """What the list is limited to, for the trail: its arguments, personal values masked as on screens (AU3)."""
+        said = []
+        for key, value in asked.pairs(without=without):
+            found = self.shape.filters.get(key)
+            kind = found.column.info.get("mask") if found else None
+            shown = mask(kind, value) if kind else mask_search(value) if key == "search" else value
+            said.append(f"{key}={shown}")
+        return "&".join(said)
+
     def exported_columns(self) -> list[Column]:
         """The columns of the file: those on the screen, unless a page has a usual file of its own."""
         return self.visible_columns()
@@ -206,6 +217,7 @@ class ExportPages(BulkPages):
             kind=FileKind[kind.upper()],
             name=self._file_name(kind),
             list_args=asked.query_string()[1:],
+            recorded=self.recorded(asked),
             criteria=dict(self.criteria(asked)),
             columns=[column.key for column in self.exported_columns()],
             scope=self.scope_words(),
@@ -227,7 +239,7 @@ class ExportPages(BulkPages):
             permission=permission,
             confirm=self._confirming(asked, kind) if large else None,
             kind=kind,
-            filter=asked.query_string(),
+            filter=self.recorded(asked),
             scope=self.scope_words(),
             columns=[column.key for column in self.exported_columns()],
         )
@@ -254,7 +266,7 @@ class ExportPages(BulkPages):
                 permission=permission,
                 started=started,
                 kind=kind,
-                filter=asked.query_string(),
+                filter=self.recorded(asked),
                 scope=scope,
                 columns=[column.key for column in shown],
                 rows=counter.count,

@@ -18,7 +18,7 @@ from payadmin.views import ui
 from payadmin.views.base import PayAdminModelView
 from payadmin.views.columns import Column, label_of, zone
 from payadmin.views.exports import TYPES
-from payadmin.views.exports_schedule import words_of
+from payadmin.views.exports_schedule import change_page, words_of
 from payadmin.views.registry import page
 from payadmin.views.security import current_actor
 
@@ -201,7 +201,7 @@ class ExportSchedulesPage(PayAdminModelView):
         "Schedule": ("title", "rhythm", "next_at", "status", "reason", "owner", "created_at"),
         "List": ("page_title", "kind", "criteria", "period", "columns", "mode"),
     }
-    needs = {"pause_view": READ, "resume_view": READ, "delete_schedule_view": READ}
+    needs = {"change_view": READ, "pause_view": READ, "resume_view": READ, "delete_schedule_view": READ}
 
     def get_query(self) -> "Select[Any]":
         """Living schedules of the actor, or of everybody."""
@@ -223,6 +223,15 @@ class ExportSchedulesPage(PayAdminModelView):
             case "columns":
                 return lambda row: ", ".join(key.replace("_", " ") for key in row.columns)
         return super().cell(column, names)
+
+    def details_context(self, row: ExportSchedule) -> dict[str, Any]:
+        """Whether it is the actor's own to change."""
+        return super().details_context(row) | {"is_own": row.owner_id == current_actor().staff_id}
+
+    @expose("/<int:row_id>/change/", methods=("GET", "POST"))
+    def change_view(self, row_id: int) -> Any:
+        """Another name, another time, other readers; the list stays as it is."""
+        return change_page(self, self.get_row(row_id))
 
     @expose("/<int:row_id>/pause/", methods=("POST",))
     def pause_view(self, row_id: int) -> Any:

@@ -13,10 +13,10 @@ from wtforms.validators import InputRequired, Length
 from payadmin import step_up
 from payadmin.actions import exports
 from payadmin.db import db
-from payadmin.kernel.errors import Invalid
+from payadmin.kernel.errors import Invalid, NotFound
 from payadmin.kernel.periods import LAST_DAY, Period, Rhythm
 from payadmin.models.access import StaffStatus, StaffUser
-from payadmin.models.exports import ExportSchedule, FileKind
+from payadmin.models.exports import ExportReader, ExportSchedule, FileKind
 from payadmin.models.payments import Mode
 from payadmin.permissions import Permission
 from payadmin.views import lists
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from payadmin.views.exports import ExportPages
 
 MOST_PEOPLE = 200
+LONGEST_NUMBER = 10
+CHANGE_ACT = "export_schedules.change"
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _TIME = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])", re.ASCII)
 _AS_IT_IS = ""
@@ -55,6 +57,7 @@ class ScheduleForm(Form):
         description="For a file every month.",
         default=1,
     )
+    seen_version = HiddenField()
     at = StringField("At", [InputRequired("Write the time as 07:30.")], default="07:00", render_kw={"type": "time"})
     readers = SelectMultipleField("Also told, and allowed to fetch the file", coerce=int)
     offer = HiddenField()
@@ -77,7 +80,7 @@ def schedule_page(page: "ExportPages", asked: lists.Request) -> Any:
     """The form for the list that `asked` is; a post saves the schedule and shows it."""
     form = ScheduleForm(request.form if request.method == "POST" else None, title=_title(page))
     form.days.choices = _choices(_days(page, asked))
-    form.readers.choices = _choices(_people(page))
+    form.readers.choices = _choices(_people(page.export_needs()))
     if request.method == "GET":
         form.days.data = next(
             (f"{key}:{Period.YESTERDAY.name}" for key in _day_filters(page) if key in asked.active), _AS_IT_IS
@@ -98,6 +101,80 @@ def schedule_page(page: "ExportPages", asked: lists.Request) -> Any:
     return _shown(page, asked, form, problem), 422
 
 
+def change_page(page: Any, row: ExportSchedule) -> Any:
+    """The form that changes a schedule of one's own: its name, its kind, when it runs and who is told, not its list.
+
+    Args:
+        page: the page of schedules.
+        row: the schedule, as far as the person may see it.
+
+    Raises:
+        NotFound: it is somebody else's.
+    """
+    if row.owner_id != current_actor().staff_id:
+        raise NotFound("Only its owner can change a schedule: the files are written with the owner's rights.")
+    subject = {"schedule": str(row.id)}
+    form = ScheduleForm(request.form if request.method == "POST" else None)
+    # The list stays as it is, and so do its days.
+    del form.days
+    form.readers.choices = _choices(_people(Permission(need) for need in row.needs))
+    status, problem, back = 200, None, f"{page.address}{row.id}/"
+    if request.method == "GET":
+        told = select(ExportReader.staff_id).where(ExportReader.schedule_id == row.id)
+        form.title.data, form.kind.data, form.rhythm.data = row.title, row.kind.ending, row.rhythm.name
+        form.weekday.data, form.day.data = row.weekday or 1, row.day or 1
+        form.at.data = f"{row.at_minute // 60:02}:{row.at_minute % 60:02}"
+        form.readers.data = list(db.session.scalars(told))
+        form.seen_version.data = str(row.version)
+    else:
+        status = 422
+        if form.validate():
+            try:
+                _change(row.id, form, subject)
+            except Invalid as refusal:
+                db.session.rollback()
+                problem = refusal.sentence if refusal.field != "code" else None
+                form.code.errors = [refusal.sentence] if refusal.field == "code" else []
+            else:
+                flash("The schedule is changed.", "success")
+                return redirect(back, 303)
+    answer = render_template(
+        "exports/schedule.html",
+        admin_view=page,
+        heading="Change a scheduled export",
+        form=form,
+        problem=problem,
+        code_error=" ".join(form.code.errors),
+        offer=step_up.offer(current_actor(), CHANGE_ACT, subject),
+        here=f"{back}change/",
+        back=back,
+        criteria=list(row.criteria.items()),
+        columns=[key.replace("_", " ") for key in row.columns],
+        zone_name=current_app.extensions["payadmin.settings"].business_tz,
+    )
+    return answer, status
+
+
+def _change(schedule_id: int, form: ScheduleForm, subject: dict[str, str]) -> None:
+    rhythm, seen = Rhythm[form.rhythm.data], form.seen_version.data or ""
+    exports.change_schedule(
+        current_actor(),
+        schedule_id,
+        version=int(seen) if seen.isascii() and seen.isdigit() and len(seen) < LONGEST_NUMBER else 0,
+        title=form.title.data or "",
+        kind=FileKind[form.kind.data.upper()],
+        rhythm=rhythm,
+        weekday=form.weekday.data if rhythm is Rhythm.WEEKLY else None,
+        day=form.day.data if rhythm is Rhythm.MONTHLY else None,
+        at_minute=form.minute,
+        readers=form.readers.data or [],
+        zone=zone(),
+        confirm=lambda work: step_up.spend(
+            work, form.offer.data or "", (form.code.data or "").strip(), CHANGE_ACT, subject
+        ),
+    )
+
+
 def words_of(row: Any) -> str:
     """When a schedule runs, in words; reads only columns."""
     at = f"{row.at_minute // 60:02}:{row.at_minute % 60:02}"
@@ -116,6 +193,7 @@ def _save(page: "ExportPages", asked: lists.Request, form: ScheduleForm) -> Expo
     said = dict(page.criteria(asked))
     if period is not None:
         said[page.shape.filters[key].label] = period.value
+    without = ["size", *([key] if period else [])]
     act, subject = _act(page, asked)
     return exports.save_schedule(
         current_actor(),
@@ -124,7 +202,8 @@ def _save(page: "ExportPages", asked: lists.Request, form: ScheduleForm) -> Expo
         page_title=page.heading_,
         needs=page.export_needs(),
         kind=FileKind[form.kind.data.upper()],
-        list_args=asked.query_string(without=["size", *([key] if period else [])])[1:],
+        list_args=asked.query_string(without=without)[1:],
+        recorded=page.recorded(asked, without=without),
         criteria=said,
         columns=[column.key for column in page.exported_columns()],
         mode=Mode[current_mode()],
@@ -146,6 +225,7 @@ def _shown(page: "ExportPages", asked: lists.Request, form: ScheduleForm, proble
     return render_template(
         "exports/schedule.html",
         admin_view=page,
+        heading="Schedule an export",
         form=form,
         problem=problem,
         code_error=" ".join(form.code.errors),
@@ -181,9 +261,9 @@ def _days(page: "ExportPages", asked: lists.Request) -> Iterator[tuple[str, str]
             yield f"{each.key}:{period.name}", f"{each.label}: {period.value.lower()}"
 
 
-def _people(page: "ExportPages") -> Iterator[tuple[int, str]]:
+def _people(of_list: Iterable[Permission]) -> Iterator[tuple[int, str]]:
     """Other people who could make this file themselves."""
-    needs = {*page.export_needs(), Permission.EXPORTS_EXPORT_READ}
+    needs = {*of_list, Permission.EXPORTS_EXPORT_READ}
     living = select(StaffUser).where(StaffUser.status.in_((StaffStatus.ACTIVE, StaffStatus.INVITED)))
     show = masked("name")
     for staff in db.session.scalars(living.order_by(StaffUser.username).limit(MOST_PEOPLE)):

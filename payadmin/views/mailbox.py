@@ -1,4 +1,4 @@
-"""The mailbox: every mail to a customer, sent or kept."""
+"""The mailbox: every mail to customers, payers and staff, sent or kept."""
 
 from payadmin.models.payments import Notification
 from payadmin.permissions import Permission
@@ -8,7 +8,7 @@ from payadmin.views.registry import page
 
 @page(menu="mailbox")
 class MailboxPage(PayAdminModelView):
-    """Mails about payments and reminders. Without an SMTP server they are kept here and can be read."""
+    """Mails about payments, reminders, registration links and exports; without an SMTP server kept here to be read."""
 
     model = Notification
     read = Permission.PAYMENTS_MAILBOX_READ
@@ -18,7 +18,7 @@ class MailboxPage(PayAdminModelView):
     heading = "Mailbox"
     plural = "Mails"
     singular = "Mail"
-    subtitle = "Every mail to a customer. Kept means that no mail server is configured (SMTP_URL)."
+    subtitle = "Every mail to customers and staff. Kept means that no mail server is configured (SMTP_URL)."
     column_list = ("created_at", "recipient", "subject", "state", "sent_at")
     phone = {"subject": "m1", "state": "m2", "recipient": "m3", "created_at": "m4"}
     tabs = "state"

@@ -373,6 +373,18 @@ def test_wrong_columns_are_said_above_the_rows_and_nothing_but_another_file_is_o
     assert f"/batches/{batch_id}/check-again/" not in page
     assert "Re-upload file" in page
 
+    operator.post(f"/batches/{batch_id}/discard/", data={"version": str(room.batch(batch_id).version)})
+    gone = operator.get(f"/batches/{batch_id}/").text
+
+    assert "Nothing of this file was processed." in gone
+    assert "upload it again" not in gone
+
+
+def test_only_an_upload_may_be_as_large_as_a_file(operator: FlaskClient) -> None:
+    boundary, body = encode_multipart({"current": "x", "file": FileStorage(io.BytesIO(b"a" * 600_000), "f.csv")})
+    answer = operator.post("/account/password", data=body, content_type=f"multipart/form-data; boundary={boundary}")
+    assert answer.status_code == 413
+
 
 def test_rows_are_paged_by_their_number_and_any_row_can_be_gone_to(
     operator: FlaskClient, room: BatchRoom, monkeypatch: pytest.MonkeyPatch

@@ -10,6 +10,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from payadmin.permissions import Role
+from tests.support.batch_files import BatchFiles, choose_merchant, upload_batch
 from tests.support.browser import DESK, PHONE, Codes, Demo, Desk, Watched
 
 pytestmark = [pytest.mark.browser, pytest.mark.once]
@@ -117,6 +118,13 @@ def type_schedule(page: Page) -> None:
     page.locator("#schedule-preview").get_by_text("Choose at least one month").wait_for()
 
 
+def drag_over(page: Page) -> None:
+    page.locator(".drop").evaluate(
+        "zone => zone.dispatchEvent(new DragEvent('dragover', "
+        "{dataTransfer: new DataTransfer(), bubbles: true, cancelable: true}))"
+    )
+
+
 def stale(page: Page) -> None:
     """Save a form that somebody else has overtaken."""
     page.locator("input[name=seen_version]").evaluate("field => { field.value = '0' }")
@@ -220,6 +228,13 @@ PLACES = (
     Place("all report, found", "all-report/?size=20&status=FAILED", press("button", "Export")),
     Place("all report, nothing found", "all-report/?billing_number=none"),
     Place("all report, refused", "all-report/", wrong_card, status=422),
+    Place("batch transaction, registration", "batch-transaction/"),
+    Place("batch transaction, single payment", "batch-transaction/?kind=single-payment"),
+    Place("batch transaction, without a file", "batch-transaction/", press("button", "Upload and check"), status=422),
+    Place("batch transaction, file dragged over", "batch-transaction/", drag_over),
+    Place("batch transaction, file beyond every limit", "batch-transaction/?refused=too-large"),
+    Place("batch report, open status filter", "batches/?size=20", press("button", "Status")),
+    Place("batch report, nothing found", "batches/?search=nothinglikethis"),
     Place("palette", "customers/?size=20", palette),
     Place("palette, nothing found", "customers/?size=20", palette_empty),
     Place("account", "account/"),
@@ -377,6 +392,114 @@ def test_axe_finds_nothing_on_the_outcome_of_chosen_dates(eyes: Eyes):
     page.locator("#main form button.btn-lg").click()
     page.get_by_role("link", name="Back to the list").wait_for()
     assert eyes.look(page) == {}
+
+
+def test_axe_finds_nothing_on_batches_of_payments_in_any_state(eyes: Eyes):
+    watched = eyes.desk.watched
+    watched.complaints.clear()
+    watched.expected = {409, 422}
+    page, files, found = eyes.page("operator"), BatchFiles(eyes.desk.demo), {}
+    wrong = files.payments(4, wrong=2)
+    upload_batch(page, "single-payment", files.merchant_name, wrong)
+    replaced = page.url
+    found["errors"] = eyes.look(page)
+    page.goto(f"{replaced}?only=errors")
+    expect(page.locator("#batch-rows tbody tr")).to_have_count(2)
+    found["only errors"] = eyes.look(page)
+    page.goto(f"{replaced}?row=900")
+    found["no such row"] = eyes.look(page)
+    upload_batch(page, "single-payment", files.merchant_name, wrong, waits=False)
+    page.get_by_role("link", name="Open that batch").wait_for()
+    found["the same again"] = eyes.look(page)
+
+    page.goto(replaced)
+    page.get_by_role("link", name="Re-upload file").click()
+    choose_merchant(page, files.merchant_name)
+    page.locator("#file").set_input_files(files.payments(3))
+    found["another file for it"] = eyes.look(page)
+    page.get_by_role("button", name="Upload and check").click()
+    page.get_by_text("All rows are valid.").wait_for(timeout=30_000)
+    ready = page.url
+    found["ready"] = eyes.look(page)
+    page.get_by_role("button", name="Discard").click()
+    page.get_by_role("button", name="Discard the batch").wait_for()
+    found["discard?"] = eyes.look(page)
+    found |= _looks_at_workers_steps(eyes, page, ready, "VALIDATING", "READY")
+
+    page.goto(ready)
+    page.get_by_role("link", name="Process 3 rows…").click()
+    page.get_by_label("Authenticator code").fill("000000")
+    page.get_by_role("button", name="Process 3 payments").click()
+    page.locator("#code-error").wait_for()
+    found["confirmation, wrong code"] = eyes.look(page)
+    page.goto(f"{ready}process/")
+    found["confirmation, page"] = eyes.look(page)
+    page.get_by_label("Authenticator code").fill(eyes.desk.code("operator"))
+    page.get_by_role("button", name="Process 3 payments").click()
+    expect(page.get_by_text("3 rows became scheduled charges.")).to_be_visible(timeout=30_000)
+    found["processed"] = eyes.look(page)
+    page.goto(f"{ready}process/")
+    found["processed already"] = eyes.look(page)
+    found |= _looks_at_workers_steps(eyes, page, ready, "PROCESSING", "PROCESSED")
+    page.goto(replaced)
+    found["replaced"] = eyes.look(page)
+    page.goto(f"/batch-transaction/?replaces={replaced.rstrip('/').rpartition('/')[2]}")
+    found["replaced, another file too late"] = eyes.look(page)
+    page.goto("/batches/?size=20")
+    found["report"] = eyes.look(page)
+    assert {state: faults for state, faults in found.items() if faults} == {}
+    assert watched.unexpected() == []
+
+
+def _looks_at_workers_steps(eyes: Eyes, page: Page, address: str, status: str, back: str) -> dict[str, Any]:
+    """A batch while workers are at it, and when none has gone on for long."""
+    number, found, demo = address.rstrip("/").rpartition("/")[2], {}, eyes.desk.demo
+    for name, updated in (("", "2099-01-01 00:00:00.000000"), (", standing still", "2020-01-01 00:00:00.000000")):
+        demo.write("UPDATE batch SET status = ?, updated_at = ? WHERE id = ?", status, updated, number)
+        page.goto(address)
+        page.locator("#batch-bar").wait_for()
+        found[status + name] = eyes.look(page)
+    page.goto("about:blank")
+    demo.write("UPDATE batch SET status = ? WHERE id = ?", back, number)
+    return found
+
+
+def test_axe_finds_nothing_on_batches_of_registrations_in_any_state(eyes: Eyes):
+    watched = eyes.desk.watched
+    watched.complaints.clear()
+    watched.expected = {422}
+    page, files, found = eyes.page("operator"), BatchFiles(eyes.desk.demo), {}
+    head = {"name": "columns.csv", "mimeType": "text/csv", "buffer": b"billing_number,colour\n1,red\n"}
+    upload_batch(page, "registration", files.merchant_name, head)
+    found["wrong columns"] = eyes.look(page)
+    page.get_by_role("button", name="Discard").click()
+    page.get_by_role("button", name="Discard the batch").click()
+    expect(page.get_by_text("Nothing of this file was processed.")).to_be_visible()
+    found["discarded"] = eyes.look(page)
+    empty = {"name": "empty.csv", "mimeType": "text/csv", "buffer": b""}
+    upload_batch(page, "registration", files.merchant_name, empty, waits=False)
+    page.get_by_text("The file is empty.").wait_for()
+    found["refused at its field"] = eyes.look(page)
+    upload_batch(page, "registration", files.merchant_name, files.registrations(3, wrong=1))
+    found["some invalid"] = eyes.look(page)
+    page.get_by_role("link", name="Process 2 valid, skip 1 invalid…").click()
+    page.get_by_label("Authenticator code").fill(eyes.desk.code("operator"))
+    found["confirmation"] = eyes.look(page)
+    page.get_by_role("button", name="Process 2 valid, skip 1 invalid").click()
+    expect(page.get_by_text("2 rows became subscriptions.")).to_be_visible(timeout=30_000)
+    found["processed"] = eyes.look(page)
+    page.goto(page.url.partition("?")[0] + "?only=errors")
+    found["left out"] = eyes.look(page)
+    page.goto("/registration/?origin=BATCH")
+    found["tracking"] = eyes.look(page)
+    reader = eyes.page("cfo")
+    reader.goto("/batches/?size=20")
+    reader.locator("#list tbody tr").first.get_by_role("link").first.click()
+    reader.get_by_role("heading", name="Rows").wait_for()
+    expect(reader.get_by_role("link", name="Upload a file")).to_have_count(0)
+    found["for a reader"] = eyes.look(reader)
+    assert {state: faults for state, faults in found.items() if faults} == {}
+    assert watched.unexpected() == []
 
 
 def test_axe_finds_nothing_on_a_registration_link_and_on_what_its_payer_sees(eyes: Eyes):

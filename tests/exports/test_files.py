@@ -11,7 +11,7 @@ from typing import Any
 
 import openpyxl
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from payadmin.actions import exports
 from payadmin.audit import Event
@@ -20,6 +20,7 @@ from payadmin.jobs import Later
 from payadmin.jobs.exports import keep_exports, sweep_files, why_not_written, write_export
 from payadmin.models.access import StaffRole, StaffStatus, StaffUser
 from payadmin.models.exports import Export, ExportStatus
+from payadmin.models.payments import Notification
 from payadmin.permissions import GRANTS, Permission, Role
 from payadmin.work import SYSTEM
 from tests.support.desk import told
@@ -70,6 +71,22 @@ def test_the_file_is_what_the_list_streams_row_for_row(room: Any) -> None:
         streamed = client.get(address).data
     assert client.get(f"/exports/{export.id}/download/").data == streamed
     assert "'=cmd()" in streamed.decode()
+
+
+def test_who_asked_is_told_by_mail_how_it_ended_and_never_gets_the_file_by_mail(room: Any) -> None:
+    client = room.person()
+    ready = room.asked(client)
+    room.work()
+    failed = room.asked(client)
+    exports.claim_export(SYSTEM, failed.id)
+    settings = room.app.extensions["payadmin.settings"]
+    assert exports.fail_export(SYSTEM, failed.id, attempt=1, reason="The disk is full.", settings=settings)
+    db.session.rollback()
+    [done, broken] = db.session.scalars(select(Notification).order_by(Notification.id))
+    assert done.recipient == broken.recipient == db.session.get_one(StaffUser, client.staff_id).email
+    assert "is ready" in done.subject
+    assert f"https://pay.example.com/exports/{ready.id}/" in done.body
+    assert "The disk is full." in broken.body
 
 
 def test_a_workbook_is_written_by_a_worker_too(room: Any) -> None:
@@ -236,6 +253,7 @@ def deliver(claimed: exports.Claimed, room: Any) -> bool:
         size=1,
         sha256="0" * 64,
         is_personal=False,
+        recorded="",
         criteria={},
         scope=[],
         settings=room.app.extensions["payadmin.settings"],

@@ -12,7 +12,7 @@ from payadmin.actions import exports
 from payadmin.audit import Event
 from payadmin.db import db, utcnow
 from payadmin.jobs.exports import keep_exports
-from payadmin.models.access import StaffRole
+from payadmin.models.access import StaffRole, StaffUser
 from payadmin.models.exports import ExportReader, ExportSchedule, ExportStatus, ScheduleStatus
 from payadmin.models.payments import Notification
 from payadmin.permissions import Role
@@ -194,6 +194,20 @@ def test_an_owner_who_lost_the_right_gets_no_file_and_the_schedule_stops(room: A
     assert "could not be made" in mail.subject
 
 
+def test_a_schedule_ends_with_its_owners_way_to_the_exports_page(room: Any) -> None:
+    client = room.person()
+    schedule = saved(room, client)
+    writing()
+    statement = update(StaffUser).where(StaffUser.id == client.staff_id).values(menu_access=["transactions"])
+    db.session.execute(statement.execution_options(explained=True))
+    db.session.commit()
+    fall_due(schedule)
+    keep(room)
+    room.work()
+    assert schedule_of(schedule.id).status is ScheduleStatus.PAUSED
+    assert [export.status for export in room.exports()] == [ExportStatus.FAILED]
+
+
 def test_a_schedule_is_paused_resumed_and_deleted_by_its_owner_only(room: Any) -> None:
     client, stranger = room.person(), room.person()
     schedule = saved(room, client)
@@ -225,3 +239,30 @@ def test_weekly_and_monthly_schedules_keep_their_day(room: Any) -> None:
     assert monthly.next_at.astimezone(ZONE).day == 28
     assert "Fridays at 07:00" in client.get(f"/export-schedules/{weekly.id}/").text
     assert "Day 28 of each month" in client.get(f"/export-schedules/{monthly.id}/").text
+
+
+def test_its_owner_changes_when_it_runs_and_who_is_told_and_nobody_else(room: Any) -> None:
+    client, first, second = room.person(), room.person(Role.CFO), room.person(Role.CFO)
+    schedule = saved(room, client, readers=[str(first.staff_id)])
+    address = f"/export-schedules/{schedule.id}/change/"
+    page = client.get(address).text
+    assert 'value="Paid yesterday"' in page
+    given = {"title": "Paid by Tuesday", "kind": "xlsx", "rhythm": "WEEKLY", "weekday": "2", "day": "1", "at": "08:15"}
+    given |= {"seen_version": str(schedule.version), "readers": [str(second.staff_id)]}
+    assert room.confirmed(client, address, **given, code="000000").status_code == 422
+    assert schedule_of(schedule.id).title == "Paid yesterday"
+    assert room.confirmed(client, address, **given).status_code == 303
+    changed = schedule_of(schedule.id)
+    assert (changed.title, changed.kind.name, changed.rhythm.name, changed.weekday, changed.at_minute) == (
+        "Paid by Tuesday", "XLSX", "WEEKLY", 2, 8 * 60 + 15,
+    )  # fmt: skip
+    assert changed.next_at is not None
+    assert changed.next_at.astimezone(ZONE).strftime("%A %H:%M") == "Tuesday 08:15"
+    assert (changed.list_args, changed.columns, changed.period) == (
+        schedule.list_args, schedule.columns, schedule.period,
+    )  # fmt: skip
+    assert list(db.session.scalars(select(ExportReader.staff_id))) == [second.staff_id]
+    assert room.confirmed(client, address, **given).status_code == 409, "the form shows an older version"
+    assert room.person(Role.ADMIN).get(address).status_code == 404, "the files are written with the owner's rights"
+    *_, entry = room.trail(Event.EXPORT_SCHEDULE_SAVED)
+    assert entry.after["readers"] == [second.staff_id]

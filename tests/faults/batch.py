@@ -1,4 +1,4 @@
-"""`payadmin faults batch`: workers are killed while they check, order and charge a batch; every row exactly once (P42).
+"""`payadmin faults batch`: workers are killed while they check, order and charge a batch; every row exactly once.
 
 A file of single payments of today is taken in and confirmed as operators do it. Real workers and their work horses are
 killed meanwhile: some while they check, some while they order, the others while they charge. Afterwards the provider's

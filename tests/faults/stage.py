@@ -228,8 +228,8 @@ def reference_data(url: str) -> None:
     with engine.begin() as connection:
         connection.execute(insert(Unit), [{"code": "EUR", "name": "Euro", "scale": 2}])
         connection.execute(insert(PaymentMethod), [{"code": "card", "name": "Card"}])
-        connection.execute(insert(Organization), [{"id": 1, "name": "Merchant", "kind": OrganizationKind.MERCHANT}])
-        connection.execute(insert(Customer), [{"id": 1, "external_id": "C-1", "name": "Customer"}])
+        connection.execute(insert(Organization), [{"name": "Merchant", "kind": OrganizationKind.MERCHANT}])
+        connection.execute(insert(Customer), [{"external_id": "C-1", "name": "Customer"}])
     engine.dispose()
 
 

@@ -258,6 +258,18 @@ def test_a_flushed_redis_loses_nothing_because_the_scheduler_rings_again(
     assert notebook.ran == []
 
 
+def test_a_duty_that_fails_keeps_the_scheduler_from_nothing_else(
+    notebook: Notebook, app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise PermissionError("files/exports")
+
+    for duty in ("sweep_files", "keep_exports", "reconcile_days"):
+        monkeypatch.setattr(runner, duty, fail)
+    promise_it(SYSTEM, "write_down")
+    _tick_until(app, lambda: notebook.ran)
+
+
 def _tick_until(app: Flask, true: Any) -> None:
     stop = threading.Event()
     scheduler = threading.Thread(target=runner.tick, args=(app, stop), kwargs={"every_seconds": 0.1})

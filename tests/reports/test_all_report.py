@@ -18,6 +18,7 @@ from payadmin.models.batches import Batch, BatchKind, BatchStatus
 from payadmin.models.payments import Mode, Payment, PaymentStatus
 from payadmin.permissions import Role
 from payadmin.views import lists
+from payadmin.views.all_report import TEXTS
 from tests.support.desk import told
 from tests.support.make import Make
 
@@ -199,6 +200,17 @@ def test_a_full_card_number_stands_in_no_address_no_page_no_log_and_no_trail(
     texts += [str(vars(entry)) for entry in db.session.scalars(select(AuditEvent))]
     assert not [text for text in texts if PAN in re.sub(r"[ -]", "", text)]
     assert report.client.get(f"/all-report/?card={PAN}").status_code == 400
+
+
+def test_a_card_number_in_any_other_field_stops_before_it_is_an_address(report: Report) -> None:
+    token = re.search(r'name="csrf_token" value="([^"]*)"', report.client.get("/all-report/").text)
+    assert token
+    for field in (*TEXTS, "file", "card_holder_name", "card_holder_phone"):
+        sent = {"csrf_token": token[1], field: "4242 4242 4242 4242"}
+        answer = report.client.post("/all-report/search/", data=sent)
+        assert answer.status_code == 422, field
+        assert "holds a card number" in answer.text
+        assert "4242 4242 4242" not in answer.text
 
 
 def test_a_card_that_was_stored_under_an_older_key_is_found(report: Report) -> None:

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
 
 from payadmin.db import Base, db, utcnow
 from payadmin.jobs import runner
 from payadmin.kernel.links import fingerprint_of, is_ours, new_nonce, token_of
 from payadmin.models.access import LoginGuard
-from payadmin.models.parties import Customer
+from payadmin.models.parties import Customer, CustomerStatus
 from payadmin.models.payments import Notification, NotificationState
 from payadmin.models.registrations import LinkStatus, RegistrationLink
 from payadmin.models.subscriptions import Purpose, ScheduledCharge, Subscription, SubscriptionOrigin, SubscriptionStatus
@@ -427,6 +427,54 @@ def test_a_card_is_tried_ten_times_with_a_link_and_then_there_is_a_pause(
     assert registered() == []
 
 
+def test_payers_who_share_an_address_do_not_shut_each_other_out(
+    app: Flask, operator: FlaskClient, typed: dict[str, Any]
+) -> None:
+    links = [link_of(operator, invite(operator, typed, billing_number=f"H-{number}")) for number in range(11)]
+    declined = [sign(app.test_client(), link, card_number=DECLINED).status_code for link in links[:10]]
+    assert declined == [422] * 10
+    assert sign(app.test_client(), links[10]).status_code == 303
+
+
+def test_what_is_not_the_payers_mistake_costs_no_try_and_names_nobody(
+    app: Flask, operator: FlaskClient, typed: dict[str, Any]
+) -> None:
+    address, payer = link_of(operator, invite(operator, typed)), app.test_client()
+    for status, codes in ((CustomerStatus.BLOCKED, [409] * 11), (CustomerStatus.ACTIVE, [303])):
+        with db.engine.begin() as connection:
+            connection.execute(update(Customer).values(status=status))
+        answers = [sign(payer, address) for _ in codes]
+        assert [answer.status_code for answer in answers] == codes
+        assert "blocked" not in answers[0].text.lower()
+    assert len(registered()) == 1
+
+
+def test_who_is_blocked_does_not_come_back_as_somebody_new(
+    app: Flask, office: Office, operator: FlaskClient, typed: dict[str, Any]
+) -> None:
+    somebody = typed | {"customer": "", "email": "bad@example.com"}
+    address = link_of(operator, invite(operator, somebody))
+    office.make.customer(name="Bad", email="bad@example.com", status=CustomerStatus.BLOCKED)
+    answer = sign(app.test_client(), address)
+    assert answer.status_code == 409
+    assert "can no longer be used, and nothing was registered" in answer.text
+    assert registered() == []
+    again = post(operator, "/registration-links/new/", **somebody | {"billing_number": "H-2"})
+    assert error_at(again.text, "email").startswith("A customer with this address is blocked.")
+
+
+def test_a_browsers_form_is_taken_over_https_too(app: Flask, operator: FlaskClient, typed: dict[str, Any]) -> None:
+    address, payer, site = link_of(operator, invite(operator, typed)), app.test_client(), "https://localhost"
+    page = payer.get(address, base_url=site)
+    token = re.search(r'name="csrf_token"[^>]*value="([^"]*)"', page.text)
+    assert token
+    filled = {"csrf_token": token[1], "card_number": CARD, "card_expires_on": "09/31", "name": "Ann", "agreed": "y"}
+    # What a browser sends is what the page tells it to: under "no-referrer" it would send nothing.
+    told_of = {"Referer": f"{site}{address}"} if page.headers["Referrer-Policy"] == "same-origin" else {}
+    assert payer.post(address, data=filled, base_url=site, headers=told_of).status_code == 303
+    assert len(registered()) == 1
+
+
 def test_an_address_that_hammers_the_page_waits(app: Flask) -> None:
     payer = app.test_client()
     assert {payer.get("/register/x").status_code for _ in range(121)} == {404, 429}
@@ -437,7 +485,7 @@ def test_the_page_tells_nobody_and_lets_nothing_in(app: Flask, operator: FlaskCl
     address, payer = link_of(operator, link_id), app.test_client()
     for answer in (payer.get(address), payer.get("/register/x"), sign(payer, address, name="")):
         headers = answer.headers
-        assert headers["Referrer-Policy"] == "no-referrer"
+        assert headers["Referrer-Policy"] == "same-origin"
         assert headers["Cache-Control"] == "no-store"
         assert "noindex" in headers["X-Robots-Tag"]
         assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
@@ -585,3 +633,31 @@ def test_who_may_not_write_sees_the_state_but_no_link(
     assert post(reader, f"/registration-links/{link_id}/show/").status_code == 403
     assert reader.get("/registration-links/new/").status_code == 403
     assert office.make.browse(Role.CASHIER).get("/registration-links/").status_code == 403
+
+
+def test_whatever_goes_wrong_a_payer_is_not_sent_to_the_sign_in_of_staff(
+    app: Flask, operator: FlaskClient, typed: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    address, payer = link_of(operator, invite(operator, typed)), app.test_client()
+    with db.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE organization RENAME TO lost"))
+    try:
+        broken = payer.get(address)
+    finally:
+        db.session.rollback()
+        with db.engine.begin() as connection:
+            connection.execute(text("ALTER TABLE lost RENAME TO organization"))
+    assert address.rpartition("/")[2] not in caplog.text
+    answers = [
+        (500, broken),
+        (404, payer.get("/register/")),
+        (404, payer.get("/register")),
+        (404, payer.get(f"{address}/more")),
+        (405, payer.put(address)),
+        (413, payer.post(address, data={"name": "x" * 600_000})),
+    ]
+    for status, answer in answers:
+        assert answer.status_code == status
+        assert "hosted-foot" in answer.text
+        assert not re.search("sign.?in|/login|home page", answer.text, re.IGNORECASE), answer.text
+    assert "say this number" in broken.text

@@ -59,7 +59,10 @@ def _file(name: str, head: tuple[str, ...], rows: list[list[str]]) -> dict[str, 
 
 
 def choose_merchant(page: Page, name: str) -> None:
-    """Choose the merchant by typing, unless the form offers the last one again."""
+    """Choose the merchant by typing, and a method, unless the form offers the last ones again."""
+    method = page.get_by_label("Method")
+    if not method.input_value():
+        method.select_option(index=1)
     page.locator(".ts-wrapper").wait_for()
     if page.locator(".ts-wrapper .item").count() == 0:
         page.get_by_role("combobox", name="Merchant").press_sequentially(name[:12])

@@ -16,6 +16,7 @@ from payadmin.actions.exports.files import (
     request_export,
 )
 from payadmin.actions.exports.schedules import (
+    change_schedule,
     delete_schedule,
     pause_schedule,
     plan_exports,
@@ -27,6 +28,7 @@ __all__ = [
     "Busy",
     "Claimed",
     "cancel_export",
+    "change_schedule",
     "claim_export",
     "delete_schedule",
     "deliver_export",

@@ -9,7 +9,7 @@ from typing import Any, Final
 from sqlalchemy import select, update
 
 from payadmin import outbox
-from payadmin.actions.exports.mails import tell_readers
+from payadmin.actions.exports.mails import tell_readers, tell_requester
 from payadmin.audit import Event
 from payadmin.config import Settings
 from payadmin.kernel.errors import Conflict, Forbidden, NotFound
@@ -68,6 +68,7 @@ def request_export(
     kind: FileKind,
     name: str,
     list_args: str,
+    recorded: str,
     criteria: Mapping[str, str],
     columns: Sequence[str],
     scope: Sequence[str],
@@ -80,7 +81,8 @@ def request_export(
         page: the endpoint of the list's page; `page_title` is what people call it.
         needs: the permissions that reading and exporting the list take, now, when it is written and when it is fetched.
         name: what the file is called when it is fetched.
-        list_args: the list's address after the question mark; `criteria` says the same in words.
+        list_args: the list's address after the question mark; `recorded` is the same with personal values masked, for
+            the trail, and `criteria` says it in words.
         columns: the keys of the file's columns, in order.
         scope: what the page itself limits its rows to, for the trail.
         mode: live or test payments.
@@ -112,7 +114,7 @@ def request_export(
             mode=mode,
         )
     )
-    work.record(Event.EXPORT_REQUESTED, export, page=page, kind=kind.ending, filter=list_args, scope=scope,
+    work.record(Event.EXPORT_REQUESTED, export, page=page, kind=kind.ending, filter=recorded, scope=scope,
                 columns=columns)  # fmt: skip
     work.promise("write_export", export_id=export.id)
     return int(export.id)
@@ -171,8 +173,8 @@ def download_export(work: Work, export_id: int, /) -> str:
     if not fetched:
         raise Conflict("There is no file to download: it is not ready yet, or its time is over.")
     export = work.get(Export, export_id)
-    work.record(Event.EXPORT_DOWNLOADED, export, page=export.page, filter=export.list_args, rows=export.rows_done,
-                bytes=export.bytes, sha256=export.sha256)  # fmt: skip
+    work.record(Event.EXPORT_DOWNLOADED, export, page=export.page, rows=export.rows_done, bytes=export.bytes,
+                sha256=export.sha256)  # fmt: skip
     assert export.file is not None
     return export.file
 
@@ -211,7 +213,7 @@ def claim_export(work: Work, export_id: int, /) -> Claimed | Busy | None:
     ):
         return Busy(1)
     export = work.get(Export, export_id)
-    work.record(Event.EXPORT_STARTED, export, page=export.page, attempt=export.attempt, filter=export.list_args)
+    work.record(Event.EXPORT_STARTED, export, page=export.page, attempt=export.attempt)
     return Claimed(
         export_id=export.id,
         attempt=export.attempt,
@@ -251,6 +253,7 @@ def deliver_export(
     size: int,
     sha256: str,
     is_personal: bool,
+    recorded: str,
     criteria: Mapping[str, str],
     scope: Sequence[str],
     settings: Settings,
@@ -259,6 +262,7 @@ def deliver_export(
 
     Args:
         is_personal: whether it shows personal data unmasked.
+        recorded: the list's address as the trail may keep it.
         criteria: what the list was limited to, in words, with the days that it came to.
     """
     won = work.change(
@@ -279,10 +283,12 @@ def deliver_export(
     if not won:
         return False
     export = work.get(Export, export_id)
-    work.record(Event.EXPORT_FINISHED, export, page=export.page, kind=export.kind.ending, filter=export.list_args,
+    work.record(Event.EXPORT_FINISHED, export, page=export.page, kind=export.kind.ending, filter=recorded,
                 scope=scope, columns=export.columns, rows=rows, bytes=size, sha256=sha256)  # fmt: skip
     if export.schedule_id is not None:
         tell_readers(work, export, settings)
+    else:
+        tell_requester(work, export, settings)
     return True
 
 
@@ -298,7 +304,9 @@ def fail_export(
     export = work.get(Export, export_id)
     if export.attempt != attempt or not _end(work, export, reason):
         return False
-    if export.schedule_id is not None:
+    if export.schedule_id is None:
+        tell_requester(work, work.get(Export, export_id), settings)
+    else:
         tell_readers(work, work.get(Export, export_id), settings)
         if pause and work.change(
             ExportSchedule, export.schedule_id, status=ScheduleStatus.PAUSED, next_at=None, reason=reason[:300]

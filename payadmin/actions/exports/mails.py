@@ -1,4 +1,4 @@
-"""What the owner and the readers of a scheduled export are told: that the file waits, and where; never the file."""
+"""What people are told of their exports: that the file waits, and where; never the file."""
 
 from string import Template
 from typing import Final
@@ -18,7 +18,7 @@ from payadmin.work import Work
 _READY: Final = Template("""\
 Dear $name,
 
-the scheduled export "$title" is ready: $rows rows of $list.
+the export "$title" is ready: $rows rows of $list.
 
 $where
 The file is kept until $until. You will be asked to sign in.
@@ -28,13 +28,20 @@ $company
 _FAILED: Final = Template("""\
 Dear $name,
 
-the scheduled export "$title" of $list could not be made:
+the export "$title" of $list could not be made:
 
 $reason
 
 $where
 $company
 """)
+
+
+def tell_requester(work: Work, export: Export, settings: Settings) -> None:
+    """Promise a mail to whoever asked for one file, who has left the page long ago."""
+    staff = work.get(StaffUser, export.requester_id)
+    if staff.may_sign_in and is_address(staff.email):
+        _promise(work, export, export.name, staff, settings)
 
 
 def tell_readers(work: Work, export: Export, settings: Settings) -> None:
@@ -49,16 +56,16 @@ def tell_readers(work: Work, export: Export, settings: Settings) -> None:
         is_owner = staff.id == schedule.owner_id
         may = staff.may_sign_in and wanted <= {str(permission) for permission in staff.permissions}
         if is_address(staff.email) and (may or (is_owner and staff.may_sign_in)):
-            _promise(work, export, schedule, staff, settings)
+            _promise(work, export, schedule.title, staff, settings)
 
 
-def _promise(work: Work, export: Export, schedule: ExportSchedule, staff: StaffUser, settings: Settings) -> None:
+def _promise(work: Work, export: Export, title: str, staff: StaffUser, settings: Settings) -> None:
     ready = export.status is ExportStatus.READY
     until = export.expires_at.astimezone(settings.zone) if export.expires_at else None
     address = f"{settings.public_url.rstrip('/')}/exports/{export.id}/" if settings.public_url else ""
     facts = {
         "name": one_line(staff.full_name),
-        "title": one_line(schedule.title),
+        "title": one_line(title),
         "list": one_line(export.page_title),
         "rows": f"{export.rows_done:,}",
         "reason": one_line(export.reason or ""),
@@ -70,7 +77,7 @@ def _promise(work: Work, export: Export, schedule: ExportSchedule, staff: StaffU
     notification = work.add(
         Notification(
             recipient=staff.email,
-            subject=f"The export “{one_line(schedule.title)[:120]}” {word}",
+            subject=f"The export “{one_line(title)[:120]}” {word}",
             body=(_READY if ready else _FAILED).substitute(facts),
             # One mail for a person and an export, whoever comes to promise it.
             message_id=f"<export-{export.id}-{staff.id}@{domain_of(settings.mail_from)}>",

@@ -6,7 +6,7 @@ from typing import Final
 from urllib.parse import parse_qsl, urlencode
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from payadmin.actions.exports.files import AT_ONCE
 from payadmin.audit import Event
@@ -35,6 +35,7 @@ def save_schedule(
     needs: Sequence[Permission],
     kind: FileKind,
     list_args: str,
+    recorded: str,
     criteria: Mapping[str, str],
     columns: Sequence[str],
     mode: Mode,
@@ -54,6 +55,7 @@ def save_schedule(
         page: the endpoint of the list's page.
         needs: the permissions that reading and exporting the list take.
         list_args: the list's address after the question mark, without the days that `period` stands for.
+        recorded: `list_args` as the trail may keep it.
         period_on: the list's filter that `period` fills at each run; both or none.
         weekday: 1 (Monday) to 7, for a week's rhythm only.
         day: 1 to 28, for a month's rhythm only.
@@ -102,9 +104,75 @@ def save_schedule(
     told = _readers(work, readers, needs)
     for staff_id in told:
         work.add(ExportReader(schedule_id=schedule.id, staff_id=staff_id))
-    work.record(Event.EXPORT_SCHEDULE_SAVED, schedule, page=page, filter=list_args, columns=columns, kind=kind.ending,
+    work.record(Event.EXPORT_SCHEDULE_SAVED, schedule, page=page, filter=recorded, columns=columns, kind=kind.ending,
                 rhythm=rhythm, period=period, readers=told)  # fmt: skip
     return schedule
+
+
+@use_case(Permission.EXPORTS_EXPORT_READ, about=ExportSchedule)
+def change_schedule(
+    work: Work,
+    schedule_id: int,
+    /,
+    *,
+    version: int,
+    title: str,
+    kind: FileKind,
+    rhythm: Rhythm,
+    weekday: int | None,
+    day: int | None,
+    at_minute: int,
+    readers: Collection[int],
+    zone: ZoneInfo,
+    confirm: Callable[[Work], None],
+) -> None:
+    """Say anew what a schedule's files are called, when they are made and who is told; the list stays as it is.
+
+    Only its owner may: the files are written with the owner's rights.
+
+    Args:
+        version: the version that the form showed.
+        readers: all the other people who are told from now on, and may fetch the files.
+        confirm: called with the work in this transaction; it may refuse (step-up).
+
+    Raises:
+        NotFound: no such schedule, or somebody else's.
+        Forbidden: the owner may not export this list any more.
+        Invalid: what makes no sense, at its field.
+        Conflict: it was changed or deleted meanwhile.
+    """
+    schedule = work.get(ExportSchedule, schedule_id)
+    if schedule.owner_id != work.actor.staff_id:
+        raise NotFound("There is no such schedule.")
+    needs = [Permission(need) for need in schedule.needs]
+    if not all(work.actor.may(permission) for permission in needs):
+        raise Forbidden("Your role no longer allows this list to be exported.")
+    title = one_line(title)
+    _check(title, rhythm, weekday, day, at_minute)
+    confirm(work)
+    told = _readers(work, readers, needs)
+    before = sorted(work.session.scalars(select(ExportReader.staff_id).where(ExportReader.schedule_id == schedule_id)))
+    following = first_due(rhythm, weekday=weekday, day=day, at_minute=at_minute, after=work.now, zone=zone)
+    if not work.change(
+        ExportSchedule,
+        schedule_id,
+        when=[ExportSchedule.version == version, ExportSchedule.status != ScheduleStatus.DELETED],
+        title=title,
+        kind=kind,
+        rhythm=rhythm,
+        weekday=weekday,
+        day=day,
+        at_minute=at_minute,
+        next_at=following if schedule.status is ScheduleStatus.ACTIVE else None,
+    ):
+        raise Conflict("This schedule was changed meanwhile. Look at it again.")
+    work.session.execute(
+        delete(ExportReader).where(ExportReader.schedule_id == schedule_id, ExportReader.staff_id.not_in(told))
+    )
+    for staff_id in sorted(set(told) - set(before)):
+        work.add(ExportReader(schedule_id=schedule_id, staff_id=staff_id))
+    work.record(Event.EXPORT_SCHEDULE_SAVED, schedule, before={"readers": before}, after={"readers": told},
+                page=schedule.page, kind=kind.ending, rhythm=rhythm)  # fmt: skip
 
 
 @use_case(Permission.EXPORTS_EXPORT_READ, about=ExportSchedule)
@@ -189,7 +257,7 @@ def plan_exports(work: Work, *, zone: ZoneInfo) -> int:
         else:
             planned += 1
             work.record(Event.EXPORT_REQUESTED, export, also=[schedule], page=schedule.page, kind=schedule.kind.ending,
-                        filter=export.list_args, columns=schedule.columns)  # fmt: skip
+                        columns=schedule.columns)  # fmt: skip
     return planned
 
 

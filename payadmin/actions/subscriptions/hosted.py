@@ -14,13 +14,13 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import select
 
 from payadmin.actions.access import guard
-from payadmin.actions.subscriptions.links import check_customer, check_merchant
+from payadmin.actions.subscriptions.links import check_address, check_customer, check_merchant
 from payadmin.actions.subscriptions.planning import business_day
 from payadmin.actions.subscriptions.registering import register
 from payadmin.audit import Event
 from payadmin.kernel.errors import Conflict, Invalid, Refusal
 from payadmin.kernel.masks import mask_pan_in_text
-from payadmin.models.parties import Customer, CustomerStatus
+from payadmin.models.parties import Customer
 from payadmin.models.registrations import LinkStatus, RegistrationLink, state_of
 from payadmin.models.subscriptions import Purpose, Subscription, SubscriptionOrigin
 from payadmin.permissions import Permission
@@ -29,6 +29,7 @@ from payadmin.work import Actor, Work, use_case
 
 PAYER: Final = "payer"
 TOO_MANY: Final = "Too many tries. Wait 30 minutes, then try again."
+NO_LONGER: Final = "This invitation can no longer be used, and nothing was registered. Ask who sent it to you."
 AWAY: Final = "The payment provider cannot be reached at the moment. Nothing was registered. Try again in some minutes."
 
 StoreCard = Callable[[str], StoredCard | None]
@@ -39,7 +40,7 @@ class Gone(Conflict):
 
 
 class TooMany(Refusal):
-    """This link, or whoever uses it, has had too many tries lately."""
+    """This link has had too many tries lately."""
 
     code = "too_many"
     status = 429
@@ -79,7 +80,7 @@ def use_registration_link(
 
     Raises:
         Gone: the link opens nothing any more.
-        TooMany: too many tries with this link or from this address.
+        TooMany: too many tries with this link.
         Invalid: the card was refused (`field` is "card_number"); nothing is registered.
         Conflict: the provider is away, or the world has moved on; nothing is registered.
     """
@@ -95,38 +96,41 @@ def use_registration_link(
             said = mask_pan_in_text(stored.message or "The card was not accepted.")
             note_refused_card(actor, link_id, sentence=said)
             raise Invalid(f"{said} Nothing was registered. Check the number, or use another card.", field="card_number")
-    return complete_registration(
-        actor,
-        link_id,
-        token_hash=token_hash,
-        name=signed.name,
-        consent=signed.consent,
-        card_token=stored.token if stored is not None else None,
-        card_last4=signed.number[-4:] if signed.number else None,
-        card_expires_on=signed.card_expires_on,
-        zone=zone,
-    )
+    try:
+        return complete_registration(
+            actor,
+            link_id,
+            token_hash=token_hash,
+            name=signed.name,
+            consent=signed.consent,
+            card_token=stored.token if stored is not None else None,
+            card_last4=signed.number[-4:] if signed.number else None,
+            card_expires_on=signed.card_expires_on,
+            zone=zone,
+        )
+    except Refusal:
+        # The world has moved on; the card was in order.
+        hand_back_link_try(actor, link_id)
+        raise
 
 
 @use_case(Permission.SUBSCRIPTIONS_LINK_USE, about=RegistrationLink)
 def reserve_link_try(work: Work, link_id: int, *, token_hash: str) -> None:
-    """Use up one try of a link and of the address it is used from.
+    """Use up one try of a link.
 
     Raises:
         Gone: the link opens nothing any more.
         TooMany: no try is left until the pause is over.
     """
     _usable(work, link_id, token_hash)
-    for key in _counters(work, link_id):
-        if not guard.reserve(work, key):
-            raise TooMany(TOO_MANY)
+    if not guard.reserve(work, _counter(link_id)):
+        raise TooMany(TOO_MANY)
 
 
 @use_case(Permission.SUBSCRIPTIONS_LINK_USE, about=RegistrationLink)
 def hand_back_link_try(work: Work, link_id: int) -> None:
     """It was not the payer's mistake: the try does not count."""
-    for key in _counters(work, link_id):
-        guard.hand_back(work, key)
+    guard.hand_back(work, _counter(link_id))
 
 
 @use_case(Permission.SUBSCRIPTIONS_LINK_USE, about=RegistrationLink)
@@ -167,8 +171,14 @@ def complete_registration(
         Invalid, Conflict: the agreement cannot be registered any more, such as one whose dates have all passed.
     """
     link = _usable(work, link_id, token_hash, lock=True)
-    check_merchant(work, link.merchant_id)
-    check_customer(work, link.customer_id)
+    try:
+        check_merchant(work, link.merchant_id)
+        check_customer(work, link.customer_id)
+        if link.customer_id is None:
+            check_address(work, link.email)
+    except Invalid as refusal:
+        # Who is blocked, and that they are, is no business of whoever holds the link.
+        raise Conflict(NO_LONGER) from refusal
     schedule = link.rule
     if schedule is None:
         raise Conflict("This invitation cannot be read any more. Ask for a new one.")
@@ -220,8 +230,7 @@ def complete_registration(
         billing_number=link.billing_number,
         customer_id=customer_id,
     )
-    for key in _counters(work, link_id):
-        guard.hand_back(work, key)
+    guard.forget(work, _counter(link_id))
     return subscription
 
 
@@ -234,15 +243,16 @@ def _usable(work: Work, link_id: int, token_hash: str, *, lock: bool = False) ->
     return link
 
 
-def _counters(work: Work, link_id: int) -> tuple[str, str]:
-    """The two counts of a try, always in the same order, so that two payers never wait for each other."""
-    return guard.guard_key(f"registration link {link_id}", None), guard.guard_key(f"payer {work.actor.ip}", None)
+def _counter(link_id: int) -> str:
+    """What counts the tries of a link; payers who share an address are not counted together."""
+    return guard.guard_key(f"registration link {link_id}", None)
 
 
 def _customer_by_mail(work: Work, link: RegistrationLink, name: str) -> int:
     """The customer whose address was invited: the one who has it already, or a new one."""
-    has_it = (Customer.email == link.email, Customer.status == CustomerStatus.ACTIVE)
-    known = work.session.scalars(select(Customer.id).where(*has_it).order_by(Customer.id).limit(2)).all()
+    known = work.session.scalars(
+        select(Customer.id).where(Customer.email == link.email).order_by(Customer.id).limit(2)
+    ).all()
     if len(known) == 1:
         return known[0]
     customer = work.add(Customer(external_id=f"CUS-{secrets.token_hex(8)}", name=name, email=link.email))

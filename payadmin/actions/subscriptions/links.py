@@ -102,6 +102,8 @@ def make_registration_link(
         raise Invalid("This is not an e-mail address.", field="email")
     if customer is None and address is None:
         raise Invalid("Choose a customer, or write the e-mail address of somebody new.", field="email")
+    if customer is None:
+        check_address(work, address)
     if work.exists(Subscription.merchant_id == merchant_id, Subscription.billing_number == number):
         raise Conflict(TAKEN, field="billing_number")
     nonce = new_nonce()
@@ -248,6 +250,12 @@ def check_customer(work: Work, customer_id: int | None) -> Customer | None:
     if customer.status is not CustomerStatus.ACTIVE:
         raise Invalid("This customer is blocked.", field="customer")
     return customer
+
+
+def check_address(work: Work, email: str | None) -> None:
+    """The address of an invitation whose payer is not known yet: not that of somebody who is blocked."""
+    if email is not None and work.exists(Customer.email == email, Customer.status != CustomerStatus.ACTIVE):
+        raise Invalid("A customer with this address is blocked.", field="email")
 
 
 def _open(work: Work, link_id: int) -> RegistrationLink:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import and_, or_, select, update
 
 from payadmin.actions.subscriptions.breaker import know_provider
 from payadmin.audit import Event
@@ -19,6 +19,10 @@ from payadmin.work import Work, use_case
 
 LOOK_UP_AT_ONCE = 500
 DAYS_AT_MOST = 7
+
+# Only a subscription's charge is known to the provider by its invoice number. In a file people type that number, and it
+# may be the reference of something else: what a batch ordered is found by its attempts.
+_NUMBERED_BY_US = ScheduledCharge.batch_row_id.is_(None)
 
 
 class Difference(StrEnum):
@@ -131,8 +135,9 @@ def _shown(work: Work, references: Sequence[str]) -> dict[str, tuple[int, str, b
         for row in work.session.execute(payments.where(Payment.transaction_id.in_(references)))
     }
     facts = (ScheduledCharge.amount_minor, ScheduledCharge.unit, ScheduledCharge.status)
-    numbered = select(ScheduledCharge.invoice_number, *facts).where(ScheduledCharge.invoice_number.in_(references))
-    # What a batch ordered has an invoice number of its own, and is known to the provider by another reference.
+    numbered = select(ScheduledCharge.invoice_number, *facts).where(
+        ScheduledCharge.invoice_number.in_(references), _NUMBERED_BY_US
+    )
     tried = (
         select(ChargeAttempt.reference, *facts)
         .join(ScheduledCharge, ScheduledCharge.id == ChargeAttempt.scheduled_charge_id)
@@ -160,7 +165,8 @@ def _difference(reference: str, items: list[Listed], ours: tuple[int, str, bool]
 def _call_staff(work: Work, finding: Finding) -> None:
     sentence = f"{finding.kind.value}: {finding.detail}."[:300]
     attempts = select(ChargeAttempt.scheduled_charge_id).where(ChargeAttempt.reference == finding.reference)
-    known = or_(ScheduledCharge.invoice_number == finding.reference, ScheduledCharge.id.in_(attempts))
+    numbered = and_(ScheduledCharge.invoice_number == finding.reference, _NUMBERED_BY_US)
+    known = or_(numbered, ScheduledCharge.id.in_(attempts))
     charge: Any = work.one(select(ScheduledCharge).where(known))
     if charge is not None:
         work.change(ScheduledCharge, charge.id, needs_staff=True, message=sentence)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Select, and_, or_, select
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 
 from payadmin.models.batches import Batch, BatchRow
 from payadmin.models.parties import Customer, CustomerStatus, Organization, OrganizationStatus
@@ -43,10 +43,15 @@ def with_terms(*entities: Any) -> "Select[Any]":
 
 
 def joined(statement: S) -> S:
-    """Join the rows that hold a charge's terms; one of the two kinds is always missing."""
+    """Join the rows that hold a charge's terms: its subscription, or the row of the batch that ordered it.
+
+    A subscription that a batch registered comes with the row that registered it, so that its payments are found by the
+    name of the file, too (S2:101).
+    """
+    row_id = func.coalesce(ScheduledCharge.batch_row_id, Subscription.batch_row_id)
     return (
         statement.outerjoin(Subscription, Subscription.id == ScheduledCharge.subscription_id)
-        .outerjoin(BatchRow, BatchRow.id == ScheduledCharge.batch_row_id)
+        .outerjoin(BatchRow, BatchRow.id == row_id)
         .outerjoin(Batch, Batch.id == BatchRow.batch_id)
     )
 
@@ -70,7 +75,7 @@ def terms_of(
 ) -> Terms:
     """The terms of a charge, from the rows that `joined` finds."""
     if subscription is not None:
-        return _of_subscription(charge, subscription)
+        return _of_subscription(charge, subscription, batch)
     assert row is not None
     assert batch is not None
     assert row.customer_id is not None
@@ -104,7 +109,7 @@ def terms_now(work: Work, charge_id: int) -> Terms:
     return terms_of(*work.session.execute(found.execution_options(populate_existing=True)).one())
 
 
-def _of_subscription(charge: ScheduledCharge, subscription: Subscription) -> Terms:
+def _of_subscription(charge: ScheduledCharge, subscription: Subscription, registered_by: Batch | None) -> Terms:
     return Terms(
         subscription=subscription,
         name=subscription.subscription_id,
@@ -116,6 +121,7 @@ def _of_subscription(charge: ScheduledCharge, subscription: Subscription) -> Ter
         keys={"subscription_id": subscription.subscription_id},
         shown={
             "subscription_id": subscription.id,
+            "batch_id": registered_by.id if registered_by is not None else None,
             "merchant_id": subscription.merchant_id,
             "method": subscription.method,
             "type": PaymentType.SUBSCRIPTION,

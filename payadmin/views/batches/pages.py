@@ -127,7 +127,8 @@ class BatchesPage(PayAdminModelView):
     def state(self, row: Batch) -> dict[str, Any]:
         """What changes while workers work: how far they are, the figures, the rows."""
         asked = preview.read(request.args)
-        charges = charge_counts(db.session(), row)
+        orders = row.kind is BatchKind.SINGLE_PAYMENT and row.status in preview.CONFIRMED
+        charges = charge_counts(db.session(), row) if orders else {}
         return {
             "batch": row,
             "asked": asked,
@@ -139,6 +140,7 @@ class BatchesPage(PayAdminModelView):
                 for status, count in charges.items()
             ],
             "is_moving": is_moving(row, charges),
+            "has_later": ChargeStatus.SCHEDULED in charges,
             "all_amounts": amounts(row.totals),
             "valid_amounts": amounts(row.totals, "valid_minor"),
             "numbers": invalid_billing_numbers(db.session(), row, limit=MOST_NUMBERS) if row.rows_invalid else [],

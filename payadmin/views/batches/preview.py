@@ -183,7 +183,7 @@ def heads_of(batch: Batch) -> list[Head]:
     return [
         Head(
             key,
-            key.replace("_", " ").capitalize() if key in known else key,
+            key.replace("_", " ").capitalize().replace(" id", " ID") if key in known else key,
             " ".join(filter(None, ("right num" if key == "amount" else "", "key" if key in KEYS else ""))),
             wrong.get(key),
         )

@@ -58,7 +58,9 @@ class UploadForm(Form):
     def __init__(self, formdata: Any = None, **kw: Any) -> None:
         super().__init__(formdata, **kw)
         methods = select(PaymentMethod.code, PaymentMethod.name).order_by(PaymentMethod.name).limit(MOST_OPTIONS)
-        self.method.choices = [SelectChoice(value=code, label=name) for code, name in db.session.execute(methods)]
+        choices = [SelectChoice(value=code, label=name) for code, name in db.session.execute(methods)]
+        # Nobody's payments become those of the first method of the alphabet by oversight.
+        self.method.choices = choices if len(choices) == 1 else [SelectChoice(value="", label="Choose one"), *choices]
 
 
 def form_class() -> type[UploadForm]:

@@ -160,7 +160,8 @@ def register(token: str) -> Any:
 def keep_private(response: Response) -> Response:
     """The address is a secret: nobody is told it, nothing remembers it, no search engine lists it."""
     response.headers["Content-Security-Policy"] = POLICY
-    response.headers["Referrer-Policy"] = "no-referrer"
+    # Not "no-referrer": over HTTPS a form without a Referer of its own site is taken for a forgery.
+    response.headers["Referrer-Policy"] = "same-origin"
     response.headers["X-Robots-Tag"] = "noindex, nofollow, noarchive"
     response.headers["Cache-Control"] = "no-store"
     return response
@@ -280,6 +281,7 @@ def _closed(title: str, sentence: str, *, status: int, merchant: str | None = No
         "subscriptions/hosted_closed.html",
         heading=title,
         sentence=sentence,
+        number=None,
         merchant=merchant,
         company=_settings().company_name,
     )
