@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from payadmin.kernel import workbooks
 from payadmin.kernel.errors import Invalid
+from payadmin.kernel.masks import mask_pan_in_text
 from payadmin.kernel.money import Money
 from payadmin.kernel.xlsx import Cell, column_letters
 
@@ -186,8 +187,13 @@ def _header(numbered: Iterator[tuple[int, list[Value]]], max_columns: int) -> tu
         first = seen.setdefault(label.casefold(), place)
         if first != place:
             both = f"{column_letters(first)} and {column_letters(place)}"
-            raise Invalid(f'Columns {both} have the same name, "{label[:60]}".', row=1)
+            raise Invalid(f'Columns {both} have the same name, "{_named(label)}".', row=1)
     return tuple(labels)
+
+
+def _named(label: str) -> str:
+    """A label in a sentence; in a file that begins with data it may be a card number."""
+    return mask_pan_in_text(label)[:60]
 
 
 def _checked(
@@ -207,8 +213,8 @@ def _checked(
         for place, value in enumerate(values[:width]):
             if isinstance(value, str) and (len(value) > _LONGEST_CELL or _HIDDEN.search(value)):
                 trouble = "is too long" if len(value) > _LONGEST_CELL else "holds hidden control characters"
-                where = f"Row {number}, column {column_letters(place + 1)} ({header[place]})"
-                raise Invalid(f"{where} {trouble}.", row=number, column=header[place])
+                where = f"Row {number}, column {column_letters(place + 1)} ({_named(header[place])})"
+                raise Invalid(f"{where} {trouble}.", row=number, column=_named(header[place]))
         yield number, values[:width]
 
 

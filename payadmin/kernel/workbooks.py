@@ -6,13 +6,17 @@ import re
 import struct
 import zipfile
 import zlib
+from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from itertools import islice
 from typing import Any, Final
 
+from payadmin.kernel import shared_strings
 from payadmin.kernel.errors import Invalid
+from payadmin.kernel.masks import mask_pan_in_text
 from payadmin.kernel.xlsx import column_letters
 
 Value = str | Decimal | date | datetime | bool | None
@@ -26,9 +30,9 @@ _SMALL: Final = 1024 * 1024  # below this a high ratio costs nothing: empty shee
 _DAMAGED: Final = "The workbook is damaged or was not written by a spreadsheet. Save it again as XLSX."
 
 _REFERENCE: Final = re.compile(rb"""\br\s*=\s*["']([A-Za-z]*)([0-9]+)["']""")
-_ROW: Final = re.compile(rb"<(?:\w+:)?row\b")
-_CELL: Final = re.compile(rb"<(?:\w+:)?c[\s/>]")
-_FORMULA: Final = re.compile(rb"<(?:\w+:)?f[\s/>]")
+_ROW: Final = re.compile(rb"<(?:[^\s<>/:]*:)?row\b")
+_CELL: Final = re.compile(rb"<(?:[^\s<>/:]*:)?c[\s/>]")
+_FORMULA: Final = re.compile(rb"<(?:[^\s<>/:]*:)?f[\s/>]")
 _DECLARED: Final = re.compile(rb"""^\s*<\?xml[^>]*encoding\s*=\s*["']([^"']+)["']""")
 _FORBIDDEN_PARTS: Final = (
     ("vba", "macros"),
@@ -59,6 +63,26 @@ class Limits:
 
 def read_xlsx(data: bytes, limits: Limits) -> Numbered:
     """The rows of the first visible sheet, after every part was unpacked once within the limits."""
+    left, sheets, lengths = _MAX_UNPACKED, [], array("I")
+    for part in _parts(data):
+        unpacked = _unpack(data, part, left)
+        left -= len(unpacked)
+        if len(unpacked) > max(_SMALL, _MAX_RATIO * part.compress_size):
+            raise Invalid("The workbook unpacks to suspiciously much data. Save it again, or send CSV.")
+        if part.filename.lower().endswith((".xml", ".rels")):
+            _check_xml(unpacked)
+        # The content counts: which part is a sheet or a table of texts says another part, whatever they are called.
+        if b"sheetData" in unpacked:
+            _check_sheet(unpacked, limits)
+            sheets.append(part)
+        lengths = shared_strings.longer(lengths, shared_strings.lengths_in(unpacked))
+    for part in sheets if lengths else ():
+        shared_strings.check_cells(_unpack(data, part, _MAX_UNPACKED), lengths)
+    return _rows(data, limits)
+
+
+def _parts(data: bytes) -> list[zipfile.ZipInfo]:
+    """The parts of a workbook that holds nothing but tables."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             parts = archive.infolist()
@@ -72,15 +96,7 @@ def read_xlsx(data: bytes, limits: Limits) -> Numbered:
     for mark, what in _FORBIDDEN_PARTS:
         if any(mark in name for name in names):
             raise Invalid(f"The workbook contains {what}. Save it as a plain XLSX or CSV file.")
-    left = _MAX_UNPACKED
-    for part in parts:
-        unpacked = _unpack(data, part, left)
-        left -= len(unpacked)
-        if len(unpacked) > max(_SMALL, _MAX_RATIO * part.compress_size):
-            raise Invalid("The workbook unpacks to suspiciously much data. Save it again, or send CSV.")
-        if part.filename.lower().endswith((".xml", ".rels")):
-            _check_xml(part.filename.lower(), unpacked, limits)
-    return _rows(data, limits)
+    return parts
 
 
 def _unpack(data: bytes, part: zipfile.ZipInfo, left: int) -> bytes:
@@ -108,25 +124,40 @@ def _unpack(data: bytes, part: zipfile.ZipInfo, left: int) -> bytes:
     return unpacked
 
 
-def _check_xml(name: str, text: bytes, limits: Limits) -> None:
+def _check_xml(text: bytes) -> None:
     declared = _DECLARED.search(text[:200].removeprefix(b"\xef\xbb\xbf"))
     if (declared and declared[1].lower() not in {b"utf-8", b"us-ascii"}) or b"\0" in text[:200]:
         raise Invalid(_DAMAGED)
     if b"<!DOCTYPE" in text or b"<!ENTITY" in text:
         raise Invalid("The workbook contains XML that spreadsheets do not write. Save it again as XLSX.")
-    if "worksheets/" not in name or name.endswith(".rels"):
-        return
-    here, columns = "", set()
-    spans = _ROW.split(text)  # rows and cells may stand without references, and then only their number tells
-    row, widest = len(spans) - 1, max((len(_CELL.findall(span)) for span in spans[1:]), default=0)
+
+
+def _check_sheet(text: bytes, limits: Limits) -> None:
+    """Refuse a sheet beyond the limits as soon as it is, without keeping more than one place in it."""
+    columns: dict[bytes, int] = {}
     for match in _REFERENCE.finditer(text):
-        columns.add(match[1])
-        row = max(row, int(match[2][:8]))
-    limits.check(row, max(widest, *map(_column_number, columns), 0))
+        if (letters := match[1]) not in columns:
+            columns[letters] = _column_number(letters)
+            limits.check(0, columns[letters])
+        limits.check(int(match[2][:8]), 0)
+    # Rows and cells may stand without references, and then only their number tells.
+    start = None
+    for row, match in enumerate(_ROW.finditer(text)):
+        limits.check(row + 1, _cells_between(text, start, match.start(), limits))
+        start = match.start()
+    limits.check(0, _cells_between(text, start, len(text), limits))
     if formula := _FORMULA.search(text):
+        here = ""
         for match in _REFERENCE.finditer(text, max(0, formula.start() - 200), formula.start()):
             here = (match[1] + match[2]).decode()
         raise Invalid(f"Cell {here} holds a formula. Paste the values instead, and send the file again.")
+
+
+def _cells_between(text: bytes, start: int | None, end: int, limits: Limits) -> int:
+    """How many cells a row has; one more than the limit stands for all beyond it."""
+    if start is None:
+        return 0
+    return sum(1 for _ in islice(_CELL.finditer(text, start, end), limits.columns + 1))
 
 
 def _column_number(letters: bytes) -> int:
@@ -202,26 +233,50 @@ def _workbook_stream(data: bytes) -> bytes:
 
 _FORMULA_RECORD: Final = 0x0006
 _PASSWORD_RECORD: Final = 0x002F
+_BEGIN_RECORD: Final = 0x0809
+_SHEET_RECORD: Final = 0x0085
+_TEXT_RECORD: Final = 0x00FD
 _CELL_RECORDS: Final = frozenset({0x0006, 0x0203, 0x00FD, 0x027E, 0x00BD, 0x0204, 0x0205, 0x0201, 0x00BE, 0x00D6})
 _MANY_RECORDS: Final = frozenset({0x00BD, 0x00BE})  # several cells in one record: the last column stands at its end
 
 
 def _check_records(stream: bytes, limits: Limits) -> None:
-    at, last_row, last_column, header = 0, 0, 0, struct.Struct("<4H")
-    end = len(stream) - header.size
-    while at <= end:
-        kind, size, row, column = header.unpack_from(stream, at)
+    last_row, last_column, total = 0, 0, 0
+    lengths = shared_strings.lengths_of_records(stream)
+    tables, begun, sheets = 0, set(), set()
+    for at, kind, size in _records(stream):
         if kind in _CELL_RECORDS:
+            row, column = struct.unpack_from("<2H", stream, at + 4)
             if kind == _FORMULA_RECORD:
                 cell = f"{column_letters(column + 1)}{row + 1}"
                 raise Invalid(f"Cell {cell} holds a formula. Paste the values instead, and send the file again.")
             if kind in _MANY_RECORDS:
                 column = struct.unpack_from("<H", stream, at + 2 + size)[0]
+            elif kind == _TEXT_RECORD:
+                place = struct.unpack_from("<I", stream, at + 10)[0]
+                total += lengths[place] if place < len(lengths) else 0
             last_row, last_column = max(last_row, row + 1), max(last_column, column + 1)
-        elif kind == _PASSWORD_RECORD:
-            raise Invalid("The workbook is protected by a password. Save it without one.")
-        at += 4 + size
+        elif kind == _BEGIN_RECORD:
+            begun.add(at)
+        elif kind == _SHEET_RECORD:
+            sheets.add(struct.unpack_from("<I", stream, at + 4)[0])
+        tables += kind == shared_strings.SST
+    if tables > 1 or not sheets <= begun:
+        raise Invalid(_DAMAGED)  # a reader would find other records than these
     limits.check(last_row, last_column)
+    if total > shared_strings.MOST_TEXT:
+        raise Invalid(shared_strings.TOO_MUCH)
+
+
+def _records(stream: bytes) -> Iterator[tuple[int, int, int]]:
+    """Where each record stands, its kind and its size."""
+    at, header = 0, struct.Struct("<2H")
+    while at + 8 <= len(stream):
+        kind, size = header.unpack_from(stream, at)
+        if kind == _PASSWORD_RECORD:
+            raise Invalid("The workbook is protected by a password. Save it without one.")
+        yield at, kind, size
+        at += 4 + size
 
 
 def _rows(data: bytes, limits: Limits) -> Numbered:
@@ -238,7 +293,7 @@ def _rows(data: bytes, limits: Limits) -> Numbered:
     if not sheet.height:
         raise Invalid("The first sheet is empty.")
     limits.check(sheet.total_height + 1, sheet.total_width + 1)
-    notes = (f'Only the first sheet, "{visible[0]}", was read; {len(visible) - 1} more were not.',)
+    notes = (f'Only the first sheet, "{mask_pan_in_text(visible[0])}", was read; {len(visible) - 1} more were not.',)
     return _numbered(sheet), notes if len(visible) > 1 else ()
 
 

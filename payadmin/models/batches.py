@@ -46,6 +46,7 @@ BATCH_MACHINE = Machine(
     },
 )
 CHECKED = (B.READY, B.HAS_ERRORS)
+WORKING = (B.UPLOADED, B.VALIDATING, B.PROCESSING)
 OPEN = (B.UPLOADED, B.VALIDATING, *CHECKED)
 
 
@@ -245,7 +246,7 @@ class BatchRow(Base):
     billing_number: Mapped[str | None] = mapped_column(
         search_text(64), index=True, info={"label": "Billing number", "search": True}
     )
-    invoice_number: Mapped[str | None] = mapped_column(search_text(64), info={"label": "Invoice number"})
+    invoice_number: Mapped[str | None] = mapped_column(search_text(64), index=True, info={"label": "Invoice number"})
     amount_minor: Mapped[int | None] = minor_column("Amount")
     unit: Mapped[str | None] = mapped_column(ForeignKey("unit.code"), info={"label": "Currency"})
     card_token: Mapped[str | None] = mapped_column(String(128), info={"secret": True})

@@ -1,6 +1,6 @@
 """Batches: what became of their rows, which billing numbers are invalid, and the rows with errors as a table."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from sqlalchemy import func, literal, select, union_all
@@ -9,6 +9,8 @@ from sqlalchemy.orm import Session
 from payadmin.models.batches import Batch, BatchRow, RowStatus
 from payadmin.models.subscriptions import ChargeStatus, ScheduledCharge
 
+Errors = list[dict[str, str]]
+Show = Callable[[Errors, list[str]], tuple[Errors, list[str]]]
 AT_ONCE = 1_000
 MOST_COUNTED = 2_000
 
@@ -52,19 +54,25 @@ def invalid_billing_numbers(session: Session, batch: Batch, *, limit: int = 100)
     return [(number, cells[place]) for number, _, cells in _wrong_rows(session, batch.id, 0, limit)]
 
 
-def error_table(session: Session, batch: Batch) -> tuple[list[str], Iterator[list[Any]]]:
+def error_table(
+    session: Session, batch: Batch, show: Show = lambda errors, cells: (errors, cells)
+) -> tuple[list[str], Iterator[list[Any]]]:
     """The rows with errors as they were written, with their row number and what is wrong, for a file to correct.
 
     Card numbers are masked in it, as everywhere: whoever corrects the file has them.
+
+    Args:
+        show: what is shown of a row's errors and cells to whom the file is for.
     """
-    return ["row", "errors", *batch.columns], _error_rows(session, batch.id)
+    return ["row", "errors", *batch.columns], _error_rows(session, batch.id, show)
 
 
-def _error_rows(session: Session, batch_id: int) -> Iterator[list[Any]]:
+def _error_rows(session: Session, batch_id: int, show: Show) -> Iterator[list[Any]]:
     last = 0
     while some := _wrong_rows(session, batch_id, last, AT_ONCE):
-        for number, errors, cells in some:
-            said = "; ".join(f"{error['column']}: {error['sentence']}" for error in errors or ())
+        for number, wrong, written in some:
+            errors, cells = show(wrong or [], written)
+            said = "; ".join(f"{error['column']}: {error['sentence']}" for error in errors)
             yield [number, said, *cells]
         last = some[-1][0]
 

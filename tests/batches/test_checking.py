@@ -106,7 +106,7 @@ def test_a_payments_mistake_is_named_in_its_cell(
         {"card_no": "378282246310005"},
         {"card_holder_name": "", "card_holder_phone": "", "description": ""},
         {"invoice_number": "INV 2026/17"},
-        {"billing_number": "4242424242424242", "customer_id": "C-1"},
+        {"billing_number": "4000056655665556", "customer_id": "C-1"},
         {"description": "=SUM(A1) is only text here"},
         {"description": "Größe — 椅子 ✓"},
     ],

@@ -14,6 +14,7 @@ import pytest
 from payadmin.actions.batches import MAX_ROWS
 from payadmin.actions.batches.reading import read_sheet
 from payadmin.kernel.errors import Invalid
+from payadmin.kernel.sheets import read_table
 from payadmin.kernel.xlsx import xlsx
 from payadmin.models.batches import BatchKind
 from tests.support.batches import PAYMENT_COLUMNS, csv_file
@@ -105,10 +106,83 @@ def twin_parts() -> bytes:
     return out.getvalue()
 
 
+def noise(size: int) -> str:
+    """A comment that does not compress, so that what stands beside it may compress very well."""
+    return f"<!--{os.urandom(size).hex()}-->"
+
+
 def only_hidden_sheets() -> bytes:
     with zipfile.ZipFile(io.BytesIO(workbook())) as archive:
         book = archive.read("xl/workbook.xml").decode()
     return repacked({"xl/workbook.xml": book.replace("<sheet name", '<sheet state="hidden" name')})
+
+
+def shared(texts: list[str], inside: str, sheet_name: str = "worksheets/sheet1.xml") -> bytes:
+    """A workbook whose cells point to shared texts, with its sheet under any name."""
+    relations = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+    kinds = (("worksheet", sheet_name), ("sharedStrings", "sharedStrings.xml"))
+    links = "".join(
+        f'<Relationship Id="rId{n}" Type="{relations}/{kind}" Target="{target}"/>'
+        for n, (kind, target) in enumerate(kinds, 1)
+    )
+    items = "".join(f"<si><t>{text}</t></si>" for text in texts)
+    package = "http://schemas.openxmlformats.org/package/2006/relationships"
+    with zipfile.ZipFile(io.BytesIO(workbook())) as archive:
+        old_sheet = next(name for name in archive.namelist() if "worksheets/" in name)
+    return repacked(
+        {
+            old_sheet: None,
+            "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{package}">{links}</Relationships>',
+            "xl/sharedStrings.xml": f'<sst xmlns="{MAIN}">{items}</sst>',
+            f"xl/{sheet_name}": f'<worksheet xmlns="{MAIN}"><sheetData>{inside}</sheetData></worksheet>',
+        }
+    )
+
+
+def text_bomb(cell: str, sheet_name: str = "worksheets/sheet1.xml", extra: str = "") -> bytes:
+    """A few kilobytes that point 40,000 times to one text of 30 kB: 1.2 GB in memory."""
+    rows = "<row>" + "".join(f'<c t="s"><v>{n}</v></c>' for n in range(1, 21)) + "</row>"
+    rows += ("<row>" + cell * 20 + "</row>") * 2_000
+    return shared(["a" * 30_000, *(f"c{n}" for n in range(20))], rows + extra, sheet_name)
+
+
+def old_workbook(texts: list[str], cells: int) -> bytes:
+    """A legacy workbook of one sheet, 20 columns wide, whose cells all point to the first shared text."""
+
+    def record(kind: int, body: bytes) -> bytes:
+        return struct.pack("<2H", kind, len(body)) + body
+
+    begin = struct.pack("<2H3I", 0x0600, 5, 0, 0, 6)[:16]
+    shared_texts = b"".join(struct.pack("<HB", len(text), 0) + text.encode() for text in texts)
+    table = struct.pack("<2I", cells, len(texts)) + shared_texts
+    pieces = [table[:8_000]]
+    rest = table[8_000:]
+    while rest:
+        pieces.append(b"\0" + rest[:8_000])
+        rest = rest[8_000:]
+    strings = record(0x00FC, pieces[0]) + b"".join(record(0x003C, piece) for piece in pieces[1:])
+    head = record(0x0809, begin) + record(0x0085, struct.pack("<IHBB", 0, 0, 1, 0) + b"S") + strings + record(0x0A, b"")
+    at = len(head)
+    head = head.replace(struct.pack("<2H", 0x0085, 9) + b"\0\0\0\0", struct.pack("<2HI", 0x0085, 9, at))
+    body = b"".join(record(0x00FD, struct.pack("<3HI", n // 20, n % 20, 0, 0)) for n in range(cells))
+    stream = head + record(0x0809, begin) + body + record(0x0A, b"")
+    sectors = -(-max(len(stream), 4_096) // 512)
+    tables = -(-(sectors + 1) // 127) + 1
+    chain = [*range(1, sectors), 0xFFFFFFFE, 0xFFFFFFFE, *[0xFFFFFFFD] * tables]
+    chain += [0xFFFFFFFF] * (tables * 128 - len(chain))
+    places = [*range(sectors + 1, sectors + 1 + tables)]
+    header = OLE + b"\0" * 16 + struct.pack("<5H", 62, 3, 0xFFFE, 9, 6) + b"\0" * 6
+    header += struct.pack("<9I", 0, tables, sectors, 0, 4_096, 0xFFFFFFFE, 0, 0xFFFFFFFE, 0)
+    header += struct.pack("<109I", *places, *[0xFFFFFFFF] * (109 - tables))
+
+    def entry(name: str, kind: int, start: int, size: int, child: int) -> bytes:
+        label = name.encode("utf-16-le") + b"\0\0"
+        links = struct.pack("<HBB3I", len(label), kind, 1, 0xFFFFFFFF, 0xFFFFFFFF, child)
+        return label.ljust(64, b"\0") + links + b"\0" * 36 + struct.pack("<3I", start, size, 0)
+
+    directory = entry("Root Entry", 5, 0xFFFFFFFE, 0, 1) + entry("Workbook", 2, 0, len(stream), 0xFFFFFFFF)
+    padded = stream.ljust(sectors * 512, b"\0")
+    return header + padded + directory.ljust(512, b"\0") + struct.pack(f"<{tables * 128}I", *chain)
 
 
 def plain_zip() -> bytes:
@@ -203,6 +277,22 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: repacked({"xl/worksheets/sheet1.xml": f'<worksheet xmlns="{MAIN}"><sheetData><row'}),
         "",
     ),
+    "one text in forty thousand cells": (lambda: text_bomb('<c t="s"><v>0</v></c>'), "more than 64 MB of text"),
+    "one text in oddly written cells": (
+        lambda: text_bomb("<c t = 's' ><v>&#48;</v></c>", extra=noise(20_000)),
+        "more than 64 MB of text",
+    ),
+    "one text in a sheet of another name": (
+        lambda: text_bomb('<c t="s"><v>0</v></c>', "other/part.bin"),
+        "more than 64 MB of text",
+    ),
+    "one text in forty thousand old cells": (lambda: old_workbook(["a" * 30_000], 40_000), "more than 64 MB of text"),
+    "a formula in a sheet of another name": (
+        lambda: shared(["x"], '<row r="1"><c r="A1"><f>1+1</f><v>2</v></c></row>', "other/part.bin"),
+        "Cell A1 holds a formula",
+    ),
+    "millions of empty rows": (lambda: sheet("<row/>" * 1_000_000 + noise(80_000)), "The sheet reaches row"),
+    "millions of empty cells": (lambda: sheet(f"<row>{'<c/>' * 1_000_000}</row>{noise(80_000)}"), "reaches column BM"),
     "hidden sheets only": (only_hidden_sheets, "no visible sheet"),
     "an empty sheet": (lambda: sheet(""), "The first sheet is empty"),
     "an old container of nothing": (lambda: OLE + b"\0" * 5_000, ""),
@@ -236,6 +326,11 @@ TAKEN: dict[str, tuple[Callable[[], bytes], int, str]] = {
     "JSON": (lambda: b'{"billing_number": "BN-1"}\n1\n', 1, "problems"),
     "another table": (lambda: b"name,age\nAna,30\n", 1, "problems"),
 }
+
+
+def test_an_old_workbook_as_these_tests_write_it_is_read() -> None:
+    table = read_table(old_workbook(["name", "x" * 20_000, "y"], 1), "old.xls")
+    assert (table.header, table.kind) == (("name",), "XLS")
 
 
 def bounded(data: bytes, name: str, seconds: float = SECONDS) -> object:

@@ -22,7 +22,7 @@ from payadmin.kernel import totp
 from payadmin.models.access import SecondFactor
 from payadmin.models.batches import Batch, BatchKind, BatchRow, BatchStatus
 from payadmin.models.parties import OrganizationKind
-from payadmin.permissions import Permission, Role
+from payadmin.permissions import GRANTS, Permission, Role
 from payadmin.views.batches import preview
 from tests.support.batches import COLUMNS, BatchRoom, csv_file, xlsx_file
 from tests.support.desk import told, trail
@@ -508,9 +508,57 @@ def test_personal_data_in_cells_is_hidden_from_who_may_not_read_it(app: Flask, m
     columns, cells = ("card_holder_name", "card_holder_phone", "amount"), ("Ana Lopez", "+44 7700 900123", "5")
     with app.test_request_context():
         g.actor = make.actor()
-        assert preview.shown_cells(columns)(cells) == list(cells)
+        assert preview.Shown(columns).cells(cells) == list(cells)
         g.actor = make.actor_without(Permission.PARTIES_PERSONAL_READ)
-        assert preview.shown_cells(columns)(cells) == ["A••• L•••", "•••23", "5"]
+        assert preview.Shown(columns).cells(cells) == ["A••• L•••", "•••23", "5"]
+
+
+def test_what_stands_in_unknown_columns_or_makes_no_sense_is_hidden_too(app: Flask, make: Make) -> None:
+    columns, cells = ("E-mail address", "currency", "amount"), ("ana@example.com", "ana@example.com", "5")
+    errors = [{"column": "currency", "sentence": '"ana@example.com" is not a currency that is taken here: EUR.'}]
+    with app.test_request_context():
+        g.actor = make.actor()
+        assert preview.Shown(columns).cells(cells, errors) == list(cells)
+        assert preview.Shown(columns).errors(errors) == errors
+        g.actor = make.actor_without(Permission.PARTIES_PERSONAL_READ)
+        assert preview.Shown(columns).cells(cells, errors) == ["•••", "•••", "5"]
+        [error] = preview.Shown(columns).errors(errors)
+        assert error["sentence"] == '"•••" is not a currency that is taken here: EUR.'
+
+
+def test_pages_and_error_files_of_a_batch_hide_what_may_be_personal(
+    room: BatchRoom, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(GRANTS, Role.CFO, GRANTS[Role.CFO] - {Permission.PARTIES_PERSONAL_READ})
+    unknown = room.checked(csv_file([{"E-mail address": "ana@example.com", "Card holder": "Ana Lopez"}]))
+    wrong = room.checked([room.payment(1, currency="ana@example.com")])
+    reader = make.browse(Role.CFO)
+    for batch in (unknown, wrong):
+        for address in (f"/batches/{batch.id}/", f"/batches/{batch.id}/errors.csv"):
+            answer = reader.get(address)
+            assert answer.status_code == 200
+            assert "ana@example.com" not in answer.text
+            assert "Ana Lopez" not in answer.text
+    assert "E-mail address" not in str([entry.keys for entry in trail(event=Event.EXPORT_STARTED)])
+
+
+def test_an_error_file_of_many_rows_asks_for_a_code(operator: FlaskClient, room: BatchRoom) -> None:
+    batch = room.checked([room.payment(1, invoice_number=f"X-{n}", amount="x") for n in range(1_001)])
+    address = f"/batches/{batch.id}/errors.csv"
+
+    asked = operator.get(address)
+
+    assert asked.status_code == 200
+    assert "1,001 rows go into one file" in asked.text
+    assert trail(event=Event.EXPORT_STARTED) == []
+    assert f'href="{address}" download' not in operator.get(f"/batches/{batch.id}/").text
+    offer = re.search(r'name="offer" value="([^"]+)"', asked.text)
+    assert offer is not None
+    assert operator.post(address, data={"offer": offer[1], "code": "000000"}).status_code == 422
+    assert trail(event=Event.EXPORT_STARTED) == []
+    answer = operator.post(address, data={"offer": offer[1], "code": code_of(operator)})
+    assert answer.text.count("X-") == 1_001
+    assert trail(event=Event.EXPORT_FINISHED)[-1].keys["rows"] == 1_001
 
 
 # --- the report -------------------------------------------------------------------------------------------------------

@@ -1,17 +1,20 @@
 """Processing: confirmed once, whole for payments, without the invalid rows for registrations, each row made once."""
 
+import datetime as dt
 import threading
 from collections.abc import Callable
 
 import pytest
 from sqlalchemy import func, select
 
+from payadmin import providers
 from payadmin.actions.batches import check_again, discard_batch, resume_batch
 from payadmin.actions.subscriptions import cancel_scheduled, catch_up, let_go
-from payadmin.db import db
+from payadmin.db import db, utcnow
 from payadmin.kernel.errors import Conflict, Forbidden, Invalid, Refusal
 from payadmin.models.audit import AuditEvent
-from payadmin.models.batches import Batch, BatchKind, BatchStatus, RowStatus
+from payadmin.models.batches import Batch, BatchKind, BatchPart, BatchStatus, RowStatus
+from payadmin.models.parties import Customer, Organization
 from payadmin.models.payments import Payment, PaymentStatus, PaymentType
 from payadmin.models.subscriptions import (
     ChargeStatus,
@@ -25,6 +28,7 @@ from payadmin.permissions import Permission, Role
 from payadmin.work import Actor
 from tests.support.batches import BatchRoom
 from tests.support.make import writing
+from tests.support.pages import post
 
 REGISTRATION = BatchKind.REGISTRATION
 
@@ -215,6 +219,65 @@ def test_a_batch_whose_rows_the_world_has_overtaken_must_be_checked_again(room: 
     assert len(room.office.payments()) == 1
 
 
+def set_status(row: Customer | Organization, status: str) -> None:
+    """Somebody else changes it meanwhile."""
+    db.session.rollback()
+    with db.engine.begin() as connection:
+        table = type(row).__table__
+        connection.execute(table.update().where(table.c.id == row.id).values(status=status))  # type: ignore[attr-defined]
+    db.session.expire_all()
+
+
+@pytest.mark.parametrize("kind", BatchKind)
+def test_a_customer_who_was_blocked_since_the_check_is_not_charged(room: BatchRoom, kind: BatchKind) -> None:
+    row = room.registration if kind is REGISTRATION else room.payment
+    batch = room.checked([row(1), row(2)], kind=kind)
+    customer = db.session.scalars(select(Customer).where(Customer.external_id == "C-1")).one()
+    set_status(customer, "BLOCKED")
+    with pytest.raises(Conflict, match=r"1 row is no longer right.*customer was blocked"):
+        room.process(batch.id)
+    check_again(room.make.actor(), batch.id, version=room.batch(batch.id).version)
+    room.office.work()
+    assert room.statuses(batch.id) == {"VALID": 1, "INVALID": 1}
+
+
+def test_a_batch_of_a_closed_merchant_or_a_provider_that_is_gone_is_not_processed(
+    room: BatchRoom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = room.checked([room.payment(1)])
+    monkeypatch.setattr(providers, "CONNECTED", frozenset())
+    with pytest.raises(Conflict, match="no longer connected to the provider"):
+        room.process(batch.id)
+    monkeypatch.undo()
+    set_status(db.session.get_one(Organization, room.merchant_id), "CLOSED")
+    with pytest.raises(Conflict, match="merchant of this batch is not active"):
+        room.process(batch.id)
+    room.office.settle()
+    assert room.charges(batch.id) == []
+
+
+@pytest.mark.parametrize("who", ["customer", "merchant"])
+def test_what_falls_due_after_a_customer_was_blocked_or_a_merchant_closed_is_left_to_staff(
+    room: BatchRoom, who: str
+) -> None:
+    batch = room.checked([room.payment(1, execute_date=room.office.day(1).isoformat())])
+    room.process(batch.id)
+    room.office.work()
+    [charge] = room.charges(batch.id)
+    if who == "customer":
+        set_status(db.session.scalars(select(Customer).where(Customer.external_id == "C-1")).one(), "BLOCKED")
+    else:
+        set_status(db.session.get_one(Organization, room.merchant_id), "CLOSED")
+    table = ScheduledCharge.__table__
+    for day, status in ((0, ChargeStatus.SCHEDULED), (-5, ChargeStatus.MISSED)):
+        with db.engine.begin() as connection:
+            connection.execute(table.update().values(due_date=room.office.day(day)))  # type: ignore[attr-defined]
+        room.office.plan()
+        room.office.settle()
+        assert room.office.status(charge.id) is status
+    assert room.office.payments() == []
+
+
 def test_a_number_that_was_used_during_the_processing_refuses_its_row_and_no_other(room: BatchRoom) -> None:
     batch = room.checked([room.payment(1), room.payment(2)])
     registered = room.checked([room.registration(1), room.registration(2)], kind=REGISTRATION)
@@ -269,6 +332,55 @@ def test_a_batch_that_stands_still_is_resumed(room: BatchRoom) -> None:
     room.office.settle()
     assert room.batch(batch.id).status is BatchStatus.PROCESSED
     assert len(room.office.payments()) == 1
+
+
+def test_a_number_that_was_paid_during_the_processing_refuses_its_row_and_no_other(room: BatchRoom) -> None:
+    batch = room.checked([room.payment(1), room.payment(2), room.payment(3)])
+    room.process(batch.id)
+    room.make.payment(invoice_number="INV-2")
+    room.office.settle()
+    assert [row.status for row in room.rows(batch.id)] == [RowStatus.DONE, RowStatus.REFUSED, RowStatus.DONE]
+    assert room.rows(batch.id)[1].message == "This invoice number was used since the file was checked."
+    assert [charge.invoice_number for charge in room.charges(batch.id)] == ["INV-1", "INV-3"]
+
+
+def test_a_batch_is_not_confirmed_while_another_orders_the_same_invoice_numbers(room: BatchRoom) -> None:
+    first = room.checked([room.payment(1), room.payment(2)])
+    second = room.checked([room.payment(1, amount="13.00"), room.payment(3)])
+    room.process(first.id)
+    with pytest.raises(Conflict, match="1 row is no longer right"):
+        room.process(second.id)
+    room.office.settle()
+    assert [payment.invoice_number for payment in room.office.payments()] == ["INV-1", "INV-2"]
+
+
+def test_a_check_that_died_is_resumed(room: BatchRoom) -> None:
+    batch_id = room.upload([room.payment(1)])
+    with db.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE outbox_message SET state = 'DEAD'")
+        connection.execute(Batch.__table__.update().values(updated_at=utcnow() - dt.timedelta(minutes=5)))  # type: ignore[attr-defined]
+    room.office.work()
+    assert room.batch(batch_id).status is BatchStatus.UPLOADED
+    browser = room.make.browse(Role.PAYMENTS_OPERATOR)
+    page = browser.get(f"/batches/{batch_id}/")
+    assert f"/batches/{batch_id}/resume/" in page.text
+    assert post(browser, f"/batches/{batch_id}/resume/").status_code == 303
+    room.office.work()
+    assert room.batch(batch_id).status is BatchStatus.READY
+
+
+@pytest.mark.parametrize("given_up", ["discarded", "replaced"])
+def test_nothing_waits_for_the_check_of_a_batch_that_was_given_up(room: BatchRoom, given_up: str) -> None:
+    batch_id = room.upload([room.payment(1)])
+    version = room.batch(batch_id).version
+    if given_up == "discarded":
+        discard_batch(room.make.actor(), batch_id, version=version)
+    else:
+        room.upload([room.payment(2)], replaces=batch_id, version=version)
+    parts = select(func.count()).select_from(BatchPart).where(BatchPart.batch_id == batch_id)
+    assert db.session.scalar(parts) == 0
+    room.office.work()
+    assert room.rows(batch_id) == []
 
 
 ACTS: dict[str, Callable[[BatchRoom, Actor, Batch], object]] = {

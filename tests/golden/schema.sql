@@ -155,6 +155,7 @@ CREATE TABLE batch_row (
 CREATE INDEX ix_batch_row_batch_id_status_row_number ON batch_row (batch_id, status, row_number);
 CREATE INDEX ix_batch_row_billing_number ON batch_row (billing_number);
 CREATE INDEX ix_batch_row_customer_id ON batch_row (customer_id);
+CREATE INDEX ix_batch_row_invoice_number ON batch_row (invoice_number);
 CREATE TABLE charge_attempt (
 	id INTEGER NOT NULL,
 	scheduled_charge_id INTEGER NOT NULL,
@@ -696,7 +697,7 @@ CREATE TABLE scheduled_charge (
 	CONSTRAINT uq_scheduled_charge_subscription_id_due_date UNIQUE (subscription_id, due_date),
 	CONSTRAINT ck_scheduled_charge_charge_status CHECK (status IN ('SCHEDULED', 'ENQUEUED', 'PROCESSING', 'SUCCEEDED', 'RETRY_WAIT', 'FAILED', 'UNKNOWN', 'NOTIFIED', 'CANCELLED', 'SKIPPED', 'MISSED'))
 );
-CREATE INDEX ix_scheduled_charge_batch_id_status ON scheduled_charge (batch_id, status);
+CREATE INDEX ix_scheduled_charge_batch_id_status_due_date ON scheduled_charge (batch_id, status, due_date);
 CREATE INDEX ix_scheduled_charge_created_at_id ON scheduled_charge (created_at, id);
 CREATE INDEX ix_scheduled_charge_due_date_id ON scheduled_charge (due_date, id);
 CREATE INDEX ix_scheduled_charge_needs_staff ON scheduled_charge (due_date, id) WHERE needs_staff = 1;

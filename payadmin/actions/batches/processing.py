@@ -11,15 +11,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Table, func, or_, select, update
+from sqlalchemy import ColumnElement, Table, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import aliased
 
 from payadmin import step_up
-from payadmin.actions.batches.validation import MOVED_ON, business_day
+from payadmin.actions.batches.validation import MOVED_ON, business_day, forget_waiting
 from payadmin.audit import Event
 from payadmin.kernel.errors import Conflict
 from payadmin.kernel.schedules import ScheduleKind
-from payadmin.models.batches import OPEN, Batch, BatchKind, BatchRow, BatchStatus, RowStatus
+from payadmin.models.batches import OPEN, WORKING, Batch, BatchKind, BatchRow, BatchStatus, RowStatus
+from payadmin.models.parties import Customer, CustomerStatus, Organization, OrganizationStatus
 from payadmin.models.payments import Payment
 from payadmin.models.subscriptions import (
     ChargeStatus,
@@ -31,6 +33,7 @@ from payadmin.models.subscriptions import (
     schedule_columns,
 )
 from payadmin.permissions import Permission
+from payadmin.providers import connected
 from payadmin.work import Work, use_case
 
 PROCESS_ACT = "batches.process"
@@ -70,8 +73,8 @@ def process_batch(
         code: the code of the actor's authenticator.
 
     Raises:
-        Conflict: not checked, an error in a file of payments, other counts than the form's, or rows that the world has
-            overtaken since the check.
+        Conflict: not checked, an error in a file of payments, other counts than the form's, a merchant or provider that
+            is gone, or rows that the world has overtaken since the check.
         Invalid: a wrong, used or stale confirmation; `field` is "code".
     """
     batch = work.get(Batch, batch_id, lock=True)
@@ -79,10 +82,15 @@ def process_batch(
         raise Conflict(why, batch_id=batch_id)
     if (batch.rows_valid, batch.rows_invalid) != (valid, skipped) or batch.version != version:
         raise Conflict(MOVED_ON, batch_id=batch_id)
+    if work.get(Organization, batch.merchant_id).status is not OrganizationStatus.ACTIVE:
+        raise Conflict("The merchant of this batch is not active any more. Nothing is processed.", batch_id=batch_id)
+    if not connected(batch.provider):
+        raise Conflict("payadmin is no longer connected to the provider of this batch.", batch_id=batch_id)
     if overtaken := _overtaken(work, batch, business_day(work, zone)):
         rows = "1 row is" if overtaken == 1 else f"{overtaken:,} rows are"
         raise Conflict(
-            f"{rows} no longer right: a date has passed or a number was used since the check. Check the file again.",
+            f"{rows} no longer right: since the check a date has passed, a number was used or a customer was blocked."
+            " Check the file again.",
             batch_id=batch_id,
         )
     step_up.spend(work, offer, code, PROCESS_ACT, process_subject(batch))
@@ -108,21 +116,21 @@ def process_batch(
 
 @use_case(Permission.BATCHES_BATCH_PROCESS, about=Batch)
 def resume_batch(work: Work, batch_id: int) -> None:
-    """Have workers go on with a batch that stands still; what is done already is not done again.
+    """Have workers go on with a batch whose check or processing stands still; what is done is not done again.
 
     Raises:
-        Conflict: it is not being processed.
+        Conflict: no worker has anything to do with it.
     """
     batch = work.get(Batch, batch_id)
-    if batch.status is not BatchStatus.PROCESSING:
+    if batch.status not in WORKING:
         raise Conflict(f"The batch is {batch.status.value.lower()}: there is nothing to go on with.")
     work.record(Event.BATCH_RESUMED, batch, file=batch.file_name)
-    work.promise("order_batch", batch_id=batch_id)
+    work.promise("order_batch" if batch.status is BatchStatus.PROCESSING else "check_batch", batch_id=batch_id)
 
 
 @use_case(Permission.BATCHES_BATCH_PROCESS, about=Batch)
 def discard_batch(work: Work, batch_id: int, *, version: int, reason: str | None = None) -> None:
-    """Give up a batch of which nothing was processed; its rows stay to be looked at.
+    """Give up a batch of which nothing was processed; its checked rows stay to be looked at.
 
     Raises:
         Conflict: it is being processed, was processed or given up, or has moved on.
@@ -133,6 +141,7 @@ def discard_batch(work: Work, batch_id: int, *, version: int, reason: str | None
         raise Conflict(f"The batch is {before.value.lower()}, so it cannot be discarded.")
     if not work.change(Batch, batch_id, when=(Batch.version == version,), status=BatchStatus.DISCARDED):
         raise Conflict(MOVED_ON)
+    forget_waiting(work, batch_id)
     work.record(
         Event.BATCH_DISCARDED,
         batch,
@@ -176,22 +185,45 @@ def process_some(work: Work, batch_id: int, *, limit: int = ROWS_AT_ONCE) -> boo
 
 
 def _overtaken(work: Work, batch: Batch, today: dt.date) -> int:
-    """How many valid rows are no longer right: their day has passed, or their number was used."""
+    """How many valid rows are no longer right: their day passed, their number was used, their customer was blocked."""
     mine = (BatchRow.batch_id == batch.id, BatchRow.status == RowStatus.VALID)
+    blocked = (
+        select(Customer.id)
+        .where(Customer.id == BatchRow.customer_id, Customer.status != CustomerStatus.ACTIVE)
+        .exists()
+    )
     if batch.kind is BatchKind.SINGLE_PAYMENT:
         used = select(ScheduledCharge.id).where(ScheduledCharge.invoice_number == BatchRow.invoice_number)
         paid = select(Payment.id).where(Payment.invoice_number == BatchRow.invoice_number)
-        late = or_(BatchRow.execute_date < today, used.exists(), paid.exists())
+        late = or_(BatchRow.execute_date < today, blocked, used.exists(), paid.exists(), _ordered_elsewhere(batch))
     else:
         same = select(Subscription.id).where(
             Subscription.merchant_id == batch.merchant_id, Subscription.billing_number == BatchRow.billing_number
         )
-        late = or_(BatchRow.start_date < today, same.exists())
+        late = or_(BatchRow.start_date < today, blocked, same.exists())
     return work.session.scalar(select(func.count()).select_from(BatchRow).where(*mine, late)) or 0
 
 
+def _ordered_elsewhere(batch: Batch) -> ColumnElement[bool]:
+    """Whether another batch is just about to order the invoice number of a row."""
+    other, its = aliased(BatchRow), aliased(Batch)
+    return (
+        select(other.id)
+        .join(its, its.id == other.batch_id)
+        .where(
+            other.invoice_number == BatchRow.invoice_number,
+            other.batch_id != batch.id,
+            other.status == RowStatus.VALID,
+            its.status == BatchStatus.PROCESSING,
+        )
+        .exists()
+    )
+
+
 def _order_charges(work: Work, batch: Batch, rows: Sequence[BatchRow]) -> set[int]:
-    """Schedule one charge for each row; the rows that have one now."""
+    """Schedule one charge for each row whose invoice number no payment has meanwhile; the rows that have one now."""
+    by_payments = select(BatchRow.id).join(Payment, Payment.invoice_number == BatchRow.invoice_number)
+    used = set(work.session.scalars(by_payments.where(BatchRow.id.in_([row.id for row in rows]))))
     values = [
         {
             "batch_id": batch.id,
@@ -204,7 +236,9 @@ def _order_charges(work: Work, batch: Batch, rows: Sequence[BatchRow]) -> set[in
             "created_at": work.now,
             "updated_at": work.now,
         }
-        for row in rows
+        # In the order of their numbers: two batches that name the same ones do not wait for each other in a circle.
+        for row in sorted(rows, key=lambda row: row.invoice_number or "")
+        if row.id not in used
     ]
     made = _insert_missing(work, _CHARGE, values)
     billing = {row.id: row for row in rows}
@@ -284,6 +318,8 @@ def _schedule_of(kept: Mapping[str, Any]) -> dict[str, Any]:
 
 def _insert_missing(work: Work, table: Table, values: list[dict[str, Any]]) -> dict[int, int]:
     """Insert what is not there yet under any of its unique columns: the id made of each row."""
+    if not values:
+        return {}
     make = postgresql.insert if work.session.get_bind().dialect.name == "postgresql" else sqlite.insert
     statement = make(table).on_conflict_do_nothing().returning(table.c.batch_row_id, table.c.id)
     return dict(work.session.connection().execute(statement, values).all())

@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from payadmin.actions.batches.card_numbers import holds_card, holds_one_of, is_card, may_hold_card, without_cards
 from payadmin.actions.batches.columns import CARD_NO, KEY_COLUMN, by_key, column_key, header_problems
 from payadmin.kernel.cards import fingerprint
 from payadmin.kernel.errors import Invalid
-from payadmin.kernel.masks import card_number_digits, luhn_ok, mask_card, mask_pan_in_text
+from payadmin.kernel.masks import card_number_digits, luhn_ok, mask_card
 from payadmin.kernel.sheets import Value, content_hash, read_table, text_of
 from payadmin.models.batches import BatchKind
 from payadmin.providers import StoredCard
@@ -23,8 +24,12 @@ ROWS_A_PART: Final = 1_000
 LONGEST_KEPT: Final = 4_600
 NOT_A_CARD: Final = "This is not a valid card number; check its digits."
 _TYPED: Final = re.compile(r"[0-9]{13,19}", re.ASCII)
-_MANY_DIGITS: Final = re.compile(r"(?:\d\D{0,3}){13}")
-_MAY_HOLD_CARD: Final = 13
+_NO_HEADER: Final = "The first row holds data; it must name the columns. Put their names above it."
+# Lists of days, months and dates are long runs of digits; what is nothing else than that holds no card number.
+_LISTS: Final = frozenset({"days", "months", "dates"})
+_CALENDAR: Final = re.compile(
+    r"(?:(?:0?[1-9]|[12][0-9]|3[01]|20[0-9]{2}-[01][0-9]-[0-3][0-9])(?:[;,|\s]+|$))+", re.ASCII
+)
 _DEFUSED: Final = ("=", "+", "-", "@")
 
 StoreCards = Callable[[Sequence[str]], list[StoredCard] | None]
@@ -71,7 +76,8 @@ class Sheet:
             raise Invalid("The payment provider cannot store cards at the moment. Upload the file again later.")
         for number, card in zip(numbers, stored, strict=True):
             for facts in self.numbers[number]:
-                facts.update({"token": card.token} if card.token else {"error": card.message or NOT_A_CARD})
+                said = without_cards(card.message or NOT_A_CARD, {number})
+                facts.update({"token": card.token} if card.token else {"error": said})
         self.numbers.clear()
 
 
@@ -83,12 +89,17 @@ def read_sheet(data: bytes, name: str, kind: BatchKind, keys: Sequence[bytes]) -
         keys: the configured keys; the first makes the fingerprints of cards.
 
     Raises:
-        Invalid: the file cannot be read for certain, or holds no rows; the sentence names row and column.
+        Invalid: the file cannot be read for certain, holds no rows or begins with one; the sentence names row and
+            column.
     """
     table = read_table(data, name, max_rows=MAX_ROWS)
+    if any(holds_card(label) for label in table.header):
+        raise Invalid(_NO_HEADER, row=1)
     columns = [column_key(label) if column_key(label) in by_key(kind) else label for label in table.header]
     reader = _Reader(kind, columns, keys)
-    digest = content_hash(reader.said_columns, (reader.read(number, values) for number, values in table.rows))
+    for number, values in table.rows:
+        reader.read(number, values)
+    digest = content_hash(reader.said_columns, map(reader.finish, reader.rows))
     if not reader.rows:
         raise Invalid("The file has a header but no rows.")
     return Sheet(
@@ -123,46 +134,55 @@ class _Reader:
         self.numbers: dict[str, list[dict[str, Any]]] = {}
         self.first: dict[str, int] = {}
 
-    def read(self, number: int, values: Sequence[Value]) -> list[Value]:
-        """Take in one row; returns its cells as the content's fingerprint is to see them."""
-        cells = [_text(value) for value in values]
-        row = SheetRow(number, cells)
-        has_card = self._take_card(row)
+    def read(self, number: int, values: Sequence[Value]) -> None:
+        """Take in one row, its card number apart."""
+        row = SheetRow(number, [_text(value) for value in values])
+        self._take_card(row)
+        self.rows.append(row)
+
+    def finish(self, row: SheetRow) -> list[Value]:
+        """Clear a row of card numbers, once all of the file are known; its cells as the fingerprint is to see them."""
+        cells = row.cells
         masked = []
         for place, cell in enumerate(cells):
-            if len(cell) < _MAY_HOLD_CARD or place == self.card_place or not _MANY_DIGITS.search(cell):
-                continue
-            # A billing number may look like a card by chance. Where the row's card is missing, columns were mixed up.
-            if self.identifies[place] and (has_card or card_number_digits(cell) is None):
-                continue
-            if (shown := mask_pan_in_text(cell)) != cell:
+            if place != self.card_place and may_hold_card(cell) and (shown := self._cleared(row, place)) != cell:
                 cells[place] = shown
                 masked.append(self.columns[place])
         if masked:
             row.facts["masked"] = masked
         if self.key_place is not None and (key := cells[self.key_place]):
-            first = self.first.setdefault(key, number)
-            if first != number:
+            first = self.first.setdefault(key, row.number)
+            if first != row.number:
                 row.facts["repeats"] = first
-        self.rows.append(row)
         said: list[Value] = [*cells, *(None for _ in self.absent)]
         if self.card_place is not None and "card" in row.facts:
             said[self.card_place] = row.facts["card"].get("fingerprint", cells[self.card_place])
         return said
 
-    def _take_card(self, row: SheetRow) -> bool:
-        """Move the card number out of the row; whether there was a valid one."""
+    def _cleared(self, row: SheetRow, place: int) -> str:
+        cell = row.cells[place]
+        if self.identifies[place]:
+            # A billing number may look like a card by chance. Where it is one of the file's cards, or the row's card is
+            # missing, columns were mixed up.
+            has_card = "fingerprint" in row.facts.get("card", ())
+            is_mixed_up = holds_one_of(cell, self.numbers) or (not has_card and is_card(cell))
+            return mask_card(cell) if is_mixed_up else cell
+        if self.columns[place] in _LISTS and _CALENDAR.fullmatch(cell):
+            return cell
+        return without_cards(cell, self.numbers)
+
+    def _take_card(self, row: SheetRow) -> None:
+        """Move the card number out of the row."""
         if self.card_place is None or not (typed := row.cells[self.card_place]):
-            return False
+            return
         digits = card_number_digits(typed) or _plain_number(typed)
         row.cells[self.card_place] = mask_card(typed) if any(mark.isdigit() for mark in typed) else typed[:40]
         if digits is None:
             row.facts["card"] = {"error": NOT_A_CARD}
-            return False
+            return
         facts = {"first6": digits[:6], "last4": digits[-4:], "fingerprint": fingerprint(self.keys, digits)}
         row.facts["card"] = facts
         self.numbers.setdefault(digits, []).append(facts)
-        return True
 
 
 def _plain_number(typed: str) -> str | None:

@@ -6,7 +6,9 @@ from typing import Any
 from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
 
+from payadmin.actions.batches.card_numbers import without_cards
 from payadmin.actions.batches.reading import Sheet, StoreCards, parts, read_sheet
+from payadmin.actions.batches.validation import forget_waiting
 from payadmin.audit import Event
 from payadmin.db import db
 from payadmin.kernel.errors import Conflict, Forbidden, Invalid
@@ -60,7 +62,7 @@ def upload_batch(
         raise Forbidden("Your role does not allow this.")
     # Read, and exchanged for tokens, before the transaction begins: nobody who writes waits for it.
     shown = name.replace("\\", "/").rpartition("/")[2].strip()
-    shown = "".join(mark for mark in shown if mark.isprintable())[-LONGEST_NAME:] or "file"
+    shown = without_cards("".join(mark for mark in shown if mark.isprintable()))[-LONGEST_NAME:] or "file"
     sheet = read_sheet(data, shown, kind, keys)
     try:
         _refuse_same(db.session(), sheet, kind=kind, merchant_id=merchant_id, replaces=replaces)
@@ -125,6 +127,7 @@ def store_batch(
     work.session.execute(insert(BatchPart), pieces)
     if old is not None:
         work.change(Batch, old.id, status=BatchStatus.REPLACED, replaced_by_id=batch.id)
+        forget_waiting(work, old.id)
         work.record(
             Event.BATCH_REPLACED, old, after={"status": BatchStatus.REPLACED, "replaced_by_id": batch.id}, file=name
         )

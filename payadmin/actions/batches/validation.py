@@ -85,6 +85,12 @@ def check_again(work: Work, batch_id: int, *, version: int) -> None:
     work.promise("check_batch", batch_id=batch_id)
 
 
+def forget_waiting(work: Work, batch_id: int) -> None:
+    """Drop the rows of a batch that wait for a check that will not come, with their tokens and fingerprints."""
+    waiting = delete(BatchPart).where(BatchPart.batch_id == batch_id)
+    work.session.execute(waiting.execution_options(synchronize_session=False))
+
+
 def _unpacked(kept: Sequence[Any]) -> tuple[int, list[str], dict[str, Any]]:
     number, cells, facts = kept
     return number, cells, facts or {}

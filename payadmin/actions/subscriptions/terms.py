@@ -3,9 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Select, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 
 from payadmin.models.batches import Batch, BatchRow
+from payadmin.models.parties import Customer, CustomerStatus, Organization, OrganizationStatus
 from payadmin.models.payments import PaymentType
 from payadmin.models.subscriptions import Purpose, ScheduledCharge, Subscription, SubscriptionStatus
 from payadmin.work import Work
@@ -56,8 +57,17 @@ def joined(statement: S) -> S:
 
 
 def may_run(*statuses: SubscriptionStatus) -> ColumnElement[bool]:
-    """The condition that a charge's subscription is in one of these statuses; what a batch ordered needs none."""
-    return or_(Subscription.status.in_(statuses), ScheduledCharge.batch_row_id.is_not(None))
+    """The condition that a charge may be made by itself.
+
+    That is: its subscription is in one of these statuses, or a batch ordered it and its customer and merchant are
+    active to this day. What is held back so is missed in the end, and staff decide about it.
+    """
+    customer = select(Customer.id).where(Customer.id == BatchRow.customer_id, Customer.status == CustomerStatus.ACTIVE)
+    merchant = select(Organization.id).where(
+        Organization.id == Batch.merchant_id, Organization.status == OrganizationStatus.ACTIVE
+    )
+    ordered = and_(ScheduledCharge.batch_row_id.is_not(None), customer.exists(), merchant.exists())
+    return or_(Subscription.status.in_(statuses), ordered)
 
 
 def terms_of(

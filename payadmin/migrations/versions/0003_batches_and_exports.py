@@ -396,6 +396,7 @@ def _add_batches() -> None:
     )
     op.create_index(op.f("ix_batch_row_billing_number"), "batch_row", ["billing_number"], unique=False)
     op.create_index(op.f("ix_batch_row_customer_id"), "batch_row", ["customer_id"], unique=False)
+    op.create_index(op.f("ix_batch_row_invoice_number"), "batch_row", ["invoice_number"], unique=False)
     _lift_not_null("scheduled_charge", "subscription_id")
     for table, column, target, checks in LINKS:
         _add_link(table, column, target, checks)

@@ -12,11 +12,12 @@ from flask_admin import expose
 from markupsafe import Markup
 from sqlalchemy import select
 
+from payadmin import step_up
 from payadmin.actions import batches, records
 from payadmin.db import db, utcnow
-from payadmin.kernel.errors import Conflict
+from payadmin.kernel.errors import Conflict, Invalid
 from payadmin.kernel.sheets import csv_rows
-from payadmin.models.batches import CHECKED, OPEN, Batch, BatchKind, BatchStatus
+from payadmin.models.batches import CHECKED, OPEN, WORKING, Batch, BatchKind, BatchStatus
 from payadmin.models.subscriptions import IN_HAND, ChargeStatus, ScheduledCharge
 from payadmin.permissions import Permission
 from payadmin.queries.batches import MOST_COUNTED, charge_counts, error_table, invalid_billing_numbers
@@ -25,6 +26,7 @@ from payadmin.views.base import PayAdminModelView
 from payadmin.views.batches import preview
 from payadmin.views.batches.process import process_page
 from payadmin.views.columns import Column, label_of, money_cell, money_text, tone_of
+from payadmin.views.exports import SMALL
 from payadmin.views.filters import row_id_of
 from payadmin.views.registry import page
 from payadmin.views.security import current_actor
@@ -35,7 +37,6 @@ PROCESS = Permission.BATCHES_BATCH_PROCESS
 STILL = dt.timedelta(seconds=60)
 WATCHED_FOR = dt.timedelta(hours=1)
 MOST_NUMBERS = 100
-WORKING = (BatchStatus.UPLOADED, BatchStatus.VALIDATING, BatchStatus.PROCESSING)
 TONES = {
     BatchStatus.UPLOADED: "info",
     BatchStatus.VALIDATING: "info",
@@ -110,7 +111,7 @@ class BatchesPage(PayAdminModelView):
             "may_order": may_process and row.why_not_processable is None,
             "may_replace": may_process and row.status in OPEN,
             "may_check": may_process and row.status in CHECKED and not row.problems,
-            "may_resume": may_process and row.status is BatchStatus.PROCESSING and stands_still(row),
+            "may_resume": may_process and stands_still(row),
             "may_see_workers": current_actor().may(Permission.SYSTEM_MONITORING_READ),
             "may_cancel": current_actor().may(Permission.SUBSCRIPTIONS_SUBSCRIPTION_WRITE),
             "replaces": self._replaced_by(row),
@@ -144,6 +145,7 @@ class BatchesPage(PayAdminModelView):
             "valid_amounts": amounts(row.totals, "valid_minor"),
             "numbers": invalid_billing_numbers(db.session(), row, limit=MOST_NUMBERS) if row.rows_invalid else [],
             "address": f"{self.address}{row.id}/",
+            "asks_code": row.rows_invalid > SMALL,
             "opens_charges": current_actor().may(Permission.SUBSCRIPTIONS_SUBSCRIPTION_READ),
             "opens_payments": current_actor().may(Permission.PAYMENTS_PAYMENT_READ),
         }
@@ -204,24 +206,38 @@ class BatchesPage(PayAdminModelView):
             flash(sentence, "success")
         return redirect(url_for("batches.details_view", row_id=batch_id), 303)
 
-    @expose("/<int:row_id>/errors.csv")
-    def errors_view(self, row_id: int) -> Response:
-        """The rows with errors as a file; it is written into the trail as every file is."""
+    @expose("/<int:row_id>/errors.csv", methods=("GET", "POST"))
+    def errors_view(self, row_id: int) -> Any:
+        """The rows with errors as a file, by the rules of every export: a fresh code above 1,000 rows, the trail."""
         row = self.get_row(row_id)
-        head, found = error_table(db.session(), row)
-        shown = preview.shown_cells(row.columns)
-        facts: dict[str, Any] = {"kind": "csv", "filter": f"errors of batch {row.id}", "columns": head}
+        large = row.rows_invalid > SMALL
+        if large and request.method == "GET":
+            return self._confirm_errors(row, None)
+        shown = preview.Shown(row.columns)
+        head, found = error_table(
+            db.session(), row, lambda errors, cells: (shown.errors(errors), shown.cells(cells, errors))
+        )
+        # A column that is none of ours may be named by anything, a person too.
+        named = [key if key in preview.KNOWN or key in head[:2] else preview.HIDDEN for key in head]
+        facts: dict[str, Any] = {"kind": "csv", "filter": f"errors of batch {row.id}", "columns": named}
         actor = current_actor()
-        started = records.start_export(actor, self.endpoint, permission=READ, **facts)
+        act, subject = _export_act(row)
+        offer, code = request.form.get("offer", ""), request.form.get("code", "")
+        confirm = (lambda work: step_up.spend(work, offer, code, act, subject)) if large else None
+        try:
+            started = records.start_export(actor, self.endpoint, permission=READ, confirm=confirm, **facts)
+        except Invalid as refusal:
+            db.session.rollback()
+            return self._confirm_errors(self.get_row(row_id), refusal.sentence), 422
 
         def send() -> Iterator[bytes]:
             digest, size, count = hashlib.sha256(), 0, 0
 
             def lines() -> Iterator[Sequence[Any]]:
                 nonlocal count
-                for number, said, *cells in found:
+                for line in found:
                     count += 1
-                    yield [number, said, *shown(cells)]
+                    yield line
 
             for piece in csv_rows(head, lines()):
                 data = ("" if size else "\ufeff").encode() + piece.encode()
@@ -235,6 +251,26 @@ class BatchesPage(PayAdminModelView):
         stem = "".join(mark if mark.isascii() and (mark.isalnum() or mark in "-_.") else "-" for mark in row.file_name)
         answer.headers["Content-Disposition"] = f'attachment; filename="errors-{PurePath(stem).stem}.csv"'
         return answer
+
+    def _confirm_errors(self, row: Batch, problem: str | None) -> str:
+        return self.render(
+            "admin/model/export.html",
+            title="Error file",
+            kind_label="CSV",
+            count={"label": f"{row.rows_invalid:,}"},
+            small=SMALL,
+            later=False,
+            offer=step_up.offer(current_actor(), *_export_act(row)),
+            code_error=problem,
+            post_url=url_for("batches.errors_view", row_id=row.id),
+            back=f"{self.address}{row.id}/?only=errors",
+            criteria=[("File name", row.file_name), ("Rows", "Only errors")],
+        )
+
+
+def _export_act(row: Batch) -> tuple[str, dict[str, Any]]:
+    """What the code of an error file is about."""
+    return "batches.errors", {"batch": row.id, "content": row.content_hash, "rows": row.rows_invalid}
 
 
 def _seen() -> int:

@@ -1,16 +1,19 @@
 """The rows of a batch as its page shows them: cells in the file's order, what is wrong with each, what came of it."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
+from flask import g
 from sqlalchemy import Select, select
 
 from payadmin.actions.batches import COLUMNS
 from payadmin.db import db
 from payadmin.models.batches import Batch, BatchKind, BatchRow, BatchStatus, RowStatus
 from payadmin.models.subscriptions import ScheduledCharge, Subscription
+from payadmin.permissions import Permission
 from payadmin.views.columns import label_of, masked, tone_of
 from payadmin.views.filters import BadAddress
 
@@ -23,6 +26,11 @@ PERSONAL = {
     "card_holder_name": "name",
     "card_holder_phone": "phone",
 }
+HIDDEN = "•••"
+KNOWN = frozenset(column.key for columns in COLUMNS.values() for column in columns)
+# Customers, contracts and invoices go by these, and whoever may see a batch may see them.
+NUMBERS = frozenset(column.key for columns in COLUMNS.values() for column in columns if column.identifies)
+_QUOTE = re.compile(r'".*"')
 # What a phone shows of a row beside its errors.
 KEYS = frozenset({"billing_number", "invoice_number", "amount", "currency", "execute_date", "schedule"})
 CONFIRMED = (BatchStatus.PROCESSING, BatchStatus.PROCESSED)
@@ -137,7 +145,7 @@ def fetch(batch: Batch, asked: Asked) -> Page:
             return fetch(batch, Asked(asked.only))
         rows = rows[::-1]
     heads = heads_of(batch)
-    lines = [_line(batch, row, cells) for row, cells in _with_cells(heads, rows)]
+    lines = [_line(batch, *found) for found in _with_cells(heads, rows)]
     return Page(
         heads=heads,
         lines=lines,
@@ -183,24 +191,54 @@ def heads_of(batch: Batch) -> list[Head]:
     ]
 
 
-def shown_cells(columns: Sequence[str]) -> Callable[[Sequence[str]], list[str]]:
-    """A function that hides the personal data in the cells of a row from those who may not read it."""
-    hide = [masked(PERSONAL.get(key)) for key in columns]
-    return lambda cells: [show(text) if text else "" for show, text in zip(hide, cells, strict=True)]
+class Shown:
+    """How the rows of a file are shown: whole, or without personal data to those who may not read it.
+
+    What stands in a column that is none of ours, or in a cell that does not make sense there, may be anything, so they
+    see nothing of it.
+    """
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        actor = g.get("actor")
+        self._all = actor is not None and actor.may(Permission.PARTIES_PERSONAL_READ)
+        self._columns = columns
+        self._masks = [masked(PERSONAL.get(key)) if self._all or key in KNOWN else _hidden for key in columns]
+
+    def cells(self, cells: Sequence[str], errors: Sequence[Mapping[str, str]] = ()) -> list[str]:
+        """The cells of a row, of which these are wrong."""
+        texts = [show(text) if text else "" for show, text in zip(self._masks, cells, strict=True)]
+        if self._all:
+            return texts
+        unclear = {error["column"] for error in errors} - NUMBERS
+        return [
+            _hidden(text) if text and key in unclear else text for key, text in zip(self._columns, texts, strict=True)
+        ]
+
+    def errors(self, errors: Sequence[Mapping[str, str]] | None) -> list[dict[str, str]]:
+        """What is wrong with the cells of a row; a sentence that begins with the cell says the rest of it."""
+        found = [dict(error) for error in errors or ()]
+        for error in () if self._all else found:
+            error["sentence"] = _QUOTE.sub(f'"{HIDDEN}"', error["sentence"])
+        return found
 
 
-def _with_cells(heads: Sequence[Head], rows: Sequence[Any]) -> Iterator[tuple[Any, list[Cell]]]:
-    shown = shown_cells([head.key for head in heads])
+def _hidden(_text: str) -> str:
+    return HIDDEN
+
+
+def _with_cells(heads: Sequence[Head], rows: Sequence[Any]) -> Iterator[tuple[Any, list[Cell], list[dict[str, str]]]]:
+    shown = Shown([head.key for head in heads])
     for row in rows:
-        wrong = {error["column"]: error["sentence"] for error in row.errors or ()}
-        texts = zip(heads, shown(row.cells), strict=True)
-        yield row, [Cell(head, text, wrong.get(head.key)) for head, text in texts]
+        errors = shown.errors(row.errors)
+        wrong = {error["column"]: error["sentence"] for error in errors}
+        texts = zip(heads, shown.cells(row.cells, row.errors or ()), strict=True)
+        yield row, [Cell(head, text, wrong.get(head.key)) for head, text in texts], errors
 
 
-def _line(batch: Batch, row: Any, cells: Sequence[Cell]) -> Line:
+def _line(batch: Batch, row: Any, cells: Sequence[Cell], errors: Sequence[Mapping[str, str]]) -> Line:
     here = {cell.head.key for cell in cells}
     # What is wrong with a column that the file does not have has no cell to stand in.
-    said = [error["sentence"] for error in row.errors or () if error["column"] not in here]
+    said = [error["sentence"] for error in errors if error["column"] not in here]
     word, tone = label_of(row.status), TONES.get(row.status, "plain")
     if row.message:
         said.append(row.message)
