@@ -59,7 +59,7 @@ SILENT = {
 @cache
 def action_functions() -> dict[str, ast.Module]:
     """Every function below `actions/` and what stands on `Work` beside them."""
-    return functions("actions", "step_up.py")
+    return functions("actions", "guard.py", "step_up.py")
 
 
 @cache
@@ -101,7 +101,7 @@ def reached_by_tests(app: Flask) -> set[str]:
                 for method in ("GET", "POST"):
                     with contextlib.suppress(HTTPException, RequestRedirect):
                         found.add(bare(addresses.match(path, method)[0]))
-    behind = functions("actions", "views", "jobs", "queries", "step_up.py")
+    behind = functions("actions", "views", "jobs", "queries", "guard.py", "step_up.py")
     todo = list(found & behind.keys())
     while todo:
         new = (names(behind[todo.pop()]) & behind.keys()) - found

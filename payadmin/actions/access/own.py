@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from sqlalchemy import select, update
 
-from payadmin import step_up
-from payadmin.actions.access import factors, guard
+from payadmin import guard, step_up
+from payadmin.actions.access import factors
 from payadmin.actions.access.sign_in import Browser, new_hash, open_session, store_password
 from payadmin.audit import Event
 from payadmin.kernel import passwords

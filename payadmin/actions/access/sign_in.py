@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import select
 
-from payadmin import step_up
-from payadmin.actions.access import factors, guard
+from payadmin import guard, step_up
+from payadmin.actions.access import factors
 from payadmin.audit import Event
 from payadmin.db import db
 from payadmin.kernel import passwords

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import func, select
 
-from payadmin import audit
-from payadmin.actions.access import guard
+from payadmin import audit, guard
 from payadmin.actions.access.own import end_all, end_session_row
 from payadmin.actions.access.sign_in import plain_username, remember
 from payadmin.audit import Event

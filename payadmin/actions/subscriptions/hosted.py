@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import select
 
-from payadmin.actions.access import guard
+from payadmin import guard
 from payadmin.actions.subscriptions.links import check_address, check_customer, check_merchant
 from payadmin.actions.subscriptions.planning import business_day
 from payadmin.actions.subscriptions.registering import register
