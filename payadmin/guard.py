@@ -2,7 +2,8 @@
 
 Counting after the check lets parallel guesses through (all 40 of 40, measured); reserving first lets exactly ten. The
 counter belongs to a user name, known or not, or to a user name on a browser that has completed a sign-in before. So a
-stranger who guesses locks out other strangers, never the owner on their own browser.
+stranger who guesses locks out other strangers, never the owner on their own browser. Cards tried with a registration
+link are counted for that link.
 """
 
 import datetime as dt
