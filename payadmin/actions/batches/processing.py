@@ -125,7 +125,10 @@ def resume_batch(work: Work, batch_id: int) -> None:
     if batch.status not in WORKING:
         raise Conflict(f"The batch is {batch.status.value.lower()}: there is nothing to go on with.")
     work.record(Event.BATCH_RESUMED, batch, file=batch.file_name)
-    work.promise("order_batch" if batch.status is BatchStatus.PROCESSING else "check_batch", batch_id=batch_id)
+    if batch.status is BatchStatus.PROCESSING:
+        work.promise("order_batch", batch_id=batch_id)
+    else:
+        work.promise("check_batch", batch_id=batch_id)
 
 
 @use_case(Permission.BATCHES_BATCH_PROCESS, about=Batch)
