@@ -75,7 +75,8 @@ def test_a_session_ends_after_twelve_hours_whatever_happens(app: Flask):
 
 
 def test_a_locked_account_is_out_at_the_next_request(app: Flask):
-    staff, manager = make_staff(Role.SUPPORT_AGENT), make_staff(Role.SUPPORT_MANAGER)
+    manager = make_staff(Role.SUPPORT_MANAGER)
+    staff = make_staff(Role.SUPPORT_AGENT, manager_id=manager.id)
     client = enter_as(app, staff.id)
     assert is_in(client)
     access.lock_staff(person(manager), staff.id, reason="Lost laptop.")
@@ -165,7 +166,7 @@ def test_nothing_but_the_list_answers_a_stranger(app: Flask):
     for rule in app.url_map.iter_rules():
         if rule.endpoint in PUBLIC or "GET" not in rule.methods:
             continue
-        url = rule.rule
+        url = re.sub(r"<any\('([^']+)'[^>]*>", r"\1", rule.rule)
         for argument in rule.arguments:
             url = re.sub(rf"<[^>]*\b{argument}>", "1", url)
         answer = client.get(url, headers={"Accept": "application/json"})
