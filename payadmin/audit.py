@@ -35,7 +35,7 @@ class Event(enum.StrEnum):
     ACCESS_SIGNED_IN = "access.sign_in.succeeded"
     ACCESS_SIGNED_OUT = "access.sign_out.done"
     ACCESS_STAFF_CHANGED = "access.staff.changed"
-    ACCESS_STAFF_CLOSED = "access.staff.closed"
+    ACCESS_STAFF_DISABLED = "access.staff.disabled"
     ACCESS_STAFF_CREATED = "access.staff.created"
     ACCESS_STAFF_LOCKED = "access.staff.locked"
     ACCESS_STAFF_UNLOCKED = "access.staff.unlocked"

@@ -9,7 +9,15 @@ from sqlalchemy import ColumnElement, and_, func, or_, select, true
 from sqlalchemy.orm import Session, joinedload
 
 from payadmin.kernel import passwords
-from payadmin.models.access import PasswordMemory, RecoveryCode, SecondFactor, StaffRole, StaffUser, UserSession
+from payadmin.models.access import (
+    EmailChange,
+    PasswordMemory,
+    RecoveryCode,
+    SecondFactor,
+    StaffRole,
+    StaffUser,
+    UserSession,
+)
 from payadmin.permissions import Role, grantable_by
 
 
@@ -93,6 +101,15 @@ def managed_by(staff_id: int | None, roles: Iterable[Role]) -> ColumnElement[boo
 def own_team_only(roles: Iterable[Role]) -> bool:
     """Whether somebody with `roles` may manage SCCs, but only as a support manager their own."""
     return Role.SUPPORT_AGENT not in grantable_by(frozenset(roles) - {Role.SUPPORT_MANAGER})
+
+
+def open_email_change(session: Session, staff_id: int, now: dt.datetime) -> EmailChange | None:
+    """The address that somebody has asked for and that still waits for a yes."""
+    return session.scalar(
+        select(EmailChange).where(
+            EmailChange.staff_id == staff_id, EmailChange.closed_at.is_(None), EmailChange.expires_at > now
+        )
+    )
 
 
 def factor_of(session: Session, staff_id: int) -> SecondFactor | None:

@@ -13,7 +13,7 @@ from payadmin.actions.access.details import details_seen, rights_seen
 from payadmin.actions.access.doors import (
     SECRET_ACT,
     ShownSecret,
-    close_staff,
+    disable_staff,
     end_session,
     end_sessions,
     lock_staff,
@@ -67,11 +67,20 @@ from payadmin.actions.access.staff import (
     create_staff,
     edit_staff,
 )
-from payadmin.actions.access.staff_file import COLUMNS, MOST_ROWS, Problem, Taken, import_staff, staff_template
+from payadmin.actions.access.staff_file import (
+    COLUMNS,
+    MOST_BYTES,
+    MOST_ROWS,
+    Problem,
+    Taken,
+    import_staff,
+    staff_template,
+)
 
 __all__ = [
     "COLUMNS",
     "DEMO_STAFF",
+    "MOST_BYTES",
     "MOST_ROWS",
     "RIGHTS_ACT",
     "SECRET_ACT",
@@ -95,13 +104,13 @@ __all__ = [
     "check_recovery_code",
     "choose_forgotten_password",
     "choose_password",
-    "close_staff",
     "confirm_email_change",
     "confirm_new_authenticator",
     "create_demo_staff",
     "create_first_admin",
     "create_staff",
     "details_seen",
+    "disable_staff",
     "edit_own_details",
     "edit_staff",
     "end_other_sessions",

@@ -1,4 +1,4 @@
-"""What managers do to somebody's way in: lock and unlock, close for good, reset, show a key, end sessions."""
+"""What managers do to somebody's way in: lock and unlock, disable for good, reset, show a key, end sessions."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -21,7 +21,7 @@ from payadmin.permissions import Permission
 from payadmin.work import Actor, Work, use_case
 
 SECRET_ACT: Final = "access.show_secret_key"  # noqa: S105 - an act's name
-CLOSED: Final = "This account is closed for good. Invite the person again under another user name."
+CLOSED: Final = "This account is disabled for good. Invite the person again under another user name."
 
 
 @dataclass(frozen=True)
@@ -50,19 +50,19 @@ def lock_staff(work: Work, staff_id: int, *, reason: str) -> None:
 
 
 @use_case(Permission.ACCESS_STAFF_MANAGE, about=StaffUser)
-def close_staff(work: Work, staff_id: int, *, reason: str) -> None:
-    """Close the account of somebody who has left, or who was invited by mistake, for good.
+def disable_staff(work: Work, staff_id: int, *, reason: str) -> None:
+    """Disable the account of somebody who has left, or who was invited by mistake, for good.
 
     Raises:
         Forbidden: the account is not the actor's to manage, or their own.
-        Conflict: it is closed already, or nobody would be left who administers accounts.
+        Conflict: it is disabled already, or nobody would be left who administers accounts.
     """
     staff = managed(work, staff_id)
     keep_an_administrator(work, staff)
     before = staff.status
     if not work.change(StaffUser, staff_id, status=StaffStatus.DISABLED, session_epoch=StaffUser.session_epoch + 1):
         raise Conflict(CLOSED)
-    _shut(work, staff, before, Event.ACCESS_STAFF_CLOSED, reason)
+    _shut(work, staff, before, Event.ACCESS_STAFF_DISABLED, reason)
 
 
 def _shut(work: Work, staff: StaffUser, before: StaffStatus, event: Event, reason: str) -> None:
@@ -169,7 +169,7 @@ def show_secret_key(work: Work, staff_id: int, *, reason: str, offer: str, code:
     Raises:
         Forbidden: the account is not the actor's to manage, or their own.
         Invalid: no reason, or a wrong code; `field` says which.
-        Conflict: the account is closed.
+        Conflict: the account is disabled.
     """
     staff = managed(work, staff_id)
     if staff.status is StaffStatus.DISABLED:
