@@ -1,6 +1,7 @@
 """User management (S2:28, S3:38): the accounts that the reader may manage, each with its rights and open sessions."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from flask import flash, redirect, render_template, request
@@ -17,6 +18,7 @@ from payadmin.permissions import Permission, Role
 from payadmin.queries.access import factor_of, managed_by, open_sessions, recovery_codes_left
 from payadmin.views.access import staff_forms as forms
 from payadmin.views.access.acts import ACTS, ActPages
+from payadmin.views.base import Related
 from payadmin.views.columns import EMPTY, Column, Kind
 from payadmin.views.fields import put
 from payadmin.views.filters import Active, Choice, Filter
@@ -64,6 +66,7 @@ class StaffPage(ActPages):
     export = None  # who may get in is no list to carry away
     column_list = ("username", "full_name", "roles", "email", "status", "last_login_at", "created_at")
     column_filters = ("status", "created_at", "last_login_at")
+    column_sortable = ("username", "created_at")
     default_sort = "username"
     tabs = "status"
     phone: ClassVar = {"username": "m1", "status": "m2", "roles": "m3", "last_login_at": "m4"}
@@ -86,7 +89,7 @@ class StaffPage(ActPages):
 
     def _refresh_cache(self) -> None:
         # A column that is looked up, not kept.
-        self.columns["roles"] = Column("roles", "Roles", Kind.NUMBER, StaffUser.id, {"readonly": True})
+        self.columns["roles"] = Column("roles", "Roles", Kind.JSON, StaffUser.menu_access, {"readonly": True})
         super()._refresh_cache()
 
     def _filters_of(self, table: Any) -> Iterator[tuple[str, Filter]]:
@@ -143,6 +146,18 @@ class StaffPage(ActPages):
             "sessions": open_sessions(db.session(), row.id, session_rule(), utcnow()),
             "may_end": may and actor.may(Permission.ACCESS_SESSION_END),
         }
+
+    def _lookup(self, column: Column, typed: str) -> list[tuple[int, str]]:
+        """Organizations are looked up only by those who may read them."""
+        if column.key == "organization_id" and self._organizations() is None:
+            return []
+        return super()._lookup(column, typed)
+
+    def _related(self, row: StaffUser) -> Iterable[Related]:
+        """What points here, where there is something; a support manager's team under its own name."""
+        if Role.SUPPORT_MANAGER in row.roles:
+            yield replace(self.related_to(row, self.columns["manager_id"]), label="SCC who work for them")
+        yield from (part for part in super()._related(row) if part.rows and part.label != self.plural_)
 
     # --- data ---------------------------------------------------------------------------------------------------------
 
