@@ -148,7 +148,8 @@ def _as_requester(claimed: exports.Claimed) -> Iterator[Any]:
         page = next((view for view in app.extensions["admin"][0]._views if view.endpoint == claimed.page), None)  # noqa: SLF001
         if page is None:
             raise Refusal("This list does not exist any more.")
-        if not (claimed.needs | {str(need) for need in page.export_needs()}) <= set(map(str, g.actor.permissions)):
+        needed = claimed.needs | {str(need) for need in page.export_needs()}
+        if not page.is_accessible() or not needed <= set(map(str, g.actor.permissions)):
             raise Forbidden(f"{g.actor.name} may no longer export this list.")
         yield page
 
@@ -163,6 +164,7 @@ def _actor(staff_id: int) -> Actor:
         roles=staff.roles,
         permissions=staff.permissions,
         organization_id=staff.organization_id,
+        menu=frozenset(staff.menu_access),
     )
 
 

@@ -18,7 +18,7 @@ class MailboxPage(PayAdminModelView):
     heading = "Mailbox"
     plural = "Mails"
     singular = "Mail"
-    subtitle = "Every mail to a customer. Kept means that no mail server is configured (SMTP_URL)."
+    subtitle = "Every mail to customers and staff. Kept means that no mail server is configured (SMTP_URL)."
     column_list = ("created_at", "recipient", "subject", "state", "sent_at")
     phone = {"subject": "m1", "state": "m2", "recipient": "m3", "created_at": "m4"}
     tabs = "state"

@@ -102,6 +102,21 @@ def test_a_form_that_was_open_while_somebody_else_saved_keeps_its_input(make: Ma
     assert db.session.get_one(StaffUser, staff.id).full_name == "Mine"
 
 
+def test_credentials_that_went_to_a_wrong_address_die_when_it_is_corrected(app: Flask, make: Make) -> None:
+    admin = make.browse(Role.ADMIN)
+    boss = person(db.session.get_one(StaffUser, id_of(admin)))
+    made = access.create_staff(boss, username="zoe", full_name="Zoe", email="typo@example.com", roles={Role.CASHIER})
+    form = {"full_name": "Zoe", "email": "zoe@example.com", "mobile": "", "organization_id": "", "manager_id": ""}
+    page = admin.get(f"/staff/{made.staff_id}/edit/").text
+    form["seen"] = re.search(r'name="seen"[^>]*value="([^"]+)"', page)[1]
+    answer = admin.post(f"/staff/{made.staff_id}/edit/", data=form, follow_redirects=True)
+    assert "no longer works. Reset the password" in answer.text
+    stranger = access.stranger("127.0.0.1", "r")
+    assert access.check_password(stranger, username="zoe", password=made.password, device=None) is None
+    fresh = access.reset_password(boss, made.staff_id, reason="Right address.")
+    assert access.check_password(stranger, username="zoe", password=fresh.password, device=None) is not None
+
+
 def test_a_sign_in_meanwhile_is_no_reason_to_refuse_a_form(app: Flask, make: Make) -> None:
     admin, staff = make.browse(Role.ADMIN), make_staff(Role.CASHIER, username="carl", email="c@example.com")
     page = admin.get(f"/staff/{staff.id}/edit/").text

@@ -485,6 +485,12 @@ def test_axe_finds_nothing_on_the_way_in(eyes: Eyes):
     given = eyes.desk.demo.invite("newcomer", Role.ADMIN)
     page = eyes.desk.page(path="login", reduced_motion="reduce")
     found = {"login": eyes.look(page)}
+    page.goto(eyes.desk.demo.address + "forgotten")
+    found["forgotten password"] = eyes.look(page)
+    watched.expected.add(404)
+    page.goto(eyes.desk.demo.address + "forgotten/no-such-link")
+    found["a link that opens nothing"] = eyes.look(page)
+    page.goto(eyes.desk.demo.address + "login")
     page.get_by_label("User name", exact=True).fill("newcomer")
     page.get_by_label("Password", exact=True).fill("not the password 1")
     page.get_by_role("button", name="Continue").click()

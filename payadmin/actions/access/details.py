@@ -30,7 +30,9 @@ def change_details(work: Work, staff: StaffUser, values: Mapping[str, Any]) -> N
     if not after:
         return
     old = staff.email
-    work.change(StaffUser, staff.id, **after)
+    # A temporary password that went to the wrong mailbox must not open the account from there.
+    void: dict[str, Any] = {"password_hash": None} if "email" in after and staff.must_change_password else {}
+    work.change(StaffUser, staff.id, **after, **void)
     work.record(Event.ACCESS_STAFF_CHANGED, staff, before=before, after=after, username=staff.username)
     if "email" in after:
         end_links(work, staff.id)

@@ -211,6 +211,9 @@ class StaffPage(ActPages):
         except (Invalid, Conflict) as refusal:
             return self._staff_page(form, refusal, row=self.get_row(row_id))
         flash("Saved.", "success")
+        row = self.get_row(row_id)
+        if row.must_change_password and row.password_hash is None:
+            flash("The temporary password went to the old address and no longer works. Reset the password.", "warning")
         return redirect(f"{self.address}{row_id}/")
 
     def _staff_page(self, form: Any, refusal: Any = None, row: Any = None) -> Any:
