@@ -4,8 +4,24 @@ from collections.abc import Iterator
 
 import pytest
 from flask import Flask
+from limits.storage import MemoryStorage
 
+from payadmin.views.gate import limiter
 from tests.support.desk import told
+
+
+@pytest.fixture(autouse=True)
+def _fresh_addresses(app: Flask) -> Iterator[None]:
+    """Every test comes from an address that has not tried anything yet: together they would have to wait."""
+    _forget_addresses()
+    yield
+    _forget_addresses()
+
+
+def _forget_addresses() -> None:
+    # An application of a test may have left a Redis behind that is down on purpose.
+    if isinstance(limiter.storage, MemoryStorage):
+        limiter.storage.reset()
 
 
 @pytest.fixture
