@@ -19,15 +19,23 @@ class Event(enum.StrEnum):
     """Everything that can stand in the trail: `room.thing.happened`, alphabetical, never reused."""
 
     ACCESS_CODE_REISSUED = "access.recovery_codes.issued"
+    ACCESS_EMAIL_CHANGED = "access.email.changed"
+    ACCESS_EMAIL_CHANGE_BEGUN = "access.email_change.begun"
+    ACCESS_EMAIL_CHANGE_CONFIRMED = "access.email_change.confirmed"
+    ACCESS_EMAIL_CHANGE_STOPPED = "access.email_change.stopped"
     ACCESS_FACTOR_ENROLLED = "access.factor.enrolled"
     ACCESS_FACTOR_RESET = "access.factor.reset"
     ACCESS_PASSWORD_CHANGED = "access.password.changed"  # noqa: S105 - an event's name
     ACCESS_PASSWORD_RESET = "access.password.reset"  # noqa: S105 - an event's name
+    ACCESS_PASSWORD_LINK_ASKED = "access.password_link.asked"  # noqa: S105 - an event's name
+    ACCESS_PASSWORD_LINK_MADE = "access.password_link.made"  # noqa: S105 - an event's name
+    ACCESS_SECRET_SHOWN = "access.secret_key.shown"  # noqa: S105 - an event's name
     ACCESS_SESSION_ENDED = "access.session.ended"
     ACCESS_SIGN_IN_FAILED = "access.sign_in.failed"
     ACCESS_SIGNED_IN = "access.sign_in.succeeded"
     ACCESS_SIGNED_OUT = "access.sign_out.done"
     ACCESS_STAFF_CHANGED = "access.staff.changed"
+    ACCESS_STAFF_DISABLED = "access.staff.disabled"
     ACCESS_STAFF_CREATED = "access.staff.created"
     ACCESS_STAFF_LOCKED = "access.staff.locked"
     ACCESS_STAFF_UNLOCKED = "access.staff.unlocked"

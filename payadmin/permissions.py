@@ -161,6 +161,7 @@ GRANTS: dict[Role, frozenset[Permission]] = {
     | _RECURRING_READ
     | _EXPORTS
     | {
+        P.ACCESS_SESSION_END,
         P.ACCESS_STAFF_MANAGE,
         P.ACCESS_STAFF_READ,
         P.APPROVALS_REFUND_APPROVE,
@@ -203,6 +204,7 @@ GRANTS: dict[Role, frozenset[Permission]] = {
     Role.CASHIER: _EVERYONE | {P.CASH_DAY_OPERATE, P.CASH_DAY_READ, P.CASH_OPERATION_READ, P.CASH_REDEEM_PAY},
     Role.COMPLIANCE: _EVERYONE
     | {
+        P.ACCESS_SESSION_END,
         P.ACCESS_STAFF_MANAGE,
         P.ACCESS_STAFF_READ,
         P.COMPLIANCE_CASE_DECIDE,
@@ -221,6 +223,7 @@ GRANTS: dict[Role, frozenset[Permission]] = {
     },
     Role.SUPPORT_MANAGER: _EVERYONE
     | {
+        P.ACCESS_SESSION_END,
         P.ACCESS_STAFF_MANAGE,
         P.ACCESS_STAFF_READ,
         P.PAYMENTS_PAYMENT_READ,
@@ -398,3 +401,38 @@ MENU: tuple[Section, ...] = (
 )
 
 MENU_KEYS: frozenset[str] = frozenset(item.key for section in MENU for item in section.items)
+
+
+def opens(ticked: Iterable[str], key: str) -> bool:
+    """Whether Menu Access leaves the entry `key` to somebody whose ticks these are; none at all leaves every entry.
+
+    Everybody has a home, and what is no entry of the menu cannot be ticked, so it is the roles' alone.
+    """
+    ticked = frozenset(ticked)
+    return not ticked or key in ticked or key == "home" or key not in MENU_KEYS
+
+
+def within_menu(allowed: frozenset[Permission], ticked: Iterable[str]) -> frozenset[Permission]:
+    """What Menu Access leaves of what the roles allow: never more, and nothing behind an entry that is not ticked.
+
+    An entry stands for its own permission, and for every other act on the same thing (`access:staff:manage` goes with
+    User management) unless another ticked entry is about that thing too.
+    """
+    ticked = frozenset(ticked)
+    if not ticked:
+        return allowed
+    items = [item for section in MENU for item in section.items]
+    left = {item.permission for item in items if opens(ticked, item.key)}
+    things = {_thing(permission) for permission in left}
+    named = {item.permission for item in items}
+    governed = {_thing(item.permission) for item in items}
+    return frozenset(
+        permission
+        for permission in allowed
+        if permission in left
+        or (permission not in named and (_thing(permission) in things or _thing(permission) not in governed))
+    )
+
+
+def _thing(permission: Permission) -> str:
+    return permission.rpartition(":")[0]

@@ -16,7 +16,7 @@ from payadmin.db import db, utcnow
 from payadmin.kernel.errors import Conflict, Forbidden, NotFound, Refusal
 from payadmin.kernel.masks import mask_pan_in_text
 from payadmin.models.audit import AuditEvent
-from payadmin.permissions import Permission, Role
+from payadmin.permissions import Permission, Role, opens
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -36,10 +36,15 @@ class Actor:
     ip: str | None = None
     request_id: str | None = None
     organization_id: int | None = None
+    menu: frozenset[str] = frozenset()
 
     def may(self, permission: Permission) -> bool:
         """Whether this actor has `permission`."""
         return permission in self.permissions
+
+    def opens(self, key: str) -> bool:
+        """Whether Menu Access leaves this actor the menu entry `key`."""
+        return opens(self.menu, key)
 
 
 SYSTEM = Actor(staff_id=None, name="system", permissions=frozenset(Permission))

@@ -161,7 +161,7 @@ def _as_requester(claimed: exports.Claimed) -> Iterator[Any]:
         if page is None:
             raise Refusal("This list does not exist any more.")
         needs = {*claimed.needs, *map(str, page.export_needs()), str(Permission.EXPORTS_EXPORT_READ)}
-        if not needs <= set(map(str, g.actor.permissions)):
+        if not page.is_accessible() or not needs <= set(map(str, g.actor.permissions)):
             raise Forbidden(f"{g.actor.name} may no longer export this list.")
         yield page
 
@@ -176,6 +176,7 @@ def _actor(staff_id: int) -> Actor:
         roles=staff.roles,
         permissions=staff.permissions,
         organization_id=staff.organization_id,
+        menu=frozenset(staff.menu_access),
     )
 
 

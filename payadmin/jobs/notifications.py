@@ -4,12 +4,14 @@ from typing import TYPE_CHECKING
 
 from flask import current_app
 
+from payadmin.actions.access import mail_password_link, text_with_secret
 from payadmin.actions.payments.notifications import book_notification
 from payadmin.actions.payments.reminder_mails import request_reminder
 from payadmin.actions.subscriptions import message_id_of, text_with_link
 from payadmin.db import db, utcnow
 from payadmin.jobs import Later, job
 from payadmin.kernel.errors import NotFound
+from payadmin.models.access import AccountLink
 from payadmin.models.payments import Notification, NotificationState
 from payadmin.models.registrations import RegistrationLink
 from payadmin.providers.mail import Delivery, Mail, send_mail
@@ -44,7 +46,7 @@ def send_notification(*, notification_id: int) -> Later | None:
         book_notification(SYSTEM, notification_id, state=NotificationState.KEPT)
         return None
     if body is None:
-        why = "The link was used, revoked or replaced before the mail was sent."
+        why = "What it was to bring was used, revoked or replaced before the mail was sent."
         book_notification(SYSTEM, notification_id, state=NotificationState.FAILED, error=why)
         return None
     receipt = send_mail(mail, settings.smtp_url)
@@ -61,13 +63,22 @@ def send_notification(*, notification_id: int) -> Later | None:
 
 
 def _body(row: Notification, settings: "Settings") -> str | None:
-    """The text as it is sent: a registration link is put in only now, so that it is kept nowhere."""
+    """The text as it is sent: a link or a temporary password is put in only now, so that it is kept nowhere."""
+    if row.account_link_id is not None:
+        secret = db.session.get_one(AccountLink, row.account_link_id, populate_existing=True)
+        return text_with_secret(row.body, secret, settings) if secret.is_open(utcnow()) else None
     if row.registration_link_id is None:
         return row.body
     link = db.session.get_one(RegistrationLink, row.registration_link_id, populate_existing=True)
     if row.message_id != message_id_of(link, settings):
         return None
     return text_with_link(row.body, link, settings)
+
+
+@job("mail_password_link")
+def promise_password_link(*, staff_id: int) -> None:
+    """Promise the mail with which somebody chooses a new password; nothing for nobody."""
+    mail_password_link(SYSTEM, staff_id)
 
 
 @job("mail_reminder")

@@ -66,6 +66,7 @@ def _actor(staff_id: int) -> Actor | None:
         roles=staff.roles,
         permissions=staff.permissions,
         organization_id=staff.organization_id,
+        menu=frozenset(staff.menu_access),
     )
 
 

@@ -2,9 +2,13 @@
 
 import functools
 import gzip
+import hmac
+import itertools
+import re
 import secrets
 import string
 import threading
+from collections.abc import Iterable
 from importlib.resources import files
 
 from argon2 import PasswordHasher
@@ -18,8 +22,12 @@ REMEMBERED = 4
 _HASHER = PasswordHasher(time_cost=1, memory_cost=46 * 1024, parallelism=1)
 _TURNS = threading.BoundedSemaphore(4)
 
+# Nothing that is easily mistaken for something else.
+_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
+_WORD = re.compile(r"[^\W_]{4,}")
+
 RULE = (
-    f"At least {SHORTEST} characters with a letter and a digit, not a common password, "
+    f"At least {SHORTEST} characters with a letter and a digit, not a common password, without your name, "
     f"and not one of your last {REMEMBERED}."
 )
 
@@ -45,8 +53,12 @@ def outdated(password_hash: str) -> bool:
     return _HASHER.check_needs_rehash(password_hash)
 
 
-def complaint(password: str, *, username: str) -> str | None:
-    """What is wrong with a new password, as a sentence for the person who typed it; None when nothing is."""
+def complaint(password: str, *, username: str, names: Iterable[str] = ()) -> str | None:
+    """What is wrong with a new password, as a sentence for the person who typed it; None when nothing is.
+
+    Args:
+        names: the person's name and e-mail address; no longer word of them may stand in the password.
+    """
     plain = password.casefold()
     if len(password) < SHORTEST:
         return f"Use at least {SHORTEST} characters."
@@ -58,6 +70,8 @@ def complaint(password: str, *, username: str) -> str | None:
         return "Use only characters that can be typed and shown."
     if username.casefold() in plain:
         return "Do not use your user name in the password."
+    if any(word in plain for name in names for word in _WORD.findall(name.casefold())):
+        return "Do not use your name or e-mail address in the password."
     # "Dragonfly2026!" is a common password with decoration, and the first thing a cracker tries.
     if plain in _common() or plain.strip(string.digits + string.punctuation) in _common():
         return "This password is too common. Four random words and a number make a good one."
@@ -66,12 +80,28 @@ def complaint(password: str, *, username: str) -> str | None:
 
 def temporary_password() -> str:
     """A random password that satisfies the rule, for the first sign-in only."""
-    alphabet = "abcdefghjkmnpqrstuvwxyz23456789"
-    while True:
-        groups = ("".join(secrets.choice(alphabet) for _ in range(4)) for _ in range(4))
-        password = "-".join(groups)
+    return password_of(secrets.token_hex(), "")
+
+
+def password_of(secret: str, nonce: str) -> str:
+    """The temporary password that goes with a nonce (79 bits), for the first sign-in only.
+
+    A mail can be written from the nonce when it is sent, so the password itself is kept nowhere.
+
+    Args:
+        secret: the application's secret; another one makes other passwords.
+        nonce: a random text (`kernel/links.py`), used for one password.
+    """
+    for turn in itertools.count():
+        digest = hmac.digest(secret.encode(), f"payadmin temporary password {turn} {nonce}".encode(), "sha512")
+        number, letters = int.from_bytes(digest), []
+        for _ in range(16):
+            number, place = divmod(number, len(_ALPHABET))
+            letters.append(_ALPHABET[place])
+        password = "-".join("".join(letters[start : start + 4]) for start in range(0, 16, 4))
         if complaint(password, username="\0") is None:
             return password
+    raise AssertionError
 
 
 @functools.cache

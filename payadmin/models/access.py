@@ -7,10 +7,10 @@ from typing import ClassVar
 from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from payadmin.db import Base, Json, enum_column, text_column, utcnow
+from payadmin.db import Base, Json, enum_column, search_text, text_column, utcnow
 from payadmin.kernel.states import Machine
 from payadmin.models.base import Audited, Row
-from payadmin.permissions import MENU, Permission, Role, permissions_of
+from payadmin.permissions import Permission, Role, permissions_of, within_menu
 
 _SECRET = {"secret": True, "list": False}
 
@@ -49,15 +49,25 @@ class StaffUser(Row, Audited, Base):
     __tablename__ = "staff_user"
     machine: ClassVar[Machine[StaffStatus]] = STAFF_MACHINE
 
-    username: Mapped[str] = text_column(64, unique=True, info={"label": "User name", "search": True})
-    full_name: Mapped[str] = text_column(120, info={"label": "Name", "search": True, "mask": "name"})
-    email: Mapped[str] = text_column(254, unique=True, info={"label": "E-mail", "mask": "email"})
-    mobile: Mapped[str | None] = text_column(32, info={"label": "Mobile", "mask": "phone"})
+    username: Mapped[str] = mapped_column(search_text(64), unique=True, info={"label": "User name", "search": True})
+    full_name: Mapped[str] = mapped_column(
+        search_text(120), index=True, info={"label": "Name", "search": True, "mask": "name"}
+    )
+    email: Mapped[str] = mapped_column(
+        search_text(254), unique=True, info={"label": "E-mail", "search": True, "mask": "email"}
+    )
+    mobile: Mapped[str | None] = mapped_column(
+        search_text(32), index=True, info={"label": "Mobile", "search": True, "mask": "phone"}
+    )
     organization_id: Mapped[int | None] = mapped_column(
         ForeignKey("organization.id"), index=True, info={"label": "Organization"}
     )
     parent_id: Mapped[int | None] = mapped_column(
         ForeignKey("staff_user.id"), index=True, info={"label": "Created by", "readonly": True}
+    )
+    # An SCC works for one customer support manager, who alone manages the account beside those who manage everybody.
+    manager_id: Mapped[int | None] = mapped_column(
+        ForeignKey("staff_user.id"), index=True, info={"label": "Support manager", "list": False}
     )
     status: Mapped[StaffStatus] = enum_column(
         StaffStatus, default=STAFF_MACHINE.initial, index=True, info={"label": "Status", "readonly": True}
@@ -77,6 +87,7 @@ class StaffUser(Row, Audited, Base):
     factor: Mapped["SecondFactor | None"] = relationship(back_populates="staff", lazy="select")
 
     __table_args__ = (
+        Index("ix_staff_user_created_at_id", "created_at", "id"),
         CheckConstraint("username = lower(username)", name="username_lower"),
         CheckConstraint("session_epoch >= 1", name="session_epoch"),
     )
@@ -89,12 +100,7 @@ class StaffUser(Row, Audited, Base):
     @property
     def permissions(self) -> frozenset[Permission]:
         """What the roles allow, less what Menu Access leaves unticked."""
-        allowed = permissions_of(self.roles)
-        if not self.menu_access:
-            return allowed
-        items = [item for section in MENU for item in section.items]
-        ticked = {item.permission for item in items if item.key in self.menu_access} | {Permission.HOME_PAGE_READ}
-        return allowed - ({item.permission for item in items} - ticked)
+        return within_menu(permissions_of(self.roles), self.menu_access)
 
     @property
     def may_sign_in(self) -> bool:
@@ -206,6 +212,61 @@ class UserSession(Row, Base):
             and now - self.last_seen_at <= idle
             and now - self.created_at <= absolute
         )
+
+
+class LinkPurpose(StrEnum):
+    """What a secret that was mailed is good for."""
+
+    CREDENTIALS = "First or new password"
+    PASSWORD = "Forgotten password"  # noqa: S105 - what a link is for
+    OLD_ADDRESS = "Address change, old address"
+    NEW_ADDRESS = "Address change, new address"
+
+
+class EmailChange(Row, Base):
+    """An address that its owner wants instead of the old one; it counts once both mailboxes have said yes."""
+
+    __tablename__ = "email_change"
+    __table_args__ = (
+        # One wish at a time: a second one takes the first one's place.
+        Index(
+            "uq_email_change_open",
+            "staff_id",
+            unique=True,
+            sqlite_where=text("closed_at IS NULL"),
+            postgresql_where=text("closed_at IS NULL"),
+        ),
+    )
+
+    staff_id: Mapped[int] = mapped_column(ForeignKey("staff_user.id"), index=True)
+    new_email: Mapped[str] = text_column(254, info={"mask": "email"})
+    expires_at: Mapped[dt.datetime]
+    closed_at: Mapped[dt.datetime | None]
+
+
+class AccountLink(Row, Base):
+    """A secret that was mailed to somebody who works here, good for one thing, once, for a while.
+
+    The secret is not kept: a link's token and a first password are made from the nonce with the application's key
+    (`kernel/links.py`, `kernel/passwords.py`), and the mail gets it only while it is being sent.
+    """
+
+    __tablename__ = "account_link"
+
+    staff_id: Mapped[int] = mapped_column(ForeignKey("staff_user.id"), index=True)
+    purpose: Mapped[LinkPurpose] = enum_column(LinkPurpose)
+    nonce: Mapped[str] = text_column(22, info=_SECRET)
+    token_hash: Mapped[str] = text_column(64, unique=True, info=_SECRET)
+    expires_at: Mapped[dt.datetime]
+    used_at: Mapped[dt.datetime | None]
+    ended_at: Mapped[dt.datetime | None]
+    email_change_id: Mapped[int | None] = mapped_column(ForeignKey("email_change.id"), index=True)
+
+    __table_args__ = (CheckConstraint("used_at IS NULL OR ended_at IS NULL", name="used_or_ended"),)
+
+    def is_open(self, now: dt.datetime) -> bool:
+        """Whether the secret still opens something."""
+        return self.used_at is None and self.ended_at is None and now < self.expires_at
 
 
 class LoginGuard(Row, Base):

@@ -2,14 +2,23 @@
 
 import datetime as dt
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, and_, func, or_, select, true
 from sqlalchemy.orm import Session, joinedload
 
 from payadmin.kernel import passwords
-from payadmin.models.access import PasswordMemory, RecoveryCode, SecondFactor, StaffUser, UserSession
+from payadmin.models.access import (
+    EmailChange,
+    PasswordMemory,
+    RecoveryCode,
+    SecondFactor,
+    StaffRole,
+    StaffUser,
+    UserSession,
+)
+from payadmin.permissions import Role, grantable_by
 
 
 @dataclass(frozen=True)
@@ -49,10 +58,21 @@ def open_sessions(session: Session, staff_id: int, rule: SessionRule, now: dt.da
     return [one for one in found if one.is_open(now, idle=rule.idle, absolute=rule.absolute)]
 
 
-def earlier_passwords(session: Session, staff_id: int) -> tuple[str, list[str]]:
-    """The user name, and the hashes that a new password must not match."""
-    username, current = session.execute(
-        select(StaffUser.username, StaffUser.password_hash).where(StaffUser.id == staff_id)
+@dataclass(frozen=True)
+class Known:
+    """What a new password must be unlike: the person's names, and the hashes of earlier passwords."""
+
+    username: str
+    names: tuple[str, ...]
+    hashes: list[str]
+
+
+def earlier_passwords(session: Session, staff_id: int) -> Known:
+    """What the person's new password must be unlike."""
+    username, full_name, email, current = session.execute(
+        select(StaffUser.username, StaffUser.full_name, StaffUser.email, StaffUser.password_hash).where(
+            StaffUser.id == staff_id
+        )
     ).one()
     kept = session.scalars(
         select(PasswordMemory.password_hash)
@@ -60,7 +80,36 @@ def earlier_passwords(session: Session, staff_id: int) -> tuple[str, list[str]]:
         .order_by(PasswordMemory.id.desc())
         .limit(passwords.REMEMBERED)
     )
-    return username, list(dict.fromkeys([*([current] if current else []), *kept]))
+    hashes = list(dict.fromkeys([*([current] if current else []), *kept]))
+    return Known(username, (full_name, email.partition("@")[0]), hashes)
+
+
+def managed_by(staff_id: int | None, roles: Iterable[Role]) -> ColumnElement[bool]:
+    """The accounts that somebody with `roles` may manage, themselves not left out: the grant matrix as a condition.
+
+    An SCC belongs to one support manager: who may manage SCCs only as a support manager sees their own.
+    """
+    grantable = grantable_by(roles)
+    beyond = select(StaffRole.id).where(StaffRole.staff_id == StaffUser.id, StaffRole.role.not_in(grantable))
+    conditions = [true() if grantable == frozenset(Role) else ~beyond.exists()]
+    if own_team_only(roles):
+        agent = select(StaffRole.id).where(StaffRole.staff_id == StaffUser.id, StaffRole.role == Role.SUPPORT_AGENT)
+        conditions.append(or_(~agent.exists(), StaffUser.manager_id == staff_id))
+    return and_(*conditions)
+
+
+def own_team_only(roles: Iterable[Role]) -> bool:
+    """Whether somebody with `roles` may manage SCCs, but only as a support manager their own."""
+    return Role.SUPPORT_AGENT not in grantable_by(frozenset(roles) - {Role.SUPPORT_MANAGER})
+
+
+def open_email_change(session: Session, staff_id: int, now: dt.datetime) -> EmailChange | None:
+    """The address that somebody has asked for and that still waits for a yes."""
+    return session.scalar(
+        select(EmailChange).where(
+            EmailChange.staff_id == staff_id, EmailChange.closed_at.is_(None), EmailChange.expires_at > now
+        )
+    )
 
 
 def factor_of(session: Session, staff_id: int) -> SecondFactor | None:

@@ -13,6 +13,7 @@ def init_views(app: Flask, settings: Settings) -> None:
     load_models()
     # Imported here: what a page declares is read from the mapped models.
     from payadmin.views import (  # noqa: PLC0415
+        access,
         account,
         all_report,  # noqa: F401 - marks its page
         attention,
@@ -52,6 +53,7 @@ def init_views(app: Flask, settings: Settings) -> None:
     shell.init_shell(app)
     login.init_login(app)
     account.init_account(app)
+    access.init_forgotten(app)
     orders.init_orders(app)
     workers.init_workers(app)
     subscriptions.init_manage_recurring(app)

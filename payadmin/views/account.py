@@ -6,12 +6,14 @@ from werkzeug.wrappers import Response
 from payadmin.actions import access
 from payadmin.db import db, utcnow
 from payadmin.kernel import passwords, totp
-from payadmin.kernel.errors import Invalid
+from payadmin.kernel.errors import Conflict, Invalid
 from payadmin.models.access import StaffUser
-from payadmin.queries.access import factor_of, open_sessions, recovery_codes_left
+from payadmin.queries.access import factor_of, open_email_change, open_sessions, recovery_codes_left
 from payadmin.views.gate import browser, current_session_id, enter, session_rule
 from payadmin.views.login import chosen_password, qr_picture
 from payadmin.views.security import current_actor
+
+LONGEST_TYPED = 300
 
 account_pages = Blueprint("account", __name__, url_prefix="/account")
 
@@ -29,11 +31,57 @@ def index() -> str:
         "account/index.html",
         staff=staff,
         factor=factor_of(db.session(), staff.id),
+        wish=open_email_change(db.session(), staff.id, utcnow()),
         codes_left=recovery_codes_left(db.session(), staff.id),
         sessions=open_sessions(db.session(), staff.id, session_rule(), utcnow()),
         session_id=current_session_id(),
         rule=session_rule(),
     )
+
+
+@account_pages.route("/details", methods=("GET", "POST"))
+def details() -> Response | str | tuple[str, int]:
+    """One's own name and mobile number."""
+    staff, error = _me(), None
+    form = {"full_name": staff.full_name, "mobile": staff.mobile or ""}
+    if request.method == "POST":
+        form = {key: request.form.get(key, "")[:LONGEST_TYPED] for key in form}
+        try:
+            access.edit_own_details(current_actor(), full_name=form["full_name"], mobile=form["mobile"])
+        except Invalid as refusal:
+            error = refusal
+        else:
+            flash("Saved.", "success")
+            return redirect(url_for("account.index"))
+    page = render_template("account/details.html", form=form, error=error)
+    return (page, 422) if error else page
+
+
+@account_pages.route("/email", methods=("GET", "POST"))
+def email() -> Response | str | tuple[str, int]:
+    """Ask for another e-mail address; both mailboxes get a link."""
+    error, typed = None, ""
+    if request.method == "POST":
+        typed = request.form.get("email", "")[:LONGEST_TYPED]
+        try:
+            access.request_email_change(current_actor(), email=typed, code=request.form.get("code", "")[:64])
+        except (Invalid, Conflict) as refusal:
+            error = refusal
+        else:
+            flash("A link is on its way to both addresses. The change counts when both are confirmed.", "success")
+            return redirect(url_for("account.index"))
+    can_mail = bool(access.settings().public_url)
+    staff = _me()
+    page = render_template("account/email.html", staff=staff, typed=typed, error=error, can_mail=can_mail)
+    return (page, error.status) if error else page
+
+
+@account_pages.post("/email/withdraw")
+def withdraw_email() -> Response:
+    """Keep the present address after all."""
+    access.withdraw_email_change(current_actor())
+    flash("Your e-mail address stays as it is.", "success")
+    return redirect(url_for("account.index"))
 
 
 @account_pages.route("/password", methods=("GET", "POST"))

@@ -219,15 +219,20 @@ class PageCore(ModelView):
         return permission is not None and self.is_accessible() and current_actor().may(permission)
 
     def is_accessible(self) -> bool:
-        """Whether the person signed in may open the list."""
+        """Whether the person signed in may open the list: the role allows it, and Menu Access leaves it."""
         actor = g.get("actor")
-        return actor is not None and self.can_read_permission is not None and actor.may(self.can_read_permission)
+        return actor is not None and self._may_read() and actor.opens(self.menu_key)
+
+    def _may_read(self) -> bool:
+        return self.can_read_permission is not None and g.actor.may(self.can_read_permission)
 
     def _handle_view(self, name: str, **_kwargs: Any) -> Response | None:
         """The one gate before every address of the page; what nobody declared stays shut."""
         actor = current_actor()
         permission = self.permission_of(name)
-        if not self.is_accessible() or permission is None or not actor.may(permission):
+        # Other pages' forms look related rows up here; for them the permission is enough.
+        opened = self._may_read() if name == "lookup_view" else self.is_accessible()
+        if not opened or permission is None or not actor.may(permission):
             raise Forbidden("Your role does not include this page.")
         return None
 

@@ -18,12 +18,13 @@ from wtforms import (
     Form,
     IntegerField,
     SelectField,
+    SelectMultipleField,
     StringField,
     TextAreaField,
 )
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than the stubs
 from wtforms.validators import DataRequired, InputRequired, Length, NumberRange, Optional, StopValidation
-from wtforms.widgets import TextInput, html_params
+from wtforms.widgets import CheckboxInput, ListWidget, TextInput, html_params
 
 from payadmin.kernel.errors import Invalid, Refusal
 from payadmin.kernel.masks import mask_pan_in_text
@@ -76,6 +77,13 @@ class EnumField(SelectField):
         current = self.data.name if self.data else ""
         for choice in super().iter_choices():
             yield choice._replace(selected=choice.value == current)  # type: ignore[attr-defined]
+
+
+class Checkboxes(SelectMultipleField):
+    """Several of a list, each with a box of its own."""
+
+    widget = ListWidget(prefix_label=False)
+    option_widget = CheckboxInput()
 
 
 class MoneyField(StringField):

@@ -13,6 +13,7 @@ from werkzeug.wrappers import Response
 from payadmin.actions import access
 from payadmin.config import Settings
 from payadmin.db import db, utcnow
+from payadmin.kernel.errors import Forbidden
 from payadmin.models.access import UserSession
 from payadmin.queries.access import SessionRule, open_session_of
 from payadmin.views.security import request_id
@@ -27,6 +28,9 @@ PUBLIC = frozenset(
         "login.password",
         "login.enrol",
         "login.recovery",
+        "forgotten.ask",  # whoever forgot the password cannot sign in
+        "forgotten.choose",  # the link in the mail is what lets them in, once
+        "forgotten.confirm_address",  # the same, on whatever device reads that mailbox
         "login.sign_out",  # harmless to strangers, and must work with an expired session
         "hosted.register",  # payers have no account: the signed link is what lets them in
     }
@@ -162,6 +166,7 @@ def _actor(found: UserSession) -> Actor:
         ip=request.remote_addr,
         request_id=request_id(),
         organization_id=staff.organization_id,
+        menu=frozenset(staff.menu_access),
     )
 
 
@@ -175,10 +180,26 @@ def _gate() -> None:
         # A page that only asks again and again whether something is done is nobody's act.
         if request.headers.get("X-Partial") != "status" and utcnow() - current_user.last_seen_at > SEEN_EVERY:
             access.touch_session(g.actor, current_user.session_id)
+        if not g.actor.opens(_menu_key(request.endpoint)):
+            raise Forbidden("Your menu does not include this page. Whoever manages your account can add it.")
     elif request.endpoint is not None and request.endpoint not in PUBLIC:
         if session.pop("_user_id", None) is not None:
             flash("Your session has ended. Sign in again to go on.", "warning")
         abort(401)
+
+
+def _menu_key(endpoint: str | None) -> str:
+    """The menu entry that an address belongs to, for pages that are no model's; those ask for themselves."""
+    pages: dict[str, str] = current_app.extensions["payadmin.pages"]
+    entries = [key for key, entrance in pages.items() if _part(entrance) == _part(endpoint)]
+    if len(entries) > 1:  # two entries in one part: each its own address
+        entries = [key for key in entries if pages[key] == endpoint]
+    own = endpoint is not None and endpoint.endswith(".lookup_view")
+    return entries[0] if entries and not own else ""
+
+
+def _part(endpoint: str | None) -> str:
+    return (endpoint or "").rpartition(".")[0]
 
 
 # ------------------------------------------------------------------------------------------------ per address

@@ -153,7 +153,7 @@ def recovery() -> Response | str | tuple[str, int]:
     left = recovery_codes_left(db.session(), opened.staff_id)
     flash(
         f"You signed in with a recovery code; {left} are left. If your phone is gone, set up a new authenticator on "
-        "the page Account and security.",
+        "the page My account.",
         "warning",
     )
     return response

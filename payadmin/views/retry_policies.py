@@ -8,10 +8,9 @@ from flask import flash, redirect, render_template, request
 from flask_admin import expose
 from sqlalchemy import func, select
 from werkzeug.wrappers import Response
-from wtforms import Form, HiddenField, SelectMultipleField, StringField
+from wtforms import Form, HiddenField, StringField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than its stubs
 from wtforms.validators import DataRequired, InputRequired, Length
-from wtforms.widgets import CheckboxInput, ListWidget
 
 from payadmin.actions import subscriptions
 from payadmin.actions.subscriptions.policies import MOST_ATTEMPTS, NAME_LENGTH, over
@@ -22,7 +21,7 @@ from payadmin.permissions import Permission
 from payadmin.providers.declines import DECLINE_CODES
 from payadmin.views.base import PayAdminModelView
 from payadmin.views.columns import Column, Kind
-from payadmin.views.fields import EnumField, NumberField, no_cards, no_controls, put
+from payadmin.views.fields import Checkboxes, EnumField, NumberField, no_cards, no_controls, put
 from payadmin.views.filters import row_id_of
 from payadmin.views.registry import page
 from payadmin.views.security import current_actor
@@ -70,13 +69,6 @@ class CodesField(StringField):
     def process_formdata(self, valuelist: list[str]) -> None:
         """Read the list."""
         self.data = _words(valuelist[0] if valuelist else "")  # type: ignore[assignment]
-
-
-class Checkboxes(SelectMultipleField):
-    """Several of a list, each with a box of its own."""
-
-    widget = ListWidget(prefix_label=False)
-    option_widget = CheckboxInput()
 
 
 class RetryPolicyForm(Form):

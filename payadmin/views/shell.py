@@ -40,6 +40,8 @@ class Visitor(Protocol):
     def roles(self) -> frozenset[permissions.Role]: ...
     @property
     def permissions(self) -> frozenset[permissions.Permission]: ...
+    @property
+    def menu(self) -> frozenset[str]: ...
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ def menu_for(actor: Visitor | None) -> tuple[MenuSection, ...]:
                 count=counts[item.key]() if item.key in counts else "",
             )
             for item in known
-            if item.key in pages and item.permission in actor.permissions
+            if item.key in pages and item.permission in actor.permissions and permissions.opens(actor.menu, item.key)
         )
         if links:
             sections.append(MenuSection(label, links))

@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from flask import Flask
 
-from payadmin import step_up
+from payadmin import guard, step_up
 from payadmin.actions import access
-from payadmin.actions.access import Browser, Ticket, guard
+from payadmin.actions.access import Browser, Ticket
 from payadmin.db import db, utcnow
 from payadmin.kernel import passwords, totp
 from payadmin.kernel.errors import Forbidden, Invalid
@@ -78,8 +78,8 @@ def test_strangers_lock_out_strangers_and_never_the_owners_own_browser(app: Flas
 
 
 def test_the_pause_ends_after_thirty_minutes_or_when_a_manager_confirms_who_it_is(app: Flask):
-    staff = make_staff(Role.SUPPORT_AGENT, username="elena")
     manager = person(make_staff(Role.SUPPORT_MANAGER))
+    staff = make_staff(Role.SUPPORT_AGENT, username="elena", manager_id=manager.staff_id)
     for _ in range(10):
         first_step("elena", "guess")
     assert first_step("elena", PASSWORD) is None

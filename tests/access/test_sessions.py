@@ -75,7 +75,8 @@ def test_a_session_ends_after_twelve_hours_whatever_happens(app: Flask):
 
 
 def test_a_locked_account_is_out_at_the_next_request(app: Flask):
-    staff, manager = make_staff(Role.SUPPORT_AGENT), make_staff(Role.SUPPORT_MANAGER)
+    manager = make_staff(Role.SUPPORT_MANAGER)
+    staff = make_staff(Role.SUPPORT_AGENT, manager_id=manager.id)
     client = enter_as(app, staff.id)
     assert is_in(client)
     access.lock_staff(person(manager), staff.id, reason="Lost laptop.")

@@ -237,7 +237,21 @@ PLACES = (
     Place("batch report, nothing found", "batches/?search=nothinglikethis"),
     Place("palette", "customers/?size=20", palette),
     Place("palette, nothing found", "customers/?size=20", palette_empty),
+    Place("users", "staff/"),
+    Place("users, of a support manager", "staff/", user="support"),
+    Place("user", "staff/5/"),
+    Place("user, more", "staff/5/", press("button", "More")),
+    Place("user, lock", "staff/5/lock/"),
+    Place("user, show secret key", "staff/5/secret-key/"),
+    Place("user, one's own", "staff/1/"),
+    Place("new user", "staff/new/"),
+    Place("edit user", "staff/10/edit/"),
+    Place("roles and menu", "staff/5/rights/"),
+    Place("import users", "staff/import/"),
+    Place("import users, no file", "staff/import/", press("button", "Check and invite"), status=422),
     Place("account", "account/"),
+    Place("name and mobile number", "account/details"),
+    Place("change e-mail address", "account/email"),
     Place("change password", "account/password"),
     Place("new authenticator", "account/authenticator"),
     Place("recovery codes", "account/recovery-codes"),
@@ -594,6 +608,12 @@ def test_axe_finds_nothing_on_the_way_in(eyes: Eyes):
     given = eyes.desk.demo.invite("newcomer", Role.ADMIN)
     page = eyes.desk.page(path="login", reduced_motion="reduce")
     found = {"login": eyes.look(page)}
+    page.goto(eyes.desk.demo.address + "forgotten")
+    found["forgotten password"] = eyes.look(page)
+    watched.expected.add(404)
+    page.goto(eyes.desk.demo.address + "forgotten/no-such-link")
+    found["a link that opens nothing"] = eyes.look(page)
+    page.goto(eyes.desk.demo.address + "login")
     page.get_by_label("User name", exact=True).fill("newcomer")
     page.get_by_label("Password", exact=True).fill("not the password 1")
     page.get_by_role("button", name="Continue").click()

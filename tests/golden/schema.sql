@@ -1,3 +1,25 @@
+CREATE TABLE account_link (
+	staff_id INTEGER NOT NULL,
+	purpose VARCHAR(24) NOT NULL,
+	nonce VARCHAR(22) NOT NULL,
+	token_hash VARCHAR(64) NOT NULL,
+	expires_at DATETIME NOT NULL,
+	used_at DATETIME,
+	ended_at DATETIME,
+	email_change_id INTEGER,
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_account_link PRIMARY KEY (id),
+	CONSTRAINT ck_account_link_used_or_ended CHECK (used_at IS NULL OR ended_at IS NULL),
+	CONSTRAINT fk_account_link_email_change_id FOREIGN KEY(email_change_id) REFERENCES email_change (id),
+	CONSTRAINT fk_account_link_staff_id FOREIGN KEY(staff_id) REFERENCES staff_user (id),
+	CONSTRAINT uq_account_link_token_hash UNIQUE (token_hash),
+	CONSTRAINT ck_account_link_link_purpose CHECK (purpose IN ('CREDENTIALS', 'PASSWORD', 'OLD_ADDRESS', 'NEW_ADDRESS'))
+);
+CREATE INDEX ix_account_link_email_change_id ON account_link (email_change_id);
+CREATE INDEX ix_account_link_staff_id ON account_link (staff_id);
 CREATE TABLE action_item (
 	id INTEGER NOT NULL,
 	run_id INTEGER NOT NULL,
@@ -212,6 +234,20 @@ CREATE INDEX ix_customer_email ON customer (email);
 CREATE INDEX ix_customer_name ON customer (name);
 CREATE INDEX ix_customer_organization_id ON customer (organization_id);
 CREATE INDEX ix_customer_phone ON customer (phone);
+CREATE TABLE email_change (
+	staff_id INTEGER NOT NULL,
+	new_email VARCHAR(254) NOT NULL,
+	expires_at DATETIME NOT NULL,
+	closed_at DATETIME,
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_email_change PRIMARY KEY (id),
+	CONSTRAINT fk_email_change_staff_id FOREIGN KEY(staff_id) REFERENCES staff_user (id)
+);
+CREATE INDEX ix_email_change_staff_id ON email_change (staff_id);
+CREATE UNIQUE INDEX uq_email_change_open ON email_change (staff_id) WHERE closed_at IS NULL;
 CREATE TABLE export (
 	requester_id INTEGER NOT NULL,
 	page VARCHAR(64) NOT NULL,
@@ -391,12 +427,13 @@ CREATE TABLE notification (
 	id INTEGER NOT NULL,
 	created_at DATETIME NOT NULL,
 	updated_at DATETIME NOT NULL,
-	version INTEGER NOT NULL, scheduled_charge_id INTEGER CONSTRAINT fk_notification_scheduled_charge_id REFERENCES scheduled_charge (id), registration_link_id INTEGER CONSTRAINT fk_notification_registration_link_id REFERENCES registration_link (id),
+	version INTEGER NOT NULL, scheduled_charge_id INTEGER CONSTRAINT fk_notification_scheduled_charge_id REFERENCES scheduled_charge (id), registration_link_id INTEGER CONSTRAINT fk_notification_registration_link_id REFERENCES registration_link (id), account_link_id INTEGER CONSTRAINT fk_notification_account_link_id REFERENCES account_link (id),
 	CONSTRAINT pk_notification PRIMARY KEY (id),
 	CONSTRAINT fk_notification_payment_id FOREIGN KEY(payment_id) REFERENCES payment (id),
 	CONSTRAINT uq_notification_message_id UNIQUE (message_id),
 	CONSTRAINT ck_notification_notification_state CHECK (state IN ('QUEUED', 'SENT', 'KEPT', 'FAILED'))
 );
+CREATE INDEX ix_notification_account_link_id ON notification (account_link_id);
 CREATE INDEX ix_notification_created_at_id ON notification (created_at, id);
 CREATE INDEX ix_notification_payment_id ON notification (payment_id);
 CREATE INDEX ix_notification_recipient ON notification (recipient);
@@ -748,7 +785,7 @@ CREATE TABLE staff_user (
 	id INTEGER NOT NULL,
 	created_at DATETIME NOT NULL,
 	updated_at DATETIME NOT NULL,
-	version INTEGER NOT NULL,
+	version INTEGER NOT NULL, manager_id INTEGER CONSTRAINT fk_staff_user_manager_id REFERENCES staff_user (id),
 	CONSTRAINT pk_staff_user PRIMARY KEY (id),
 	CONSTRAINT ck_staff_user_session_epoch CHECK (session_epoch >= 1),
 	CONSTRAINT ck_staff_user_username_lower CHECK (username = lower(username)),
@@ -758,6 +795,10 @@ CREATE TABLE staff_user (
 	CONSTRAINT uq_staff_user_username UNIQUE (username),
 	CONSTRAINT ck_staff_user_staff_status CHECK (status IN ('INVITED', 'ACTIVE', 'LOCKED', 'DISABLED'))
 );
+CREATE INDEX ix_staff_user_created_at_id ON staff_user (created_at, id);
+CREATE INDEX ix_staff_user_full_name ON staff_user (full_name);
+CREATE INDEX ix_staff_user_manager_id ON staff_user (manager_id);
+CREATE INDEX ix_staff_user_mobile ON staff_user (mobile);
 CREATE INDEX ix_staff_user_organization_id ON staff_user (organization_id);
 CREATE INDEX ix_staff_user_parent_id ON staff_user (parent_id);
 CREATE INDEX ix_staff_user_status ON staff_user (status);

@@ -26,10 +26,12 @@ AUDITED = [model for model in MODELS if issubclass(model, Audited)]
 WITHOUT_PAGE = {
     "ActionItem": "the outcome page of its run",
     "ActionRun": "its own outcome page",
+    "AccountLink": "secrets on their way, nothing to see",
     "AuditEvent": "the History of every row; User actions comes with its issue",
     "BatchPart": "rows that wait for their check, gone after it",
     "BatchRow": "the details of its batch",
     "ChargeAttempt": "the details of its scheduled charge",
+    "EmailChange": "My account",
     "ExportReader": "the form of its schedule",
     "Heartbeat": "Workers",
     "ImportFile": "the answer of the import command",
@@ -47,10 +49,9 @@ WITHOUT_PAGE = {
     "SecondFactor": "sealed secrets, never shown",
     "SpentOffer": "used confirmations, nothing to see",
     "StaffRole": "part of its staff user",
-    "StaffUser": "User management comes with its issue",
     "Unit": "a choice in filters and forms; Issuers (units) comes with its issue",
     "UserPreference": "the column chooser of each list",
-    "UserSession": "My account",
+    "UserSession": "My account, and the details of its user",
     "VoidRequest": "the details of its payment",
 }
 
@@ -59,12 +60,14 @@ SMALL = {"unit", "payment_method"}
 
 # Rows that change without a word in the trail, because they are machinery or the trail itself.
 NOT_AUDITED = {
+    "AccountLink": "its making and its use are recorded as events of its owner",
     "ActionItem": "its acts are recorded by the use cases that run them",
     "ActionRun": "its start is recorded",
     "AuditEvent": "the trail",
     "BatchPart": "machinery",
     "BatchRow": "what it orders, and who ordered it, is recorded as events of its batch and of what was made of it",
     "ChargeAttempt": "what it comes to is recorded as an event of its scheduled charge",
+    "EmailChange": "its steps are recorded as events of its owner",
     "ExportReader": "written with its schedule, whose record names them",
     "Heartbeat": "machinery",
     "InvoiceCounter": "moves only with an invoice",

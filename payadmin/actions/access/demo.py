@@ -73,7 +73,10 @@ def _create_demo_staff(work: Work, *, password: str, hashes: dict[str, str]) -> 
 
 def _ready(work: Work, username: str, full_name: str, roles: frozenset[Role], password_hash: str) -> StaffUser:
     email = f"{username}@payadmin.example"
-    staff = new_account(work, username=username, full_name=full_name, email=email, roles=roles)
+    manager = None
+    if Role.SUPPORT_AGENT in roles:
+        manager = work.session.scalar(select(StaffUser.id).where(StaffUser.username == "support"))
+    staff = new_account(work, username=username, full_name=full_name, email=email, roles=roles, manager_id=manager)
     remember(work, staff.id, password_hash)
     work.change(StaffUser, staff.id, status=StaffStatus.ACTIVE, password_hash=password_hash, must_change_password=False)
     factor = factors.factor_of(work, staff)

@@ -62,10 +62,15 @@ def spend_recovery_code(work: Work, staff: StaffUser, code: str) -> bool:
     return bool(work.session.execute(statement).rowcount == 1)  # type: ignore[attr-defined]
 
 
+def drop_recovery_codes(work: Work, staff_id: int) -> None:
+    """Let every recovery code of a person die."""
+    for old in work.session.scalars(select(RecoveryCode).where(RecoveryCode.staff_id == staff_id)):
+        work.session.delete(old)
+
+
 def new_recovery_codes(work: Work, staff: StaffUser) -> tuple[str, ...]:
     """Ten fresh codes, shown this once; every earlier one dies."""
-    for old in work.session.scalars(select(RecoveryCode).where(RecoveryCode.staff_id == staff.id)):
-        work.session.delete(old)
+    drop_recovery_codes(work, staff.id)
     codes = tuple(totp.new_recovery_code() for _ in range(RECOVERY_CODES))
     for code in codes:
         work.add(RecoveryCode(staff_id=staff.id, code_hash=totp.recovery_hash(staff.id, code)))

@@ -7,6 +7,7 @@ from sqlalchemy import select, update
 
 from payadmin import guard, step_up
 from payadmin.actions.access import factors
+from payadmin.actions.access.details import change_details, plain_mobile, plain_name
 from payadmin.actions.access.sign_in import Browser, new_hash, open_session, store_password
 from payadmin.audit import Event
 from payadmin.kernel import passwords
@@ -86,6 +87,20 @@ def end_session_row(work: Work, session_id: int, because: SessionEnd) -> bool:
         .execution_options(synchronize_session=False)
     )
     return bool(ended.rowcount == 1)  # type: ignore[attr-defined]
+
+
+# ------------------------------------------------------------------------------------------------ one's own data
+
+
+@use_case(Permission.ACCOUNT_SELF_EDIT)
+def edit_own_details(work: Work, *, full_name: str, mobile: str | None) -> None:
+    """Change the actor's own name and mobile number; roles, user name and e-mail address have their own ways.
+
+    Raises:
+        Invalid: a value makes no sense; `field` says which.
+    """
+    staff = work.get(StaffUser, work.actor.staff_id)
+    change_details(work, staff, {"full_name": plain_name(full_name), "mobile": plain_mobile(mobile)})
 
 
 # ------------------------------------------------------------------------------------------------ password

@@ -193,11 +193,11 @@ def new_hash(staff_id: int, *, password: str) -> str:
     Raises:
         Invalid: with the sentence to show; `field` is "password".
     """
-    username, earlier = access.earlier_passwords(db.session(), staff_id)
-    problem = passwords.complaint(password, username=username)
+    known = access.earlier_passwords(db.session(), staff_id)
+    problem = passwords.complaint(password, username=known.username, names=known.names)
     if problem is not None:
         raise Invalid(problem, field="password")
-    if any(passwords.matches(known, password) for known in earlier):
+    if any(passwords.matches(earlier, password) for earlier in known.hashes):
         raise Invalid(
             f"You have used this password before. Choose one that is not among your last {passwords.REMEMBERED}.",
             field="password",

@@ -1,35 +1,56 @@
 """Staff accounts: who is let in, locked out and given which roles. Nobody gives more than the grant matrix allows."""
 
-import datetime as dt
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any, Final
 
 from sqlalchemy import func, select
 
-from payadmin import audit, guard
-from payadmin.actions.access.own import end_all, end_session_row
+from payadmin import audit, step_up
+from payadmin.actions.access import letters
+from payadmin.actions.access.details import (
+    USERNAME,
+    WRONG_USERNAME,
+    change_details,
+    check_menu,
+    details_seen,
+    organization_of,
+    plain_email,
+    plain_mobile,
+    plain_name,
+    rights_seen,
+)
+from payadmin.actions.access.links import LASTS, make_link, settings
+from payadmin.actions.access.matrix import (
+    check_roles,
+    explain_roles,
+    keep_an_administrator,
+    managed,
+    manager_for,
+    roles_of,
+)
+from payadmin.actions.access.own import end_all
 from payadmin.actions.access.sign_in import plain_username, remember
 from payadmin.audit import Event
 from payadmin.kernel import passwords
-from payadmin.kernel.errors import Conflict, Forbidden, Invalid
-from payadmin.models.access import SecondFactor, SessionEnd, StaffRole, StaffStatus, StaffUser, UserSession
-from payadmin.permissions import MENU_KEYS, Permission, Role, grantable_by
+from payadmin.kernel.errors import Conflict, Invalid
+from payadmin.kernel.links import new_nonce
+from payadmin.models.access import LinkPurpose, SessionEnd, StaffRole, StaffUser
+from payadmin.permissions import Permission, Role
 from payadmin.work import SYSTEM, Actor, Work, use_case
 
-TEMPORARY_FOR = dt.timedelta(hours=24)
-
-_USERNAME = re.compile(r"[a-z0-9][a-z0-9._-]{1,63}")
-_EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,189}")
+RIGHTS_ACT: Final = "access.change_rights"
+MOVED_ON: Final = "Somebody else changed this account meanwhile. Look at what it says now, and save again."
 
 
 @dataclass(frozen=True)
 class Invitation:
-    """A new or reset account: `password` opens it once, within a day, and is shown once."""
+    """A new or reset account: `password` opens it once, within a day, and is shown only if no mail brings it."""
 
     staff_id: int
     username: str
     password: str
+    is_mailed: bool = False
 
 
 # ------------------------------------------------------------------------------------------------ accounts
@@ -41,87 +62,124 @@ def create_staff(
     username: str,
     full_name: str,
     email: str,
-    roles: Iterable[Role],
+    roles: Iterable[Role | str],
+    mobile: str | None = None,
     organization_id: int | None = None,
+    manager_id: int | None = None,
     menu_access: Iterable[str] = (),
 ) -> Invitation:
     """Invite a person: a temporary password for a day, then an own one and an authenticator at the first sign-in.
 
+    The credentials go out by mail (S2:43); without a mail server the caller shows them once.
+
+    Args:
+        organization_id: whose consumption an issuer or partner sees.
+        manager_id: the support manager whom an SCC works for; a support manager makes only SCCs of their own.
+        menu_access: keys of the menu entries that are left of what the roles allow; none leaves all.
+
     Raises:
         Forbidden: a role is beyond what the actor may grant.
-        Invalid: the user name, e-mail address, roles or menu entries make no sense; `field` says which.
+        Invalid: the user name, e-mail address, mobile number, roles or menu entries make no sense; `field` says which.
         Conflict: the user name or e-mail address is taken.
     """
-    password = passwords.temporary_password()
+    nonce = new_nonce()
+    password = passwords.password_of(settings().secret_key, nonce)
     staff_id = _create(
         actor,
         username=username,
         full_name=full_name,
         email=email,
-        roles=frozenset(roles),
+        mobile=mobile,
+        roles=roles_of(roles),
         organization_id=organization_id,
+        manager_id=manager_id,
         menu_access=tuple(menu_access),
+        nonce=nonce,
         password_hash=passwords.hash_password(password),
     )
-    return Invitation(staff_id, plain_username(username), password)
+    return Invitation(staff_id, plain_username(username), password, is_mailed=bool(settings().smtp_url))
 
 
 @use_case(Permission.ACCESS_STAFF_MANAGE)
-def _create(
+def _create(work: Work, /, *, nonce: str, password_hash: str, **details: Any) -> int:
+    return invite(work, nonce=nonce, password_hash=password_hash, **details).id
+
+
+def invite(
+    work: Work,
+    *,
+    username: str,
+    full_name: str,
+    email: str,
+    mobile: str | None,
+    roles: frozenset[Role],
+    organization_id: int | None,
+    manager_id: int | None,
+    menu_access: tuple[str, ...],
+    nonce: str,
+    password_hash: str,
+) -> StaffUser:
+    """Make an account inside a transaction and promise its owner the credentials that belong to `nonce`."""
+    check_roles(work.actor, roles)
+    check_menu(menu_access)
+    staff = new_account(
+        work,
+        username=username,
+        full_name=full_name,
+        email=email,
+        mobile=mobile,
+        roles=roles,
+        organization_id=organization_id,
+        manager_id=manager_for(work, roles, manager_id),
+        menu_access=menu_access,
+    )
+    staff.password_hash = password_hash
+    staff.password_expires_at = work.now + LASTS[LinkPurpose.CREDENTIALS]
+    work.session.flush()
+    remember(work, staff.id, password_hash)
+    letters.write(work, staff, "welcome", link=make_link(work, staff.id, LinkPurpose.CREDENTIALS, nonce=nonce))
+    return staff
+
+
+def new_account(
     work: Work,
     *,
     username: str,
     full_name: str,
     email: str,
     roles: frozenset[Role],
-    organization_id: int | None,
-    menu_access: tuple[str, ...],
-    password_hash: str,
-) -> int:
-    _check_roles(work.actor, roles)
-    staff = new_account(
-        work, username=username, full_name=full_name, email=email, roles=roles, organization_id=organization_id
-    )
-    if unknown := set(menu_access) - MENU_KEYS:
-        raise Invalid(f"There is no menu entry {min(unknown)}.", field="menu_access")
-    staff.menu_access = list(menu_access)
-    staff.password_hash = password_hash
-    staff.password_expires_at = work.now + TEMPORARY_FOR
-    work.session.flush()
-    remember(work, staff.id, password_hash)
-    return staff.id
-
-
-def new_account(
-    work: Work, *, username: str, full_name: str, email: str, roles: frozenset[Role], organization_id: int | None = None
+    mobile: str | None = None,
+    organization_id: int | None = None,
+    manager_id: int | None = None,
+    menu_access: tuple[str, ...] = (),
 ) -> StaffUser:
     """An invited account without a password, with its entry in the trail."""
-    name, mail = plain_username(username), email.strip().lower()
-    if not _USERNAME.fullmatch(name):
-        raise Invalid("Use 2 to 64 letters, digits, dots, dashes or underscores.", field="username")
-    if not _EMAIL.fullmatch(mail):
-        raise Invalid("This is not an e-mail address.", field="email")
-    if not full_name.strip() or len(full_name) > 120:  # noqa: PLR2004 - the column's length
-        raise Invalid("Give a name of at most 120 characters.", field="full_name")
+    name = plain_username(username)
+    if not USERNAME.fullmatch(name):
+        raise Invalid(WRONG_USERNAME, field="username")
     if work.exists(StaffUser.username == name):
         raise Conflict("This user name is taken.", field="username")
-    if work.exists(StaffUser.email == mail):
-        raise Conflict("Another account has this e-mail address.", field="email")
-    staff = work.add(
-        StaffUser(
-            username=name,
-            full_name=full_name.strip(),
-            email=mail,
-            organization_id=organization_id,
-            parent_id=work.actor.staff_id,
-            role_rows=[StaffRole(role=role) for role in sorted(roles)],
-        )
+    staff = StaffUser(
+        username=name,
+        organization_id=organization_of(work, organization_id),
+        parent_id=work.actor.staff_id,
+        manager_id=manager_id,
+        menu_access=list(menu_access),
+        role_rows=[StaffRole(role=role) for role in sorted(roles)],
+        full_name=plain_name(full_name),
+        email=plain_email(work, email),
+        mobile=plain_mobile(mobile),
     )
-    _explain_roles(work, staff)
+    work.add(staff)
+    explain_roles(work, staff)
     work.record(
         Event.ACCESS_STAFF_CREATED,
         staff,
-        after={"username": name, "roles": sorted(role.name for role in roles)},
+        after={
+            "username": name,
+            "roles": sorted(role.name for role in roles),
+            **({"menu_access": list(menu_access)} if menu_access else {}),
+        },
         username=name,
     )
     return staff
@@ -148,146 +206,150 @@ def _create_first(work: Work, *, username: str, full_name: str, email: str, pass
     roles = frozenset({Role.ADMIN, Role.PAYMENTS_OPERATOR})
     staff = new_account(work, username=username, full_name=full_name, email=email, roles=roles)
     staff.password_hash = password_hash
-    staff.password_expires_at = work.now + TEMPORARY_FOR
+    staff.password_expires_at = work.now + LASTS[LinkPurpose.CREDENTIALS]
     work.session.flush()
     remember(work, staff.id, password_hash)
     return staff.id
 
 
-@use_case(Permission.ACCESS_STAFF_MANAGE)
-def lock_staff(work: Work, staff_id: int, *, reason: str) -> None:
-    """Shut an account; its sessions end at once, on every web process."""
-    staff = _managed(work, staff_id)
-    before = staff.status
-    if not work.change(StaffUser, staff_id, status=StaffStatus.LOCKED, session_epoch=StaffUser.session_epoch + 1):
-        raise Conflict(f"An account that is {before.lower()} cannot be locked.")
-    end_all(work, staff_id, SessionEnd.ENDED_BY_MANAGER)
-    work.record(
-        Event.ACCESS_STAFF_LOCKED,
-        staff,
-        before={"status": before},
-        after={"status": StaffStatus.LOCKED},
-        reason=reason,
-        username=staff.username,
-    )
+@use_case(Permission.ACCESS_STAFF_MANAGE, about=StaffUser)
+def edit_staff(
+    work: Work,
+    staff_id: int,
+    *,
+    full_name: str,
+    email: str,
+    mobile: str | None,
+    organization_id: int | None,
+    manager_id: int | None,
+    seen: str | None = None,
+) -> None:
+    """Change an account's own data. Another e-mail address is told to both mailboxes, and ends links on their way.
+
+    Args:
+        manager_id: the support manager of an SCC; of no meaning for others.
+        seen: `details_seen` of what the form showed; None where nobody looked at a form.
+
+    Raises:
+        Forbidden: the account is not the actor's to manage.
+        Invalid: a value makes no sense; `field` says which.
+        Conflict: the address is taken, or somebody else changed the account meanwhile.
+    """
+    staff = managed(work, staff_id)
+    if seen is not None and seen != details_seen(staff):
+        raise Conflict(MOVED_ON, now=True)
+    values = {
+        "full_name": plain_name(full_name),
+        "email": plain_email(work, email, but=staff),
+        "mobile": plain_mobile(mobile),
+        "organization_id": organization_of(work, organization_id),
+        "manager_id": manager_for(work, staff.roles, manager_id),
+    }
+    change_details(work, staff, values)
 
 
-@use_case(Permission.ACCESS_STAFF_MANAGE)
-def unlock_staff(work: Work, staff_id: int, *, reason: str) -> None:
-    """Let a person in again whose identity was confirmed: opens the account, lifts the pause."""
-    staff = _managed(work, staff_id)
-    before = staff.status
-    if before is StaffStatus.DISABLED:
-        raise Conflict("A disabled account stays closed. Invite the person again.")
-    if before is StaffStatus.LOCKED and not work.change(
-        StaffUser, staff_id, when=(StaffUser.status == StaffStatus.LOCKED,), status=StaffStatus.ACTIVE
-    ):
-        raise Conflict("The account was changed at the same moment. Look again.")
-    guard.forget(work, guard.guard_key(staff.username, None))
-    work.record(
-        Event.ACCESS_STAFF_UNLOCKED,
-        staff,
-        before={"status": before},
-        after={"status": staff.status},
-        reason=reason,
-        username=staff.username,
-    )
+# ------------------------------------------------------------------------------------------------ rights
 
 
-def reset_password(actor: Actor, staff_id: int, *, reason: str) -> Invitation:
-    """Give an account a temporary password for a day; its sessions end, its authenticator stays."""
-    password = passwords.temporary_password()
-    username = _reset_password(actor, staff_id, password_hash=passwords.hash_password(password), reason=reason)
-    return Invitation(staff_id, username, password)
+@use_case(Permission.ACCESS_STAFF_MANAGE, about=StaffUser)
+def change_roles(
+    work: Work,
+    staff_id: int,
+    *,
+    roles: Iterable[Role | str],
+    reason: str,
+    manager_id: int | None = None,
+) -> None:
+    """Give an account other roles; its sessions end, so that no page shows what is no longer allowed.
+
+    Args:
+        roles: members, or their names.
+        manager_id: whom a new SCC works for; an SCC keeps whom it has.
+
+    Raises:
+        Forbidden: the account, or one of the roles, is beyond what the actor may manage.
+        Conflict: nobody would be left who administers accounts.
+    """
+    staff = managed(work, staff_id)
+    _set_rights(work, staff, roles_of(roles), tuple(staff.menu_access), reason, manager_id)
 
 
-@use_case(Permission.ACCESS_STAFF_MANAGE)
-def _reset_password(work: Work, staff_id: int, *, password_hash: str, reason: str) -> str:
-    staff = _managed(work, staff_id)
-    work.change(
-        StaffUser,
-        staff_id,
-        password_hash=password_hash,
-        must_change_password=True,
-        password_expires_at=work.now + TEMPORARY_FOR,
-        session_epoch=StaffUser.session_epoch + 1,
-    )
-    remember(work, staff_id, password_hash)
-    end_all(work, staff_id, SessionEnd.ACCOUNT_CHANGED)
-    work.record(Event.ACCESS_PASSWORD_RESET, staff, reason=reason, username=staff.username)
-    return staff.username
+@use_case(Permission.ACCESS_STAFF_MANAGE, about=StaffUser)
+def change_menu_access(work: Work, staff_id: int, *, menu_access: Iterable[str], reason: str) -> None:
+    """Leave an account only these entries of the menu; none leaves all that its roles allow. Its sessions end.
+
+    Raises:
+        Forbidden: the account is beyond what the actor may manage.
+        Invalid: there is no such entry.
+        Conflict: nobody would be left who administers accounts.
+    """
+    staff = managed(work, staff_id)
+    _set_rights(work, staff, staff.roles, tuple(menu_access), reason, None)
 
 
-@use_case(Permission.ACCESS_STAFF_MANAGE)
-def reset_authenticator(work: Work, staff_id: int, *, reason: str) -> None:
-    """Forget a lost authenticator: the next sign-in enrols a new one. Sessions end, recovery codes die with it."""
-    staff = _managed(work, staff_id)
-    factor = work.session.scalar(select(SecondFactor).where(SecondFactor.staff_id == staff_id))
-    if factor is None or not factor.is_confirmed:
-        raise Conflict("This account has no authenticator yet; the next sign-in sets one up.")
-    factor.sealed, factor.sealed_pending, factor.confirmed_at = None, None, None
-    work.change(StaffUser, staff_id, session_epoch=StaffUser.session_epoch + 1)
-    end_all(work, staff_id, SessionEnd.ACCOUNT_CHANGED)
-    work.record(Event.ACCESS_FACTOR_RESET, staff, reason=reason, username=staff.username)
+@use_case(Permission.ACCESS_STAFF_MANAGE, about=StaffUser)
+def change_rights(
+    work: Work,
+    staff_id: int,
+    *,
+    roles: Iterable[Role | str],
+    menu_access: Iterable[str],
+    reason: str,
+    offer: str,
+    code: str,
+    manager_id: int | None = None,
+    seen: str | None = None,
+) -> None:
+    """Roles and menu access at once, confirmed with the actor's authenticator (SE6); see `change_roles`.
+
+    Args:
+        offer: `step_up.offer` of `RIGHTS_ACT` for {"staff": staff_id}.
+        code: the code that goes with it.
+        seen: `rights_seen` of what the form showed.
+
+    Raises:
+        Invalid: no reason, unknown roles or entries, or a wrong code; `field` says which.
+    """
+    staff = managed(work, staff_id)
+    if seen is not None and seen != rights_seen(staff):
+        raise Conflict(MOVED_ON, now=True)
+    if not reason.strip():
+        raise Invalid("Say why.", field="reason")
+    _set_rights(work, staff, roles_of(roles), tuple(menu_access), reason, manager_id)
+    step_up.spend(work, offer, code, RIGHTS_ACT, {"staff": staff_id})
 
 
-@use_case(Permission.ACCESS_STAFF_MANAGE)
-def change_roles(work: Work, staff_id: int, *, roles: Iterable[Role], reason: str) -> None:
-    """Give an account other roles; its sessions end, so that no page shows what is no longer allowed."""
-    wanted = frozenset(roles)
-    staff = _managed(work, staff_id)
-    _check_roles(work.actor, wanted)
-    before = sorted(role.name for role in staff.roles)
-    for row in [row for row in staff.role_rows if row.role not in wanted]:
+def _set_rights(
+    work: Work, staff: StaffUser, roles: frozenset[Role], menu: tuple[str, ...], reason: str, manager_id: int | None
+) -> None:
+    check_roles(work.actor, roles)
+    check_menu(menu)
+    keep_an_administrator(work, staff, roles=roles, menu_access=menu)
+    manager = manager_for(work, roles, manager_id or staff.manager_id)
+    before = {"roles": sorted(role.name for role in staff.roles), "menu_access": sorted(staff.menu_access)}
+    after = {"roles": sorted(role.name for role in roles), "menu_access": sorted(menu)}
+    changed = [key for key in before if before[key] != after[key]]
+    if not changed and manager == staff.manager_id:
+        return
+    for row in [row for row in staff.role_rows if row.role not in roles]:
         audit.note_explained(work.session, audit.row_key(row))
         staff.role_rows.remove(row)
-    staff.role_rows.extend(StaffRole(role=role) for role in sorted(wanted - staff.roles))
+    staff.role_rows.extend(StaffRole(role=role) for role in sorted(roles - staff.roles))
     work.session.flush()
-    _explain_roles(work, staff)
-    work.change(StaffUser, staff_id, session_epoch=StaffUser.session_epoch + 1)
-    end_all(work, staff_id, SessionEnd.ACCOUNT_CHANGED)
+    explain_roles(work, staff)
+    work.change(
+        StaffUser,
+        staff.id,
+        menu_access=sorted(menu),
+        manager_id=manager,
+        session_epoch=StaffUser.session_epoch + 1,
+    )
+    end_all(work, staff.id, SessionEnd.ACCOUNT_CHANGED)
     work.record(
         Event.ACCESS_STAFF_CHANGED,
         staff,
-        before={"roles": before},
-        after={"roles": sorted(role.name for role in wanted)},
+        before={key: before[key] for key in changed},
+        after={key: after[key] for key in changed},
         reason=reason,
         username=staff.username,
     )
-
-
-@use_case(Permission.ACCESS_SESSION_END)
-def end_session(work: Work, session_id: int, *, reason: str) -> None:
-    """End somebody's session. Ending it again changes nothing."""
-    found = work.get(UserSession, session_id)
-    if end_session_row(work, session_id, SessionEnd.ENDED_BY_MANAGER):
-        work.record(Event.ACCESS_SESSION_ENDED, found, reason=reason)
-
-
-# ------------------------------------------------------------------------------------------------ the grant matrix
-
-
-def _managed(work: Work, staff_id: int) -> StaffUser:
-    """The account, if the actor may manage it: not their own, and no role beyond what they may grant."""
-    staff = work.get(StaffUser, staff_id)
-    if work.actor is SYSTEM:
-        return staff
-    if staff.id == work.actor.staff_id:
-        raise Forbidden("Somebody else must do this to your account. Your own page is My account.")
-    if not staff.roles <= grantable_by(work.actor.roles):
-        raise Forbidden("This account has roles that you may not manage.")
-    return staff
-
-
-def _check_roles(actor: Actor, roles: frozenset[Role]) -> None:
-    if not roles:
-        raise Invalid("Choose at least one role.", field="roles")
-    beyond = roles - (frozenset(Role) if actor is SYSTEM else grantable_by(actor.roles))
-    if beyond:
-        raise Forbidden(f"You may not give the role {min(beyond)}.")
-
-
-def _explain_roles(work: Work, staff: StaffUser) -> None:
-    # One entry on the account tells the story of its roles; the guard only has to know that it does.
-    for row in staff.role_rows:
-        audit.note_explained(work.session, audit.row_key(row))

@@ -1,0 +1,184 @@
+"""Mails to staff about their accounts. A secret stands only in the mail as it is sent, never in the row that stays."""
+
+from string import Template
+from typing import Final
+
+from payadmin.actions.access.links import purpose_of, settings
+from payadmin.audit import Event
+from payadmin.config import Settings
+from payadmin.kernel.links import new_nonce, token_of
+from payadmin.kernel.passwords import password_of
+from payadmin.kernel.text import one_line
+from payadmin.models.access import AccountLink, LinkPurpose, StaffUser
+from payadmin.models.payments import Notification
+from payadmin.providers.mail import domain_of, is_address
+from payadmin.work import Work
+
+# What stands in the kept mail in place of the secret.
+PLACE: Final = "[secret, only in the mail itself]"
+PATHS: Final = {
+    LinkPurpose.PASSWORD: "/forgotten/{}",
+    LinkPurpose.OLD_ADDRESS: "/confirm-address/{}",
+    LinkPurpose.NEW_ADDRESS: "/confirm-address/{}",
+}
+
+_LETTERS: Final = {
+    "welcome": (
+        "Your payadmin account",
+        """\
+an account was made for you.
+
+User name:           $username
+Temporary password:  $secret
+
+Sign in$where. You will choose a password of your own and set up an authenticator app.
+The temporary password works once, until $until.
+""",
+    ),
+    "new_password": (
+        "Your new payadmin password",
+        """\
+$who has reset your password, and signed you out everywhere.
+
+User name:           $username
+Temporary password:  $secret
+
+Sign in$where, choose a password of your own, and confirm with your authenticator as always.
+The temporary password works once, until $until. If nobody has talked to you about this, tell an administrator.
+""",
+    ),
+    "forgotten": (
+        "Choose a new payadmin password",
+        """\
+somebody asked for a new password for your account $username. If it was you, choose it here:
+
+$secret
+
+The link works once, until $until. Your authenticator is still asked for when you sign in.
+If it was not you, ignore this mail: nothing changes without it.
+""",
+    ),
+    "old_address": (
+        "Your payadmin e-mail address is about to change",
+        """\
+your account $username is to get mail at another address: $address.
+
+Say yes, or stop it, here:
+
+$secret
+
+The change counts when both addresses have confirmed it, until $until.
+If it was not you, stop it and change your password.
+""",
+    ),
+    "new_address": (
+        "Confirm your new payadmin e-mail address",
+        """\
+the account $username is to get its mail here. Confirm it:
+
+$secret
+
+The change counts when the old address has confirmed it too, until $until.
+If you know nothing of this, ignore this mail.
+""",
+    ),
+    "secret_shown": (
+        "Your payadmin authenticator key was replaced",
+        """\
+$who has made a new secret key for your account $username, and was shown it to pass it on to you.
+The old entry in your authenticator app no longer works, and you were signed out everywhere.
+
+Reason given: $reason
+
+If nobody has talked to you about this, tell an administrator at once.
+""",
+    ),
+    "pending_secret_shown": (
+        "The key of your payadmin authenticator was shown",
+        """\
+$who was shown the secret key that waits for you to set up the authenticator of your account $username.
+
+Reason given: $reason
+
+If nobody has talked to you about this, tell an administrator at once.
+""",
+    ),
+    "factor_reset": (
+        "Your payadmin authenticator was reset",
+        """\
+$who has reset the authenticator of your account $username. The next sign-in sets up a new one.
+
+If nobody has talked to you about this, tell an administrator at once.
+""",
+    ),
+    "password_changed": (
+        "Your payadmin password was changed",
+        """\
+the password of your account $username was changed, and every session was signed out.
+
+If it was not you, tell an administrator at once.
+""",
+    ),
+    "address_changed": (
+        "Your payadmin e-mail address was changed",
+        """\
+mail about your account $username now goes to $address.
+
+If you did not want this, tell an administrator at once.
+""",
+    ),
+}
+_FRAME: Final = "Dear $name,\n\n{}\n$company\n"
+
+
+def write(
+    work: Work, staff: StaffUser, letter: str, *, link: AccountLink | None = None, to: str | None = None, **facts: str
+) -> Notification | None:
+    """Promise somebody a letter; None if their address is none that mail can be sent to.
+
+    Args:
+        letter: which of the letters.
+        link: whose secret the letter carries, put in by the worker that sends it.
+        to: an address other than the account's.
+        facts: what else the letter says.
+    """
+    told, recipient = settings(), to or staff.email
+    if not is_address(recipient):
+        return None
+    subject, text = _LETTERS[letter]
+    until = link.expires_at.astimezone(told.zone) if link else None
+    known = {
+        "name": one_line(staff.full_name),
+        "username": staff.username,
+        "who": one_line(work.actor.name),
+        "secret": PLACE,
+        "where": f" at {told.public_url.rstrip('/')}/login" if told.public_url else "",
+        "until": f"{until.day} {until:%B %Y, %H:%M}" if until else "",
+        "company": one_line(told.company_name),
+    }
+    notification = work.add(
+        Notification(
+            recipient=recipient,
+            subject=subject,
+            body=Template(_FRAME.format(text)).substitute(known | {key: one_line(fact) for key, fact in facts.items()}),
+            message_id=f"<account-{new_nonce()}@{domain_of(told.mail_from)}>",
+            account_link_id=link.id if link else None,
+            created_at=work.now,
+        )
+    )
+    work.record(Event.NOTIFICATION_REQUESTED, notification, after={"recipient": recipient}, username=staff.username)
+    work.promise("send_notification", notification_id=notification.id)
+    return notification
+
+
+def text_with_secret(body: str, link: AccountLink, told: Settings) -> str:
+    """The letter as it is sent."""
+    return body.replace(PLACE, secret_of(link, told))
+
+
+def secret_of(link: AccountLink, told: Settings) -> str:
+    """What a link's holder types or opens: a temporary password, or the address of a page."""
+    if link.purpose is LinkPurpose.CREDENTIALS:
+        return password_of(told.secret_key, link.nonce)
+    token = token_of(told.secret_key, purpose_of(link.purpose), link.nonce)
+    return told.public_url.rstrip("/") + PATHS[link.purpose].format(token)
