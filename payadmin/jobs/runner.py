@@ -25,10 +25,12 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import configure_mappers
 
 from payadmin import jobs, outbox
+from payadmin.actions.audit import check_daily
 from payadmin.actions.subscriptions.attempts import enqueue_due
 from payadmin.actions.subscriptions.planning import GRACE_DAYS
 from payadmin.db import db, utcnow
 from payadmin.jobs import JOBS, QUEUE, Later
+from payadmin.jobs.audit import keep_seals
 from payadmin.jobs.exports import keep_exports, sweep_files
 from payadmin.jobs.subscriptions import ChargeCounter, drain_charges, keep_plans, reconcile_days
 from payadmin.kernel.errors import Conflict, NotFound
@@ -48,6 +50,8 @@ TICK_DRAIN_SECONDS = 10
 STATISTICS_SECONDS = 86_400
 SWEEP_SECONDS = 600
 RECONCILE_SECONDS = 600
+SEAL_SECONDS = 30
+CHECK_SECONDS = 3_600
 LOOK_AGAIN_SECONDS = 0.5
 # An idle worker wakes up, and says that it lives, this often less 15 seconds.
 WORKER_TTL_SECONDS = 45
@@ -351,7 +355,7 @@ def tick(app: Flask, stop: threading.Event, *, every_seconds: float = 2.0) -> No
 
     Any number of copies may run.
     """
-    statistics_due = sweep_due = planner_beat_due = reconcile_due = 0.0
+    statistics_due = sweep_due = planner_beat_due = reconcile_due = seal_due = check_due = 0.0
     name = f"scheduler {socket.gethostname()[:40]} {os.getpid()}"
     while not stop.is_set():
         with app.app_context():
@@ -372,6 +376,12 @@ def tick(app: Flask, stop: threading.Event, *, every_seconds: float = 2.0) -> No
                 if time.monotonic() >= reconcile_due:
                     reconcile_due = time.monotonic() + RECONCILE_SECONDS
                     reconcile_days(settings)
+                if time.monotonic() >= seal_due:
+                    keep_seals(settings)
+                    seal_due = time.monotonic() + SEAL_SECONDS
+                if time.monotonic() >= check_due:
+                    check_daily(SYSTEM)
+                    check_due = time.monotonic() + CHECK_SECONDS
                 waiting = outbox.waiting(db.session()) or _charges_waiting(app)
                 db.session.remove()
                 if waiting and not outbox.ring():
