@@ -387,6 +387,16 @@ def db_check() -> None:
     click.echo("Models, migrations and constraints agree.")
 
 
+@db_group.command("grants")
+@click.argument("role")
+def db_grants(role: str) -> None:
+    """Print the rights of a PostgreSQL role that may add to the trail but never change it; pipe it into psql."""
+    from payadmin.migrations.grants import grants
+
+    for statement in grants(role):
+        click.echo(statement)
+
+
 @db_group.command("revision")
 @click.option("-m", "--message", required=True, help="What the migration does, in a few words.")
 def db_revision(message: str) -> None:
@@ -397,6 +407,62 @@ def db_revision(message: str) -> None:
     click.echo(f"{file}: read it, complete it, then run `payadmin db check`.")
     for line in left:
         click.echo(f"to be written by hand: {line}")
+
+
+@main.group()
+def verify() -> None:
+    """Prove that what was written is still what it was."""
+
+
+@verify.command("audit")
+@click.option("--head", default="", help="A seal that was kept outside, as this command prints it (number:MAC).")
+@click.option(
+    "--keep",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File outside the database: its seal is looked for, and after a whole trail the newest is written there.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of sentences.")
+@_HOME
+def verify_audit(head: str, keep: Path | None, home: Path, *, as_json: bool) -> None:
+    """Walk through the whole audit trail; name every event that was touched; exit 1 when there is one."""
+    from dataclasses import asdict
+
+    from payadmin.actions import audit
+    from payadmin.db import db
+    from payadmin.jobs.audit import keep_seals
+    from payadmin.kernel.seals import seal_keys
+    from payadmin.queries.audit import Progress, Verification
+    from payadmin.work import SYSTEM
+
+    settings = _settings(home)
+    with _worker_app(settings).app_context():
+        keep_seals(settings)
+        check_id = audit.start_check(SYSTEM, by_job=False)
+        walk = Verification(db.session(), seal_keys(settings.totp_keys), Progress())
+        total = walk.size()
+        _with_progress("Verifying the trail", lambda step: walk.run(step=lambda done: step(min(done, total), total)))
+        for kept in (head, keep.read_text() if keep is not None and keep.exists() else ""):
+            walk.compare_head(kept)
+        db.session.rollback()
+        found = walk.progress
+        audit.note_check(SYSTEM, check_id, progress=found, done=True)
+    if as_json:
+        click.echo(json.dumps({"whole": not found.broken, "head": found.head, **asdict(found)}))
+    else:
+        for each in found.breaks:
+            click.echo(each["sentence"])
+        if found.broken > len(found.breaks):
+            click.echo(f"… and {found.broken - len(found.breaks)} more.")
+        adopted = f" ({found.adopted:,} from before events were signed)" if found.adopted else ""
+        click.echo(
+            f"{found.events:,} events under {found.seal_id:,} seals{adopted}, {found.unsealed:,} not sealed yet."
+        )
+        click.echo(f"The last seal, to keep outside: {found.head}")
+    if found.broken:
+        click.echo(f"The trail is broken in {found.broken:,} places.", err=True)
+        sys.exit(1)
+    if keep is not None:
+        keep.write_text(found.head + "\n")
 
 
 @main.group()

@@ -78,6 +78,7 @@ class AuditSeal(Base):
 
     __tablename__ = "audit_seal"
     __table_args__ = (
+        Index("ix_audit_seal_last_id", "last_id"),
         Index(
             "ix_audit_seal_late",
             "id",

@@ -125,6 +125,11 @@ class Verification:
         self._copies()
         return True
 
+    def size(self) -> int:
+        """About how many events there are to look at."""
+        newest = latest_seal(self.session)
+        return newest.last_id if newest is not None else 0
+
     def compare_head(self, kept: str) -> None:
         """Look for a seal that was kept outside as "number:MAC"."""
         number, _, mac = kept.strip().partition(":")

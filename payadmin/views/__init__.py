@@ -16,8 +16,10 @@ def init_views(app: Flask, settings: Settings) -> None:
         account,
         all_report,  # noqa: F401 - marks its page
         attention,
+        audit,
         batches,
         cancel_scheduled,
+        changes,
         errors,
         exports_page,  # noqa: F401 - marks its pages
         gate,
@@ -47,6 +49,7 @@ def init_views(app: Flask, settings: Settings) -> None:
     Babel(app)
     CSRFProtect(app)
     ui.init_ui(app)
+    changes.init_changes(app)
     errors.init_errors(app)
     gate.init_gate(app, settings)
     shell.init_shell(app)
@@ -54,6 +57,7 @@ def init_views(app: Flask, settings: Settings) -> None:
     account.init_account(app)
     orders.init_orders(app)
     workers.init_workers(app)
+    audit.init_verification(app)
     subscriptions.init_manage_recurring(app)
     subscriptions.init_hosted(app)
     cancel_scheduled.init_cancel_scheduled(app)

@@ -26,7 +26,10 @@ AUDITED = [model for model in MODELS if issubclass(model, Audited)]
 WITHOUT_PAGE = {
     "ActionItem": "the outcome page of its run",
     "ActionRun": "its own outcome page",
-    "AuditEvent": "the History of every row; User actions comes with its issue",
+    "AuditCheck": "Audit verification",
+    "AuditKey": "found by, on User actions",
+    "AuditSeal": "Audit verification",
+    "Backup": "Monitoring",
     "BatchPart": "rows that wait for their check, gone after it",
     "BatchRow": "the details of its batch",
     "ChargeAttempt": "the details of its scheduled charge",
@@ -44,6 +47,7 @@ WITHOUT_PAGE = {
     "ProviderBreaker": "Workers",
     "RecoveryCode": "hashes, never shown",
     "Refund": "the details of its payment",
+    "Sample": "Monitoring",
     "SecondFactor": "sealed secrets, never shown",
     "SpentOffer": "used confirmations, nothing to see",
     "StaffRole": "part of its staff user",
@@ -52,6 +56,7 @@ WITHOUT_PAGE = {
     "UserPreference": "the column chooser of each list",
     "UserSession": "My account",
     "VoidRequest": "the details of its payment",
+    "WebMinute": "Monitoring",
 }
 
 # Choices of a dozen rows that nobody deletes.
@@ -61,7 +66,11 @@ SMALL = {"unit", "payment_method"}
 NOT_AUDITED = {
     "ActionItem": "its acts are recorded by the use cases that run them",
     "ActionRun": "its start is recorded",
+    "AuditCheck": "its start and its result are recorded",
     "AuditEvent": "the trail",
+    "AuditKey": "part of the trail",
+    "AuditSeal": "proves the trail",
+    "Backup": "its writing is recorded",
     "BatchPart": "machinery",
     "BatchRow": "what it orders, and who ordered it, is recorded as events of its batch and of what was made of it",
     "ChargeAttempt": "what it comes to is recorded as an event of its scheduled charge",
@@ -74,10 +83,12 @@ NOT_AUDITED = {
     "PaymentEvent": "history itself, written once",
     "ProviderBreaker": "machinery",
     "RecoveryCode": "its uses and renewals are recorded as events of its owner",
+    "Sample": "machinery",
     "SecondFactor": "its changes are recorded as events of its owner",
     "SpentOffer": "written with the act that it confirmed",
     "UserPreference": "a person's own taste",
     "UserSession": "its start and end are recorded as events of its owner",
+    "WebMinute": "machinery",
 }
 
 

@@ -32,7 +32,8 @@ FRAME = {
     "queries": {"exports", "workers"},
     "views": {
         "account", "all_report", "all_report_filters", "assets", "attention", "base", "bulk", "cancel_scheduled",
-        "charts", "checks", "columns", "core", "dates", "errors", "exports", "exports_page", "exports_schedule",
+        "changes", "charts", "checks", "columns", "core", "dates", "errors", "exports", "exports_page",
+        "exports_schedule",
         "exports_table", "fields", "filters", "forms", "gate", "lists", "login", "mailbox", "orders", "palette",
         "registry", "retry_policies", "rows", "scheduled", "search", "security", "shell", "ui", "webhooks",
         "workers",

@@ -43,6 +43,7 @@ SILENT = {
     "access._refuse_current_password": "exists to be refused, and refusals are recorded",
     "access.read_pending_secret": "shows an authenticator's secret to its owner before it is confirmed",
     "access.touch_session": "notes when a session was last seen",
+    "audit.seal_events": "is itself the proof of the trail",
     "exports.files_in_use": "reads which files the sweep must leave alone",
     "exports.note_progress": "says how far a file is; its start and its end are recorded",
     "records.choose_columns": "a person's own taste",

@@ -110,6 +110,7 @@ def downgrade() -> None:
     op.drop_table("monitor_sample")
     op.drop_index("ix_backup_at_id", table_name="backup")
     op.drop_table("backup")
+    op.drop_index("ix_audit_seal_last_id", table_name="audit_seal")
     op.drop_index(
         "ix_audit_seal_late",
         table_name="audit_seal",
@@ -165,6 +166,7 @@ def _add_trail() -> None:
         sa.Column("mac", sa.String(length=64), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_seal")),
     )
+    op.create_index("ix_audit_seal_last_id", "audit_seal", ["last_id"], unique=False)
     op.create_index(
         "ix_audit_seal_late",
         "audit_seal",
