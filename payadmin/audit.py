@@ -111,6 +111,8 @@ class Event(enum.StrEnum):
     SUBSCRIPTION_REGISTERED = "subscriptions.subscription.registered"
     SUBSCRIPTION_SCHEDULE_CHANGED = "subscriptions.subscription.schedule_changed"
     SUBSCRIPTION_TYPE_CHANGED = "subscriptions.subscription.type_changed"
+    SYSTEM_BACKUP_WRITTEN = "system.backup.written"
+    SYSTEM_DATABASE_RESTORED = "system.database.restored"
     SYSTEM_DOORBELL_RUNG = "system.doorbell.rung"
     SYSTEM_MESSAGE_REVIVED = "system.message.revived"
     TRAIL_CHECKED = "audit.trail.verified"

@@ -1,11 +1,12 @@
 """The command line: run payadmin, alone or in parts, and look after its data."""
 
+import contextlib
 import json
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -409,6 +410,79 @@ def db_revision(message: str) -> None:
         click.echo(f"to be written by hand: {line}")
 
 
+@main.command()
+@click.argument("target", type=click.Path(path_type=Path))
+@_HOME
+def backup(target: Path, home: Path) -> None:
+    """Save the database and the kept files into TARGET (a folder, or the archive's name), and read it back."""
+    import socket
+    import time
+
+    from payadmin import backup as backups
+    from payadmin.actions import system
+    from payadmin.work import SYSTEM
+
+    settings = _settings(home)
+    began = time.monotonic()
+    try:
+        written = backups.write(settings, target, environ=os.environ, say=lambda text: click.echo(text, err=True))
+    except backups.BackupError as error:
+        raise click.ClickException(str(error)) from None
+    with _in_app(settings):
+        system.note_backup(
+            SYSTEM,
+            host=socket.gethostname()[:60],
+            file=str(written.file.absolute()),
+            size=written.size,
+            sha256=written.sha256,
+            seconds=int(time.monotonic() - began),
+            head=written.head,
+        )
+    click.echo(f"{written.file}: {written.size:,} bytes, {sum(written.counts.values()):,} rows")
+    click.echo(f"sha256 {written.sha256}")
+    click.echo(f"The last seal of the trail in it: {written.head or 'none'}")
+
+
+@main.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--replace", default="", metavar="NAME", help="The database's name, to overwrite one that is not empty.")
+@_HOME
+def restore(file: Path, replace: str, home: Path) -> None:
+    """Put a backup back, and prove that the database holds what was saved: schema, rows, seals of the trail."""
+    from payadmin import backup as backups
+    from payadmin.actions import system
+    from payadmin.db import db
+    from payadmin.kernel.seals import seal_keys
+    from payadmin.migrations import head
+    from payadmin.queries.audit import Progress, Verification
+    from payadmin.work import SYSTEM
+
+    settings = _settings(home)
+    try:
+        manifest = backups.restore(
+            settings, file, replace=replace, environ=os.environ, say=lambda text: click.echo(text, err=True)
+        )
+    except backups.BackupError as error:
+        raise click.ClickException(str(error)) from None
+    rows = sum(manifest["counts"].values())
+    click.echo(f"Restored what was saved at {manifest['made_at']}: {rows:,} rows, schema {manifest['revision']}.")
+    if manifest["revision"] != head():
+        click.echo("Its schema is older than this payadmin: run `payadmin db upgrade`, then `payadmin verify audit`.")
+        return
+    with _in_app(settings):
+        walk = Verification(db.session(), seal_keys(settings.totp_keys), Progress())
+        walk.run()
+        walk.compare_head(manifest["head"])
+        db.session.rollback()
+        system.note_restore(SYSTEM, file=file.name, made_at=manifest["made_at"])
+    for each in walk.progress.breaks:
+        click.echo(each["sentence"])
+    if walk.progress.broken:
+        msg = "The restored trail is broken, or TOTP_KEYS are not those that sealed it."
+        raise click.ClickException(msg)
+    click.echo(f"The trail is whole: {walk.progress.events:,} sealed events.")
+
+
 @main.group()
 def verify() -> None:
     """Prove that what was written is still what it was."""
@@ -435,7 +509,7 @@ def verify_audit(head: str, keep: Path | None, home: Path, *, as_json: bool) -> 
     from payadmin.work import SYSTEM
 
     settings = _settings(home)
-    with _worker_app(settings).app_context():
+    with _in_app(settings):
         keep_seals(settings)
         check_id = audit.start_check(SYSTEM, by_job=False)
         walk = Verification(db.session(), seal_keys(settings.totp_keys), Progress())
@@ -640,6 +714,19 @@ def _settings(home: Path | None = None) -> "Settings":
     except SettingsError as error:
         msg = f"payadmin cannot start with these settings:\n{error}"
         raise click.ClickException(msg) from None
+
+
+@contextlib.contextmanager
+def _in_app(settings: "Settings") -> Iterator[None]:
+    """The application for one command; what it opened is closed at the end."""
+    from payadmin.db import db
+
+    with _worker_app(settings).app_context():
+        try:
+            yield
+        finally:
+            db.session.remove()
+            db.engine.dispose()
 
 
 def _worker_app(settings: "Settings") -> "Flask":

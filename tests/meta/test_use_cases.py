@@ -49,6 +49,8 @@ SILENT = {
     "records.choose_columns": "a person's own taste",
     "runs.note_item": "keeps what a row of a run said so far; the act itself is recorded",
     "runs.claim_item": "takes a row of a run; what happens to it is recorded by its own use case",
+    "system.count_requests": "counts, of which Monitoring draws a line",
+    "system.keep_sample": "measures, of which Monitoring draws a line",
     "subscriptions.days_to_reconcile": "says which days are still to be compared; comparing them is recorded",
     "subscriptions.hand_back_link_try": "uncounts a try; what the try came to is recorded",
     "subscriptions.reserve_link_try": "counts a try before a card is looked at; the outcome is recorded",
