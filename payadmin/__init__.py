@@ -27,7 +27,12 @@ def create_app(settings: Settings) -> Flask:
 
 def create_app_from_env() -> Flask:
     """The web application with the settings of this process's environment: what gunicorn calls."""
-    return create_app(Settings.from_env(os.environ))
+    from payadmin import logs  # noqa: PLC0415
+
+    settings = Settings.from_env(os.environ)
+    logs.set_up(settings)
+    logs.report_errors(settings)
+    return create_app(settings)
 
 
 def create_worker_app(settings: Settings) -> Flask:

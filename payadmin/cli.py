@@ -316,9 +316,12 @@ def _app_folder() -> Path:
 @click.option("--burst", is_flag=True, help="Stop when nothing is left to do.")
 def worker(*, burst: bool) -> None:
     """Be a worker: refunds, voids, mails, bulk runs. Start as many as you like."""
+    from payadmin import logs
     from payadmin.jobs import runner
 
     settings = _settings()
+    logs.set_up(settings)
+    logs.report_errors(settings)
     app = _worker_app(settings)
     if not settings.redis_url:
         with app.app_context():
@@ -330,12 +333,16 @@ def worker(*, burst: bool) -> None:
 @main.command()
 def scheduler() -> None:
     """Tick: ring the workers for what is due. Any number of copies may run."""
+    from payadmin import logs
     from payadmin.jobs import runner
 
+    settings = _settings()
+    logs.set_up(settings)
+    logs.report_errors(settings)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    runner.tick(_worker_app(_settings()), stop)
+    runner.tick(_worker_app(settings), stop)
 
 
 @main.command()

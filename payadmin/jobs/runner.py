@@ -33,6 +33,7 @@ from payadmin.jobs import JOBS, QUEUE, Later
 from payadmin.jobs.audit import keep_seals
 from payadmin.jobs.exports import keep_exports, sweep_files
 from payadmin.jobs.subscriptions import ChargeCounter, drain_charges, keep_plans, reconcile_days
+from payadmin.jobs.system import keep_measure
 from payadmin.kernel.errors import Conflict, NotFound
 from payadmin.models.outbox import Heartbeat, OutboxState
 from payadmin.queries.subscriptions import charges_waiting
@@ -146,6 +147,7 @@ class PayadminWorker(Worker):
         super().heartbeat(*args, **kwargs)
         with self.app.app_context():
             beat(self.sign, "worker")
+            measure_here(self.app)
 
     @property
     def sign(self) -> str:
@@ -170,6 +172,16 @@ def beat(name: str, kind: str) -> None:
     except Exception:
         # A worker that cannot say it lives still works.
         log.warning("no heartbeat written", exc_info=True)
+    finally:
+        db.session.remove()
+
+
+def measure_here(app: Flask) -> None:
+    """Keep how this machine is doing; trouble with that never stops the work."""
+    try:
+        keep_measure(app.extensions["payadmin.settings"])
+    except Exception:
+        log.warning("this machine was not measured", exc_info=True)
     finally:
         db.session.remove()
 
@@ -376,6 +388,7 @@ def tick(app: Flask, stop: threading.Event, *, every_seconds: float = 2.0) -> No
                 if time.monotonic() >= reconcile_due:
                     reconcile_due = time.monotonic() + RECONCILE_SECONDS
                     reconcile_days(settings)
+                keep_measure(settings)
                 if time.monotonic() >= seal_due:
                     keep_seals(settings)
                     seal_due = time.monotonic() + SEAL_SECONDS

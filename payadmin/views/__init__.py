@@ -35,6 +35,7 @@ def init_views(app: Flask, settings: Settings) -> None:
         security,
         shell,
         subscriptions,
+        system,
         ui,
         webhooks,  # noqa: F401 - marks its pages
         workers,
@@ -50,6 +51,7 @@ def init_views(app: Flask, settings: Settings) -> None:
     CSRFProtect(app)
     ui.init_ui(app)
     changes.init_changes(app)
+    system.init_requests(app)
     errors.init_errors(app)
     gate.init_gate(app, settings)
     shell.init_shell(app)
@@ -58,6 +60,8 @@ def init_views(app: Flask, settings: Settings) -> None:
     orders.init_orders(app)
     workers.init_workers(app)
     audit.init_verification(app)
+    system.init_monitoring(app)
+    system.init_probes(app)
     subscriptions.init_manage_recurring(app)
     subscriptions.init_hosted(app)
     cancel_scheduled.init_cancel_scheduled(app)
