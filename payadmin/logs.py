@@ -102,7 +102,6 @@ def report_errors(settings: "Settings", **options: Any) -> None:
         raise RuntimeError(msg) from None
     sentry_sdk.init(
         dsn=settings.sentry_dsn,
-        send_default_pii=False,
         include_local_variables=False,
         include_source_context=False,
         max_request_body_size="never",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from payadmin.config import Settings
 
 EVERY_SECONDS = 60
+FIRST_LOOK_SECONDS = 0.2
 _due = 0.0
 _one = threading.Lock()
 
@@ -28,13 +29,17 @@ def here() -> str:
     return socket.gethostname()[:60]
 
 
-def measure(settings: "Settings") -> dict[str, int]:
-    """How this machine is doing, with shares per mille and the load times a hundred."""
+def measure(settings: "Settings", *, seconds: float | None = None) -> dict[str, int]:
+    """How this machine is doing, with shares per mille and the load times a hundred.
+
+    Args:
+        seconds: how long the CPU is watched; without it, since the last time that this process asked.
+    """
     folder = settings.files_folder
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     return {
-        "cpu": int(psutil.cpu_percent() * 10),
+        "cpu": int(psutil.cpu_percent(seconds) * 10),
         "memory": int(psutil.virtual_memory().percent * 10),
         "disk": int(psutil.disk_usage(str(folder)).percent * 10),
         "load": int(os.getloadavg()[0] * 100),
@@ -43,17 +48,17 @@ def measure(settings: "Settings") -> dict[str, int]:
 
 def keep_measure(settings: "Settings") -> None:
     """Keep the measure of this minute, if that is not done."""
-    global _due  # noqa: PLW0603 - a process measures once a minute, whichever of its threads asks
+    global _due
     with _one:
         if time.monotonic() < _due:
             return
-        _due = time.monotonic() + EVERY_SECONDS
+        is_first, _due = _due == 0, time.monotonic() + EVERY_SECONDS
     session = db.session()
     now = outbox.database_now(session)
     open_now = promises(session, now)
     oldest = open_now.oldest_due_at
     overdue = max(int((now - oldest).total_seconds()), 0) if oldest is not None else 0
-    values = measure(settings) | {
+    values = measure(settings, seconds=FIRST_LOOK_SECONDS if is_first else None) | {
         "database_bytes": database_bytes(session),
         "connections": connections(session),
         "waiting": open_now.due + open_now.running,

@@ -12,7 +12,7 @@ from werkzeug.wrappers import Response
 from payadmin import outbox
 from payadmin.actions.subscriptions.planning import GRACE_DAYS
 from payadmin.db import db
-from payadmin.jobs.system import here, measure
+from payadmin.jobs.system import FIRST_LOOK_SECONDS, here, measure
 from payadmin.kernel.errors import Forbidden
 from payadmin.kernel.text import day_text
 from payadmin.permissions import Permission
@@ -108,9 +108,12 @@ def _state() -> dict[str, Any]:
     now = outbox.database_now(session)
     today = now.astimezone(settings.zone).date()
     first = today - dt.timedelta(days=GRACE_DAYS)
-    others = [each for each in asked.newest_samples(session, now - LATELY) if each.host != here()]
-    machines = [Machine(here(), **measure(settings), at=now)]
-    machines += [Machine(each.host, each.cpu, each.memory, each.disk, each.load, each.at) for each in others]
+    known = {each.host: each for each in asked.newest_samples(session, now - LATELY)}
+    own = known.pop(here(), None)
+    # The CPU of the last whole minute says more than that of a moment.
+    values = measure(settings, seconds=None if own else FIRST_LOOK_SECONDS) | ({"cpu": own.cpu} if own else {})
+    machines = [Machine(here(), **values, at=now)]
+    machines += [Machine(each.host, each.cpu, each.memory, each.disk, each.load, each.at) for each in known.values()]
     lately = asked.answered(session, since=now - dt.timedelta(hours=1), seconds=3_600)
     backups = asked.newest_backups(session)
     return {
