@@ -14,7 +14,7 @@ from payadmin.audit import Event
 from payadmin.config import Settings
 from payadmin.db import db, make_engine, utcnow
 from payadmin.jobs import runner
-from payadmin.jobs.audit import keep_seals
+from payadmin.jobs.audit import keep_seals, verify_trail
 from payadmin.kernel import seals
 from payadmin.kernel.errors import Conflict
 from payadmin.models.audit import APPEND_ONLY, AuditCheck, AuditEvent, AuditKey, AuditSeal
@@ -308,9 +308,21 @@ def test_a_worker_verifies_and_the_result_goes_into_the_trail(app: Flask, settin
     db.session.rollback()
     runner.drain()
     db.session.rollback()
+    verify_trail(check_id=1)  # told twice, it finds that all is done
     [check] = db.session.scalars(select(AuditCheck)).all()
     assert (check.broken, check.seal_id, check.events, check.asked_by) == (0, 1, 5, "system")
     assert check.done_at is not None
     [entry] = trail(event=Event.TRAIL_CHECKED)
     assert entry.keys is not None
     assert entry.keys["events"] == 5
+
+
+def test_a_result_is_never_replaced(app: Flask, settings: Settings) -> None:
+    write(2)
+    keep_seals(settings)
+    check_id = acts.start_check(SYSTEM, by_job=False)
+    acts.note_check(SYSTEM, check_id, progress=Progress(events=2, broken=1), done=True)
+    acts.note_check(SYSTEM, check_id, progress=Progress(events=2), done=True)
+    db.session.rollback()
+    assert db.session.get_one(AuditCheck, check_id).broken == 1
+    assert [entry.outcome for entry in trail(event=Event.TRAIL_CHECKED)] == ["failed"]

@@ -14,6 +14,7 @@ from flask import Flask
 from sqlalchemy import create_engine, make_url, select, text, update
 
 from payadmin import backup
+from payadmin.actions import system
 from payadmin.audit import Event
 from payadmin.cli import main
 from payadmin.config import Settings
@@ -253,3 +254,9 @@ def test_a_verification_by_command_names_what_was_touched_and_keeps_the_head_out
     assert broken.exit_code == 1
     assert "was not written by payadmin" in broken.output
     assert "Seal 99 was kept outside" in broken.output
+
+
+def test_the_restored_trail_says_that_it_was_restored(app: Flask) -> None:
+    system.note_restore(SYSTEM, file="one.tar", made_at="2026-11-22T10:00:00+00:00")
+    [entry] = trail(event=Event.SYSTEM_DATABASE_RESTORED)
+    assert entry.keys == {"file": "one.tar", "made_at": "2026-11-22T10:00:00+00:00"}
