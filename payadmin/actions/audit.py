@@ -17,7 +17,7 @@ from payadmin.work import Work, use_case
 
 SEAL_EVENTS = 2_000
 # A transaction that is open for longer than this loses its place: its events count as inserted afterwards.
-LATE = dt.timedelta(days=1)
+LATE = dt.timedelta(hours=1)
 CHECK_EVERY = dt.timedelta(days=1)
 CHECK_JOB = "verify_trail"
 _ONE_SEALER = 7_305_114

@@ -4,7 +4,7 @@ import datetime as dt
 import hashlib
 import hmac
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -103,6 +103,16 @@ def ranges(first: int, last: int, present: Iterable[int], since: int) -> list[Ra
     if place <= last:
         found.append((place, last, since))
     return found
+
+
+def present(first: int, last: int, missing: Iterable[Range]) -> Iterator[int]:
+    """The numbers from `first` to `last` that are in none of the ranges, which are in order."""
+    place = first
+    for start, end, _ in missing:
+        if first <= start <= last:
+            yield from range(place, start)
+            place = end + 1
+    yield from range(place, last + 1)
 
 
 def without(missing: Iterable[Range], taken: Sequence[int], *, older_than: int) -> list[Range]:

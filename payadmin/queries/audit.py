@@ -176,12 +176,7 @@ class Verification:
         if not is_whole or not follows:
             progress.note("seal", f"Seal {seal.id}", seal=seal.id)
         progress.seal_id, progress.seal_mac, progress.last_id = seal.id, seal.mac, seal.last_id
-        nobody = [each for each in sealed.missing if each[0] >= seal.first_id]
-        expected = [
-            number
-            for number in range(seal.first_id, seal.last_id + 1)
-            if not any(first <= number <= last for first, last, _ in nobody)
-        ]
+        expected = list(seals.present(seal.first_id, seal.last_id, sealed.missing))
         late = {row["id"]: row for row in self._late(sealed.late)}
         places = [*expected, *sealed.late]
         for place, number in enumerate(places):
