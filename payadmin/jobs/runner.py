@@ -146,8 +146,8 @@ class PayadminWorker(Worker):
     def heartbeat(self, *args: Any, **kwargs: Any) -> None:
         super().heartbeat(*args, **kwargs)
         with self.app.app_context():
-            beat(self.sign, "worker")
             measure_here(self.app)
+            beat(self.sign, "worker")
 
     @property
     def sign(self) -> str:
