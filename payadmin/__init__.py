@@ -27,7 +27,12 @@ def create_app(settings: Settings) -> Flask:
 
 def create_app_from_env() -> Flask:
     """The web application with the settings of this process's environment: what gunicorn calls."""
-    return create_app(Settings.from_env(os.environ))
+    from payadmin import logs  # noqa: PLC0415
+
+    settings = Settings.from_env(os.environ)
+    logs.set_up(settings)
+    logs.report_errors(settings)
+    return create_app(settings)
 
 
 def create_worker_app(settings: Settings) -> Flask:
@@ -35,6 +40,8 @@ def create_worker_app(settings: Settings) -> Flask:
     from payadmin import audit, jobs  # noqa: PLC0415
     from payadmin.db import db, engine_options, prepare  # noqa: PLC0415
     from payadmin.kernel.masks import guard_logs  # noqa: PLC0415
+    from payadmin.kernel.seals import seal_keys  # noqa: PLC0415
+    from payadmin.models.audit import SIGNING_KEY  # noqa: PLC0415
 
     app = Flask("payadmin", static_folder=str(_PACKAGE / "static"), template_folder=str(TEMPLATES))
     app.config.update(
@@ -48,6 +55,8 @@ def create_worker_app(settings: Settings) -> Flask:
     db.init_app(app)
     with app.app_context():
         prepare(db.engine)
+        # Every act that this process writes into the trail is signed.
+        db.engine.update_execution_options(**{SIGNING_KEY: seal_keys(settings.totp_keys)[0]})
     audit.guard()
     guard_logs()
     jobs.init_doorbell(app, settings)

@@ -1,11 +1,12 @@
 """The command line: run payadmin, alone or in parts, and look after its data."""
 
+import contextlib
 import json
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -318,9 +319,12 @@ def _app_folder() -> Path:
 @click.option("--burst", is_flag=True, help="Stop when nothing is left to do.")
 def worker(*, burst: bool) -> None:
     """Be a worker: refunds, voids, mails, bulk runs. Start as many as you like."""
+    from payadmin import logs
     from payadmin.jobs import runner
 
     settings = _settings()
+    logs.set_up(settings)
+    logs.report_errors(settings)
     app = _worker_app(settings)
     if not settings.redis_url:
         with app.app_context():
@@ -332,12 +336,16 @@ def worker(*, burst: bool) -> None:
 @main.command()
 def scheduler() -> None:
     """Tick: ring the workers for what is due. Any number of copies may run."""
+    from payadmin import logs
     from payadmin.jobs import runner
 
+    settings = _settings()
+    logs.set_up(settings)
+    logs.report_errors(settings)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    runner.tick(_worker_app(_settings()), stop)
+    runner.tick(_worker_app(settings), stop)
 
 
 @main.command()
@@ -390,6 +398,16 @@ def db_check() -> None:
     click.echo("Models, migrations and constraints agree.")
 
 
+@db_group.command("grants")
+@click.argument("role")
+def db_grants(role: str) -> None:
+    """Print the rights of a PostgreSQL role that may add to the trail but never change it; pipe it into psql."""
+    from payadmin.migrations.grants import grants
+
+    for statement in grants(role):
+        click.echo(statement)
+
+
 @db_group.command("revision")
 @click.option("-m", "--message", required=True, help="What the migration does, in a few words.")
 def db_revision(message: str) -> None:
@@ -400,6 +418,135 @@ def db_revision(message: str) -> None:
     click.echo(f"{file}: read it, complete it, then run `payadmin db check`.")
     for line in left:
         click.echo(f"to be written by hand: {line}")
+
+
+@main.command()
+@click.argument("target", type=click.Path(path_type=Path))
+@_HOME
+def backup(target: Path, home: Path) -> None:
+    """Save the database and the kept files into TARGET (a folder, or the archive's name), and read it back."""
+    import socket
+    import time
+
+    from payadmin import backup as backups
+    from payadmin.actions import system
+    from payadmin.work import SYSTEM
+
+    settings = _settings(home)
+    began = time.monotonic()
+    try:
+        written = backups.write(settings, target, environ=os.environ, say=lambda text: click.echo(text, err=True))
+    except backups.BackupError as error:
+        raise click.ClickException(str(error)) from None
+    with _in_app(settings):
+        system.note_backup(
+            SYSTEM,
+            host=socket.gethostname()[:60],
+            file=str(written.file.absolute()),
+            size=written.size,
+            sha256=written.sha256,
+            seconds=int(time.monotonic() - began),
+            head=written.head,
+        )
+    click.echo(f"{written.file}: {written.size:,} bytes, {sum(written.counts.values()):,} rows")
+    click.echo(f"sha256 {written.sha256}")
+    click.echo(f"The last seal of the trail in it: {written.head or 'none'}")
+
+
+@main.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--replace", default="", metavar="NAME", help="The database's name, to overwrite one that is not empty.")
+@_HOME
+def restore(file: Path, replace: str, home: Path) -> None:
+    """Put a backup back, and prove that the database holds what was saved: schema, rows, seals of the trail."""
+    from payadmin import backup as backups
+    from payadmin.actions import system
+    from payadmin.db import db
+    from payadmin.kernel.seals import seal_keys
+    from payadmin.migrations import head
+    from payadmin.queries.audit import Progress, Verification
+    from payadmin.work import SYSTEM
+
+    settings = _settings(home)
+    try:
+        manifest = backups.restore(
+            settings, file, replace=replace, environ=os.environ, say=lambda text: click.echo(text, err=True)
+        )
+    except backups.BackupError as error:
+        raise click.ClickException(str(error)) from None
+    rows = sum(manifest["counts"].values())
+    click.echo(f"Restored what was saved at {manifest['made_at']}: {rows:,} rows, schema {manifest['revision']}.")
+    if manifest["revision"] != head():
+        click.echo("Its schema is older than this payadmin: run `payadmin db upgrade`, then `payadmin verify audit`.")
+        return
+    with _in_app(settings):
+        walk = Verification(db.session(), seal_keys(settings.totp_keys), Progress())
+        walk.run()
+        walk.compare_head(manifest["head"])
+        db.session.rollback()
+        system.note_restore(SYSTEM, file=file.name, made_at=manifest["made_at"])
+    for each in walk.progress.breaks:
+        click.echo(each["sentence"])
+    if walk.progress.broken:
+        msg = "The restored trail is broken, or TOTP_KEYS are not those that sealed it."
+        raise click.ClickException(msg)
+    click.echo(f"The trail is whole: {walk.progress.events:,} sealed events.")
+
+
+@main.group()
+def verify() -> None:
+    """Prove that what was written is still what it was."""
+
+
+@verify.command("audit")
+@click.option("--head", default="", help="A seal that was kept outside, as this command prints it (number:MAC).")
+@click.option(
+    "--keep",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File outside the database: its seal is looked for, and after a whole trail the newest is written there.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of sentences.")
+@_HOME
+def verify_audit(head: str, keep: Path | None, home: Path, *, as_json: bool) -> None:
+    """Walk through the whole audit trail; name every event that was touched; exit 1 when there is one."""
+    from dataclasses import asdict
+
+    from payadmin.actions import audit
+    from payadmin.db import db
+    from payadmin.jobs.audit import keep_seals
+    from payadmin.kernel.seals import seal_keys
+    from payadmin.queries.audit import Progress, Verification
+    from payadmin.work import SYSTEM
+
+    settings = _settings(home)
+    with _in_app(settings):
+        keep_seals(settings)
+        check_id = audit.start_check(SYSTEM, by_job=False)
+        walk = Verification(db.session(), seal_keys(settings.totp_keys), Progress())
+        total = walk.size()
+        _with_progress("Verifying the trail", lambda step: walk.run(step=lambda done: step(min(done, total), total)))
+        for kept in (head, keep.read_text() if keep is not None and keep.exists() else ""):
+            walk.compare_head(kept)
+        db.session.rollback()
+        found = walk.progress
+        audit.note_check(SYSTEM, check_id, progress=found, done=True)
+    if as_json:
+        click.echo(json.dumps({"whole": not found.broken, "head": found.head, **asdict(found)}))
+    else:
+        for each in found.breaks:
+            click.echo(each["sentence"])
+        if found.broken > len(found.breaks):
+            click.echo(f"… and {found.broken - len(found.breaks)} more.")
+        adopted = f" ({found.adopted:,} from before events were signed)" if found.adopted else ""
+        click.echo(
+            f"{found.events:,} events under {found.seal_id:,} seals{adopted}, {found.unsealed:,} not sealed yet."
+        )
+        click.echo(f"The last seal, to keep outside: {found.head}")
+    if found.broken:
+        click.echo(f"The trail is broken in {found.broken:,} places.", err=True)
+        sys.exit(1)
+    if keep is not None:
+        keep.write_text(found.head + "\n")
 
 
 @main.group()
@@ -577,6 +724,19 @@ def _settings(home: Path | None = None) -> "Settings":
     except SettingsError as error:
         msg = f"payadmin cannot start with these settings:\n{error}"
         raise click.ClickException(msg) from None
+
+
+@contextlib.contextmanager
+def _in_app(settings: "Settings") -> Iterator[None]:
+    """The application for one command; what it opened is closed at the end."""
+    from payadmin.db import db
+
+    with _worker_app(settings).app_context():
+        try:
+            yield
+        finally:
+            db.session.remove()
+            db.engine.dispose()
 
 
 def _worker_app(settings: "Settings") -> "Flask":

@@ -60,6 +60,13 @@ def _zone(raw: str) -> str:
     return raw
 
 
+def _log_format(raw: str) -> str:
+    if raw not in {"text", "json"}:
+        msg = "must be text or json"
+        raise ValueError(msg)
+    return raw
+
+
 def _path(raw: str) -> Path:
     return Path(raw).expanduser().absolute()
 
@@ -113,6 +120,18 @@ class Settings:
     frame_ancestors: tuple[str, ...] = _setting(_words, "Origins that may embed pages. Empty: none.", ())
     session_idle_minutes: int = _setting(_whole, "A session ends after this long without an act.", 15)
     session_absolute_hours: int = _setting(_whole, "A session ends after this long, whatever happens.", 12)
+    log_format: str = _setting(
+        _log_format, "`text` for people, `json` for machines: one object a line, without personal data.", "text"
+    )
+    metrics_token: str = _setting(
+        _text, "What Prometheus sends as `Authorization: Bearer …` to /metrics. Empty: no metrics.", "", secret=True
+    )
+    sentry_dsn: str = _setting(
+        _text,
+        "Where errors are reported, with `payadmin[sentry]`, without personal data. Empty: nowhere.",
+        "",
+        secret=True,
+    )
     worker_threads: int = _setting(_whole, "Provider calls one worker makes at the same time.", 8)
     demo: bool = _setting(_yes_no, "Set by `payadmin demo`: the login page names the demo accounts.", False)
 
@@ -163,6 +182,8 @@ def _senseless(values: Mapping[str, Any]) -> list[str]:
         mistakes.append(f"PROVIDER_TIMEOUT_SECONDS must be between 1 and {LONGEST_PROVIDER_CALL}")
     if (public_url := values.get("public_url")) and not public_url.startswith(("http://", "https://")):
         mistakes.append("PUBLIC_URL must start with http:// or https://")
+    if 0 < len(values.get("metrics_token", "")) < SHORTEST_SECRET:
+        mistakes.append(f"METRICS_TOKEN must have at least {SHORTEST_SECRET} characters")
     counts = ("export_days", "export_job_rows", "worker_threads")
     mistakes += [f"{name.upper()} must be at least 1" for name in counts if values.get(name, 1) < 1]
     return mistakes

@@ -25,12 +25,15 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import configure_mappers
 
 from payadmin import jobs, outbox
+from payadmin.actions.audit import check_daily
 from payadmin.actions.subscriptions.attempts import enqueue_due
 from payadmin.actions.subscriptions.planning import GRACE_DAYS
 from payadmin.db import db, utcnow
 from payadmin.jobs import JOBS, QUEUE, Later
+from payadmin.jobs.audit import keep_seals
 from payadmin.jobs.exports import keep_exports, sweep_files
 from payadmin.jobs.subscriptions import ChargeCounter, drain_charges, keep_plans, reconcile_days
+from payadmin.jobs.system import keep_measure
 from payadmin.kernel.errors import Conflict, NotFound
 from payadmin.models.outbox import Heartbeat, OutboxState
 from payadmin.queries.subscriptions import charges_waiting
@@ -48,6 +51,8 @@ TICK_DRAIN_SECONDS = 10
 STATISTICS_SECONDS = 86_400
 SWEEP_SECONDS = 600
 RECONCILE_SECONDS = 600
+SEAL_SECONDS = 30
+CHECK_SECONDS = 3_600
 LOOK_AGAIN_SECONDS = 0.5
 # An idle worker wakes up, and says that it lives, this often less 15 seconds.
 WORKER_TTL_SECONDS = 45
@@ -141,6 +146,7 @@ class PayadminWorker(Worker):
     def heartbeat(self, *args: Any, **kwargs: Any) -> None:
         super().heartbeat(*args, **kwargs)
         with self.app.app_context():
+            measure_here(self.app)
             beat(self.sign, "worker")
 
     @property
@@ -166,6 +172,16 @@ def beat(name: str, kind: str) -> None:
     except Exception:
         # A worker that cannot say it lives still works.
         log.warning("no heartbeat written", exc_info=True)
+    finally:
+        db.session.remove()
+
+
+def measure_here(app: Flask) -> None:
+    """Keep how this machine is doing; trouble with that never stops the work."""
+    try:
+        keep_measure(app.extensions["payadmin.settings"])
+    except Exception:
+        log.warning("this machine was not measured", exc_info=True)
     finally:
         db.session.remove()
 
@@ -351,7 +367,7 @@ def tick(app: Flask, stop: threading.Event, *, every_seconds: float = 2.0) -> No
 
     Any number of copies may run.
     """
-    statistics_due = sweep_due = planner_beat_due = reconcile_due = 0.0
+    statistics_due = sweep_due = planner_beat_due = reconcile_due = seal_due = check_due = 0.0
     name = f"scheduler {socket.gethostname()[:40]} {os.getpid()}"
     while not stop.is_set():
         with app.app_context():
@@ -373,6 +389,13 @@ def tick(app: Flask, stop: threading.Event, *, every_seconds: float = 2.0) -> No
                 if time.monotonic() >= reconcile_due:
                     reconcile_due = time.monotonic() + RECONCILE_SECONDS
                     _went_well(reconcile_days, settings)
+                _went_well(keep_measure, settings)
+                if time.monotonic() >= seal_due:
+                    seal_due = time.monotonic() + SEAL_SECONDS
+                    _went_well(keep_seals, settings)
+                if time.monotonic() >= check_due:
+                    check_due = time.monotonic() + CHECK_SECONDS
+                    _went_well(check_daily, SYSTEM)
                 waiting = outbox.waiting(db.session()) or _charges_waiting(app)
                 db.session.remove()
                 if waiting and not outbox.ring():

@@ -135,7 +135,13 @@ def _postgresql(connection: Connection) -> Catalog:
         "AND prokind = 'f' AND prorettype = CAST('trigger' AS regtype)"
     ):
         found[f"function {name}"] = _tidy(definition)
-    return {name: definition.replace(f"{schema}.", "") for name, definition in found.items()}
+    return {name: _as_written(definition.replace(f"{schema}.", "")) for name, definition in found.items()}
+
+
+def _as_written(definition: str) -> str:
+    """A definition in one form: PostgreSQL casts a list as a whole, but each of its words after a dump and restore."""
+    whole = re.sub(r"\(ARRAY\[([^\]]*)\]\)::text\[\]", r"ARRAY[\1]", definition)
+    return re.sub(r"\(('(?:[^']|'')*'::character varying)\)::text", r"\1", whole)
 
 
 def _tidy(sql: str) -> str:

@@ -4,7 +4,7 @@ import datetime as dt
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from payadmin.db import Base, BigId, Json, UtcDateTime, enum_column, utcnow
@@ -102,3 +102,53 @@ class UserPreference(Base):
     staff_id: Mapped[int] = mapped_column()
     name: Mapped[str] = mapped_column(String(80))
     value: Mapped[dict[str, Any]] = mapped_column(Json)
+
+
+class Sample(Base):
+    """What one machine and the database looked like in one minute; kept for thirty days.
+
+    Shares are per mille, so that nothing is rounded into a float on the way.
+    """
+
+    __tablename__ = "monitor_sample"
+    __table_args__ = (UniqueConstraint("host", "at"), Index("ix_monitor_sample_at_id", "at", "id"))
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    host: Mapped[str] = mapped_column(String(60))
+    at: Mapped[dt.datetime] = mapped_column(UtcDateTime)
+    cpu: Mapped[int] = mapped_column()
+    memory: Mapped[int] = mapped_column()
+    disk: Mapped[int] = mapped_column()
+    load: Mapped[int] = mapped_column()
+    database_bytes: Mapped[int] = mapped_column()
+    connections: Mapped[int] = mapped_column()
+    waiting: Mapped[int] = mapped_column()
+    overdue_seconds: Mapped[int] = mapped_column()
+
+
+class WebMinute(Base):
+    """How many requests all web processes together answered in one minute; kept for thirty days."""
+
+    __tablename__ = "web_minute"
+
+    at: Mapped[dt.datetime] = mapped_column(UtcDateTime, primary_key=True)
+    requests: Mapped[int] = mapped_column(default=0)
+    errors: Mapped[int] = mapped_column(default=0)
+    milliseconds: Mapped[int] = mapped_column(default=0)
+    slowest: Mapped[int] = mapped_column(default=0)
+
+
+class Backup(Base):
+    """One backup that was written and read back: where it is and what it should hold."""
+
+    __tablename__ = "backup"
+    __table_args__ = (Index("ix_backup_at_id", "at", "id"),)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    at: Mapped[dt.datetime] = mapped_column(UtcDateTime, default=utcnow)
+    host: Mapped[str] = mapped_column(String(60))
+    file: Mapped[str] = mapped_column(Text)
+    size: Mapped[int] = mapped_column()
+    sha256: Mapped[str] = mapped_column(String(64))
+    seconds: Mapped[int] = mapped_column()
+    head: Mapped[str] = mapped_column(String(100), default="")

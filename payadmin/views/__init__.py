@@ -17,8 +17,10 @@ def init_views(app: Flask, settings: Settings) -> None:
         account,
         all_report,  # noqa: F401 - marks its page
         attention,
+        audit,
         batches,
         cancel_scheduled,
+        changes,
         errors,
         exports_page,  # noqa: F401 - marks its pages
         gate,
@@ -34,6 +36,7 @@ def init_views(app: Flask, settings: Settings) -> None:
         security,
         shell,
         subscriptions,
+        system,
         ui,
         webhooks,  # noqa: F401 - marks its pages
         workers,
@@ -48,6 +51,8 @@ def init_views(app: Flask, settings: Settings) -> None:
     Babel(app)
     CSRFProtect(app)
     ui.init_ui(app)
+    changes.init_changes(app)
+    system.init_requests(app)
     errors.init_errors(app)
     gate.init_gate(app, settings)
     shell.init_shell(app)
@@ -56,6 +61,9 @@ def init_views(app: Flask, settings: Settings) -> None:
     access.init_forgotten(app)
     orders.init_orders(app)
     workers.init_workers(app)
+    audit.init_verification(app)
+    system.init_monitoring(app)
+    system.init_probes(app)
     subscriptions.init_manage_recurring(app)
     subscriptions.init_hosted(app)
     cancel_scheduled.init_cancel_scheduled(app)

@@ -7,7 +7,7 @@ from sqlalchemy import inspect
 
 from payadmin.permissions import MENU_KEYS
 from payadmin.views.columns import Kind
-from payadmin.views.lists import RESERVED
+from payadmin.views.lists import ARGUMENTS, RESERVED
 
 if TYPE_CHECKING:
     from payadmin.views.core import PageCore
@@ -77,7 +77,7 @@ def _unknown_columns(view: "PageCore") -> Iterator[str]:
 
 def _names(view: "PageCore") -> Iterator[str]:
     for key, column in view.columns.items():
-        if key in RESERVED or column.name in RESERVED:
+        if key in RESERVED or column.name in RESERVED - ARGUMENTS:
             yield f"a column called “{key}” collides with an argument of every list; rename it."
         if key in FORM_WORDS:
             yield f"a column called “{key}” collides with a word of every form; rename it."

@@ -32,6 +32,9 @@ PUBLIC = frozenset(
         "forgotten.choose",  # the link in the mail is what lets them in, once
         "forgotten.confirm_address",  # the same, on whatever device reads that mailbox
         "login.sign_out",  # harmless to strangers, and must work with an expired session
+        "probes.healthz",  # a load balancer has no account: says only that the process answers
+        "probes.readyz",  # the same: says only whether it can work
+        "probes.metrics",  # Prometheus has no account either, but a token of its own
         "hosted.register",  # payers have no account: the signed link is what lets them in
     }
 )
@@ -173,7 +176,7 @@ def _actor(found: UserSession) -> Actor:
 def _gate() -> None:
     g.actor = None
     g.pop("_login_user", None)  # Flask-Login keeps it for the application context, which may outlive a request
-    if request.endpoint == "static":
+    if request.endpoint in {"static", "probes.healthz"}:  # neither needs the database
         return
     if current_user.is_authenticated:
         g.actor = current_user.actor

@@ -133,6 +133,13 @@ def stale(page: Page) -> None:
 
 PLACES = (
     Place("home", ""),
+    Place("user actions", "user-actions/?size=20"),
+    Place("user actions, open activity filter", "user-actions/?size=20", press("button", "Activity")),
+    Place("user actions, nothing found", "user-actions/?data=nothinglikethis"),
+    Place("user action", "user-actions/3/"),
+    Place("user activity", "user-activity/?size=20"),
+    Place("audit verification", "audit-verification/"),
+    Place("monitoring", "monitoring/"),
     Place("navigation and account menu", "", navigation),
     Place("list", "transactions/?size=20"),
     Place("list, filtered and searched", "transactions/?status=FAILED&type=DIRECT&search=BCC&size=20"),

@@ -56,6 +56,21 @@ CREATE TABLE action_run (
 	CONSTRAINT ck_action_run_run_state CHECK (state IN ('DRAFT', 'QUEUED', 'DONE'))
 );
 CREATE INDEX ix_action_run_actor_id_id ON action_run (actor_id, id);
+CREATE TABLE audit_check (
+	id INTEGER NOT NULL,
+	started_at DATETIME NOT NULL,
+	done_at DATETIME,
+	asked_by VARCHAR(100) NOT NULL,
+	seal_id INTEGER NOT NULL,
+	seal_mac VARCHAR(64) NOT NULL,
+	last_id INTEGER NOT NULL,
+	events INTEGER NOT NULL,
+	unsealed INTEGER NOT NULL,
+	adopted INTEGER NOT NULL,
+	broken INTEGER NOT NULL,
+	breaks JSON,
+	CONSTRAINT pk_audit_check PRIMARY KEY (id)
+);
 CREATE TABLE audit_event (
 	id INTEGER NOT NULL,
 	at DATETIME NOT NULL,
@@ -71,15 +86,57 @@ CREATE TABLE audit_event (
 	"before" JSON,
 	"after" JSON,
 	keys JSON,
-	reason TEXT,
+	reason TEXT, signature VARCHAR(64),
 	CONSTRAINT pk_audit_event PRIMARY KEY (id)
 );
+CREATE TRIGGER audit_event_fill_keys AFTER INSERT ON audit_event WHEN NEW.keys IS NOT NULL BEGIN INSERT OR IGNORE INTO audit_key (value, event_id, name) SELECT CAST(k.value AS TEXT), NEW.id, k.key FROM json_each(NEW.keys) AS k WHERE k.type IN ('text', 'integer') AND length(k.value) BETWEEN 1 AND 100 AND length(k.key) <= 64; END;
 CREATE TRIGGER audit_event_no_delete BEFORE DELETE ON audit_event BEGIN SELECT RAISE(ABORT, 'the audit trail is append-only'); END;
 CREATE TRIGGER audit_event_no_update BEFORE UPDATE ON audit_event BEGIN SELECT RAISE(ABORT, 'the audit trail is append-only'); END;
-CREATE INDEX ix_audit_event_actor_name_id ON audit_event (actor_name, id);
+CREATE INDEX ix_audit_event_actor_name_at_id ON audit_event (actor_name, at, id);
 CREATE INDEX ix_audit_event_at_id ON audit_event (at, id);
+CREATE INDEX ix_audit_event_by_people ON audit_event (at, id) WHERE actor_id IS NOT NULL;
 CREATE INDEX ix_audit_event_entity_entity_id_id ON audit_event (entity, entity_id, id);
-CREATE INDEX ix_audit_event_event_id ON audit_event (event, id);
+CREATE INDEX ix_audit_event_event_at_id ON audit_event (event, at, id);
+CREATE INDEX ix_audit_event_not_done ON audit_event (at, id) WHERE outcome <> 'done';
+CREATE TABLE audit_key (
+	value VARCHAR(100) NOT NULL,
+	event_id INTEGER NOT NULL,
+	name VARCHAR(64) NOT NULL,
+	CONSTRAINT pk_audit_key PRIMARY KEY (value, event_id, name)
+);
+CREATE TRIGGER audit_key_no_delete BEFORE DELETE ON audit_key BEGIN SELECT RAISE(ABORT, 'the audit trail is append-only'); END;
+CREATE TRIGGER audit_key_no_update BEFORE UPDATE ON audit_key BEGIN SELECT RAISE(ABORT, 'the audit trail is append-only'); END;
+CREATE TABLE audit_seal (
+	id INTEGER NOT NULL,
+	at DATETIME NOT NULL,
+	first_id INTEGER NOT NULL,
+	last_id INTEGER NOT NULL,
+	count INTEGER NOT NULL,
+	late JSON,
+	missing JSON,
+	leaves BLOB NOT NULL,
+	root VARCHAR(64) NOT NULL,
+	adopted BOOLEAN NOT NULL,
+	previous VARCHAR(64) NOT NULL,
+	mac VARCHAR(64) NOT NULL,
+	CONSTRAINT pk_audit_seal PRIMARY KEY (id)
+);
+CREATE TRIGGER audit_seal_no_delete BEFORE DELETE ON audit_seal BEGIN SELECT RAISE(ABORT, 'the audit trail is append-only'); END;
+CREATE TRIGGER audit_seal_no_update BEFORE UPDATE ON audit_seal BEGIN SELECT RAISE(ABORT, 'the audit trail is append-only'); END;
+CREATE INDEX ix_audit_seal_last_id ON audit_seal (last_id);
+CREATE INDEX ix_audit_seal_late ON audit_seal (id) WHERE late IS NOT NULL;
+CREATE TABLE backup (
+	id INTEGER NOT NULL,
+	at DATETIME NOT NULL,
+	host VARCHAR(60) NOT NULL,
+	file TEXT NOT NULL,
+	size INTEGER NOT NULL,
+	sha256 VARCHAR(64) NOT NULL,
+	seconds INTEGER NOT NULL,
+	head VARCHAR(100) NOT NULL,
+	CONSTRAINT pk_backup PRIMARY KEY (id)
+);
+CREATE INDEX ix_backup_at_id ON backup (at, id);
 CREATE TABLE batch (
 	kind VARCHAR(24) NOT NULL,
 	file_name VARCHAR(200) NOT NULL,
@@ -399,6 +456,22 @@ CREATE TABLE login_guard (
 	CONSTRAINT uq_login_guard_key UNIQUE ("key")
 );
 CREATE INDEX ix_login_guard_until ON login_guard (until);
+CREATE TABLE monitor_sample (
+	id INTEGER NOT NULL,
+	host VARCHAR(60) NOT NULL,
+	at DATETIME NOT NULL,
+	cpu INTEGER NOT NULL,
+	memory INTEGER NOT NULL,
+	disk INTEGER NOT NULL,
+	load INTEGER NOT NULL,
+	database_bytes INTEGER NOT NULL,
+	connections INTEGER NOT NULL,
+	waiting INTEGER NOT NULL,
+	overdue_seconds INTEGER NOT NULL,
+	CONSTRAINT pk_monitor_sample PRIMARY KEY (id),
+	CONSTRAINT uq_monitor_sample_host_at UNIQUE (host, at)
+);
+CREATE INDEX ix_monitor_sample_at_id ON monitor_sample (at, id);
 CREATE TABLE note (
 	payment_id INTEGER NOT NULL,
 	body TEXT NOT NULL,
@@ -925,6 +998,14 @@ CREATE TABLE void_request (
 );
 CREATE INDEX ix_void_request_payment_id ON void_request (payment_id);
 CREATE UNIQUE INDEX uq_void_request_alive ON void_request (payment_id) WHERE status NOT IN ('FAILED', 'REJECTED', 'CANCELLED', 'EXPIRED');
+CREATE TABLE web_minute (
+	at DATETIME NOT NULL,
+	requests INTEGER NOT NULL,
+	errors INTEGER NOT NULL,
+	milliseconds INTEGER NOT NULL,
+	slowest INTEGER NOT NULL,
+	CONSTRAINT pk_web_minute PRIMARY KEY (at)
+);
 CREATE TABLE webhook_delivery (
 	endpoint_id INTEGER NOT NULL,
 	scheduled_charge_id INTEGER,

@@ -81,3 +81,16 @@ def test_the_recurring_benchmark_plans_all_and_charges_beside_the_bare_limit_and
     assert (planning["subscriptions"], planning["dates"] > 2_000) == (2_000, True)
     assert planning["peak_mb"] >= planning["idle_mb"] > 0
     assert [body["figures"][crew]["threads"] for crew in ("1_worker", "2_workers")] == [8, 16]
+
+
+def test_the_audit_benchmark_writes_seals_proves_and_finds():
+    status, body, said = bench("audit", "--seconds", "0.3")
+    check_shape("audit", status, body, said)
+    assert body["goals"].keys() == {
+        "audited_over_sealed",
+        "not_sealed_or_broken",
+        "last_page_over_first",
+        "slowest_search_over_first",
+    }
+    assert body["goals"]["not_sealed_or_broken"]["met"]
+    assert all(figure.get("queries", 0) < 15 for figure in body["figures"].values() if isinstance(figure, dict))

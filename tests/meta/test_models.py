@@ -27,7 +27,10 @@ WITHOUT_PAGE = {
     "ActionItem": "the outcome page of its run",
     "ActionRun": "its own outcome page",
     "AccountLink": "secrets on their way, nothing to see",
-    "AuditEvent": "the History of every row; User actions comes with its issue",
+    "AuditCheck": "Audit verification",
+    "AuditKey": "found by, on User actions",
+    "AuditSeal": "Audit verification",
+    "Backup": "Monitoring",
     "BatchPart": "rows that wait for their check, gone after it",
     "BatchRow": "the details of its batch",
     "ChargeAttempt": "the details of its scheduled charge",
@@ -46,6 +49,7 @@ WITHOUT_PAGE = {
     "ProviderBreaker": "Workers",
     "RecoveryCode": "hashes, never shown",
     "Refund": "the details of its payment",
+    "Sample": "Monitoring",
     "SecondFactor": "sealed secrets, never shown",
     "SpentOffer": "used confirmations, nothing to see",
     "StaffRole": "part of its staff user",
@@ -53,6 +57,7 @@ WITHOUT_PAGE = {
     "UserPreference": "the column chooser of each list",
     "UserSession": "My account, and the details of its user",
     "VoidRequest": "the details of its payment",
+    "WebMinute": "Monitoring",
 }
 
 # Choices of a dozen rows that nobody deletes.
@@ -63,7 +68,11 @@ NOT_AUDITED = {
     "AccountLink": "its making and its use are recorded as events of its owner",
     "ActionItem": "its acts are recorded by the use cases that run them",
     "ActionRun": "its start is recorded",
+    "AuditCheck": "its start and its result are recorded",
     "AuditEvent": "the trail",
+    "AuditKey": "part of the trail",
+    "AuditSeal": "proves the trail",
+    "Backup": "its writing is recorded",
     "BatchPart": "machinery",
     "BatchRow": "what it orders, and who ordered it, is recorded as events of its batch and of what was made of it",
     "ChargeAttempt": "what it comes to is recorded as an event of its scheduled charge",
@@ -77,10 +86,12 @@ NOT_AUDITED = {
     "PaymentEvent": "history itself, written once",
     "ProviderBreaker": "machinery",
     "RecoveryCode": "its uses and renewals are recorded as events of its owner",
+    "Sample": "machinery",
     "SecondFactor": "its changes are recorded as events of its owner",
     "SpentOffer": "written with the act that it confirmed",
     "UserPreference": "a person's own taste",
     "UserSession": "its start and end are recorded as events of its owner",
+    "WebMinute": "machinery",
 }
 
 
