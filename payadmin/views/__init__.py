@@ -17,12 +17,14 @@ def init_views(app: Flask, settings: Settings) -> None:
         all_report,  # noqa: F401 - marks its page
         attention,
         batches,
+        bell,
         cancel_scheduled,
         errors,
         exports_page,  # noqa: F401 - marks its pages
         gate,
         login,
         mailbox,  # noqa: F401 - marks its page
+        notices,
         orders,
         palette,
         parties,  # noqa: F401 - marks its pages
@@ -50,6 +52,7 @@ def init_views(app: Flask, settings: Settings) -> None:
     errors.init_errors(app)
     gate.init_gate(app, settings)
     shell.init_shell(app)
+    bell.init_bell(app)
     login.init_login(app)
     account.init_account(app)
     orders.init_orders(app)
@@ -60,4 +63,5 @@ def init_views(app: Flask, settings: Settings) -> None:
     attention.init_attention(app)
     batches.init_batch_transaction(app)
     palette.init_palette(app)
+    notices.init_notices(app)
     registry.init_pages(app)

@@ -9,20 +9,16 @@ from flask import current_app, redirect, request, url_for
 from flask_admin import expose
 from markupsafe import Markup
 from sqlalchemy import inspect, select
-from werkzeug.wrappers import Response
 
-from payadmin.actions import records
 from payadmin.db import db
 from payadmin.models.audit import AuditEvent
-from payadmin.models.system import UserPreference
 from payadmin.views import lists
 from payadmin.views.columns import PAGE_OF, Column, Kind, Scales, renderer, title_attr, titles_of, whole
 from payadmin.views.core import NUMBERS
 from payadmin.views.filters import Active, Filter
-from payadmin.views.forms import FormPages
 from payadmin.views.rows import Head, Line, print_rows
+from payadmin.views.saved_views import SavedViewPages
 from payadmin.views.search import leads
-from payadmin.views.security import current_actor
 
 HISTORY_LENGTH = 50
 RELATED_LENGTH = 20
@@ -40,7 +36,7 @@ class Related:
     all_url: str | None
 
 
-class PayAdminModelView(FormPages):
+class PayAdminModelView(SavedViewPages):
     """A model's page: list, filters, search, details, forms, actions and exports, behind one gate."""
 
     # --- the list -----------------------------------------------------------------------------------------------------
@@ -48,6 +44,8 @@ class PayAdminModelView(FormPages):
     @expose("/")
     def index_view(self) -> Any:
         """The list, or the canonical address of what a form's separate inputs ask for."""
+        if not request.args and (first := self.first_view()) is not None:
+            return self._opened(first)
         asked = lists.read(self.shape, request.args)
         if any("." in key or not all(values) for key, values in request.args.lists()):
             return redirect(f"{self.address}{asked.query_string(at=asked.at)}")
@@ -72,35 +70,15 @@ class PayAdminModelView(FormPages):
                 (each, on := asked.active.get(key), self.filter_inputs(each, on))
                 for key, each in self.shape.filters.items()
             ],
-            choosable=[column for column in self.columns.values() if column.key != "id"],
+            choosable=self.choosable_columns(),
             chosen={column.key for column in shown},
+            **self.views_context(),
             menu_actions=self.menu_actions(),
             bulk_actions=many,
             truncated=asked.found is not None and asked.found.truncated,
             sizes=lists.SIZES,
             dated=asked.sort.column.kind in {Kind.MOMENT, Kind.DAY},
         )
-
-    @expose("/columns/", methods=("POST",))
-    def columns_view(self) -> Response:
-        """Keep which columns this person sees on this list, and exports from it."""
-        known = [key for key in request.form.getlist("column") if key in self.columns]
-        records.choose_columns(current_actor(), self.endpoint, columns=[] if "reset" in request.form else known)
-        return redirect(self.list_address())
-
-    def visible_columns(self) -> list[Column]:
-        """The columns this person chose, or the page's own choice."""
-        return self.chosen_columns() or [self.columns[key] for key in self.shown]
-
-    def chosen_columns(self) -> list[Column]:
-        """The columns this person chose for this list; none when they never chose."""
-        preference = db.session.scalar(
-            select(UserPreference.value).where(
-                UserPreference.staff_id == current_actor().staff_id,
-                UserPreference.name == f"columns:{self.endpoint}",
-            )
-        )
-        return [self.columns[key] for key in (preference or {}).get("columns", ()) if key in self.columns]
 
     def filter_inputs(self, each: Filter, on: Active | None) -> Markup:
         """The inputs of a filter's form. While it is not in use they are the same for everybody, so they are kept."""

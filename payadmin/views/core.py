@@ -85,6 +85,8 @@ class PageCore(ModelView):
         "index_view": "read",
         "details_view": "read",
         "columns_view": "read",
+        "views_view": "read",
+        "open_view": "read",
         "lookup_view": "read",
         "action_view": "read",
         "run_view": "read",

@@ -8,6 +8,7 @@ const PARTS = [
   ["form[data-preview]", () => import("./preview.js")],
   ["[data-picker], [data-picker-url]", () => import("./pickers.js")],
   ["[data-schedule]", () => import("./schedule.js")],
+  ["form[data-columns]", () => import("./columns.js")],
   ["[data-drop]", () => import("./dropzone.js")],
   ["[data-chart]", () => import("./charts.js")],
 ];
