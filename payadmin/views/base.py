@@ -13,11 +13,23 @@ from sqlalchemy import inspect, select
 from payadmin.db import db
 from payadmin.models.audit import AuditEvent
 from payadmin.views import lists
-from payadmin.views.columns import PAGE_OF, Column, Kind, Scales, renderer, title_attr, titles_of, whole
+from payadmin.views.columns import (
+    PAGE_OF,
+    REVEALED,
+    Column,
+    Kind,
+    Scales,
+    is_hidden,
+    masked,
+    renderer,
+    title_attr,
+    titles_of,
+    whole,
+)
 from payadmin.views.core import NUMBERS
 from payadmin.views.filters import Active, Filter
+from payadmin.views.reveals import RevealPages
 from payadmin.views.rows import Head, Line, print_rows
-from payadmin.views.saved_views import SavedViewPages
 from payadmin.views.search import leads
 
 HISTORY_LENGTH = 50
@@ -36,7 +48,7 @@ class Related:
     all_url: str | None
 
 
-class PayAdminModelView(SavedViewPages):
+class PayAdminModelView(RevealPages):
     """A model's page: list, filters, search, details, forms, actions and exports, behind one gate."""
 
     # --- the list -----------------------------------------------------------------------------------------------------
@@ -110,7 +122,8 @@ class PayAdminModelView(SavedViewPages):
         opener = self._opener(shown)
         for column in shown:
             direction, url = None, None
-            can_sort = column.key in self.shape.sortable and (column.kind is not Kind.MONEY or (asked and asked.unit))
+            sortable = column.key in self.shape.sortable and not is_hidden(column.attr)
+            can_sort = sortable and (column.kind is not Kind.MONEY or (asked and asked.unit))
             if asked is not None and can_sort:
                 on = asked.sort.column is column
                 direction = ("descending" if asked.sort.descending else "ascending") if on else None
@@ -129,10 +142,12 @@ class PayAdminModelView(SavedViewPages):
         cells = [self.cell(column, names.get(column.key, {})) for column in shown]
         title, sums, off = self._title_name, self._sum, self.offers()
         scales = Scales()
+        attr = title_attr(self.model)
+        name_of = masked(attr.property.columns[0].info.get("mask") if attr is not None else None)
         return [
             Line(
                 row.id,
-                str(getattr(row, title)) if title else f"{self.singular_} {row.id}",
+                name_of(getattr(row, title)) if title else f"{self.singular_} {row.id}",
                 [cell(row) for cell in cells],
                 _sum_of(row, sums, scales) if sums is not None else None,
                 off(row) if off is not None else None,
@@ -166,7 +181,9 @@ class PayAdminModelView(SavedViewPages):
     def details_view(self, row_id: int) -> Any:
         """Everything about one row: its fields by section, what points to it, and its story."""
         row = self.get_row(row_id)
-        return self.render(self.details_template, **self.details_context(row))
+        reveal = self.revealing(row)
+        with self.unmasked(reveal):
+            return self.render(self.details_template, reveal=reveal, **self.details_context(row))
 
     def details_context(self, row: Any) -> dict[str, Any]:
         """What the details template shows; override to add to it."""
@@ -203,7 +220,15 @@ class PayAdminModelView(SavedViewPages):
                     yield page.related_to(row, column)
 
     def related_to(self, row: Any, link: Column) -> Related:
-        """This page's rows that point to `row` by `link`: the newest few."""
+        """This page's rows that point to `row` by `link`: the newest few, masked although `row` may be revealed."""
+        revealed = request.environ.pop(REVEALED, None)
+        try:
+            return self._related_masked(row, link)
+        finally:
+            if revealed:
+                request.environ[REVEALED] = revealed
+
+    def _related_masked(self, row: Any, link: Column) -> Related:
         shown = [self.columns[key] for key in self.shown if key != link.key][:RELATED_COLUMNS]
         names = dict.fromkeys(["id", *self._needed(shown)])
         statement = self.get_query().where(link.attr == row.id).order_by(self.model.id.desc()).limit(RELATED_LENGTH)

@@ -44,7 +44,7 @@ def _ground(view: "PageCore") -> Iterator[str]:
     if view.permissions["read"] is None:
         yield "no permission to read is declared; name a menu item or set `read`."
     for name in _exposed(view):
-        if name not in view.verbs and name not in view.needs:
+        if name not in {*view.verbs, *view.needs, *view.frame_needs}:
             yield f"the address of {name} has no permission; name it in `needs`."
 
 

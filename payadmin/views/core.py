@@ -14,7 +14,7 @@ from payadmin.db import Base, db
 from payadmin.kernel.errors import Forbidden, NotFound
 from payadmin.permissions import MENU, Item, Permission
 from payadmin.views import checks
-from payadmin.views.columns import PAGE_OF, Column, Kind, columns_of, title_attr
+from payadmin.views.columns import PAGE_OF, Column, Kind, columns_of, masked, title_attr
 from payadmin.views.filters import LARGEST_ID, Filter, begins_with, filter_for
 from payadmin.views.lists import Shape, Sort, Tab
 from payadmin.views.search import Lookup, default_lookups, has_ordered_bytes, leads, sorts
@@ -70,6 +70,10 @@ class PageCore(ModelView):
     phone: ClassVar[Mapping[str, str] | None] = None
     labels: ClassVar[Mapping[str, str]] = {}
     needs: ClassVar[Mapping[str, Permission]] = {}
+    frame_needs: ClassVar[Mapping[str, Permission]] = {
+        "reveal_view": Permission.PARTIES_PERSONAL_REVEAL,
+        "hide_view": Permission.PARTIES_PERSONAL_REVEAL,
+    }
 
     list_template = "admin/model/list.html"
     details_template = "admin/model/details.html"
@@ -213,7 +217,7 @@ class PageCore(ModelView):
         """The permission that the exposed method `name` needs; None means nobody may."""
         if name in self.verbs:
             return self.permissions[self.verbs[name]]
-        return self.needs.get(name)
+        return {**self.frame_needs, **self.needs}.get(name)
 
     def may(self, verb: str) -> bool:
         """Whether the person signed in may do `verb` here."""
@@ -255,10 +259,12 @@ class PageCore(ModelView):
 
     def describe(self, row: Any) -> str:
         """What the page calls one row."""
+        title = title_attr(self.model)
+        if title is not None and (mask := title.property.columns[0].info.get("mask")):
+            return masked(mask)(getattr(row, title.key))
         plain: object = object.__str__
         if type(row).__str__ is not plain:
             return str(row)
-        title = title_attr(self.model)
         return f"{self.singular_} {row.id}" if title is None else str(getattr(row, title.key))
 
     # --- addresses ----------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import ClauseElement, Executable
 
 from payadmin.db import db, utcnow
-from payadmin.views.columns import Column, Kind, zone
+from payadmin.views.columns import Column, Kind, is_hidden, zone
 from payadmin.views.filters import Active, BadAddress, Filter, clean, day_of, moment_of
 from payadmin.views.search import Found, Lookup
 
@@ -175,7 +175,7 @@ def _sort(shape: Shape, text: str | None) -> Sort:
     if text is None:
         return shape.default_sort
     column = shape.sortable.get(text.removeprefix("-"))
-    if column is None:
+    if column is None or is_hidden(column.attr):  # the order of what is masked would tell it
         raise BadAddress(f"This list cannot be sorted by “{text[:40]}”.")
     return Sort(column, text.startswith("-"))
 
