@@ -21,6 +21,7 @@ def init_views(app: Flask, settings: Settings) -> None:
         cancel_scheduled,
         errors,
         exports_page,  # noqa: F401 - marks its pages
+        finder,
         gate,
         login,
         mailbox,  # noqa: F401 - marks its page
@@ -64,4 +65,5 @@ def init_views(app: Flask, settings: Settings) -> None:
     batches.init_batch_transaction(app)
     palette.init_palette(app)
     notices.init_notices(app)
+    finder.init_finder(app)
     registry.init_pages(app)

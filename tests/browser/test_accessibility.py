@@ -70,7 +70,7 @@ def confirm_bulk(page: Page) -> None:
 def palette(page: Page) -> None:
     page.keyboard.press("Control+k")
     page.keyboard.type("BCC-00018")
-    page.locator("[role=option]").nth(3).wait_for()
+    page.locator(".pal-row").nth(3).wait_for()
 
 
 def palette_empty(page: Page) -> None:
