@@ -110,6 +110,8 @@ def _links(view: "PageCore") -> Iterator[str]:
 
 def _finding(view: "PageCore") -> Iterator[str]:
     wanted = [view.columns[key].attr for key in view.find_by if key in view.columns]
+    if view.find_through and not view.find_by:
+        yield "find_through needs find_by too: something must name what is found."
     for attr in [*wanted, *(attr for attr, _ in view.find_through)]:
         table = attr.property.columns[0].table
         if not any(names[0] == attr.key for names in index_columns(table)):

@@ -170,10 +170,10 @@ def _look(probe: Probe) -> "Select[Any]":
 
 
 def _group(page: PageCore, term: str, ids: dict[int, Match], most: int) -> Group:
-    title, status, money = title_attr(page.model), page.status_column(), _money_of(page)
+    title, status, money = _title_of(page), page.status_column(), _money_of(page)
     told = [column for column in (page.columns[key] for key in page.find_by) if column.attr is not title]
     names = dict.fromkeys(["id", *page.list_also, *(column.name for column in told)])
-    names |= dict.fromkeys([title.key] if title is not None else [])
+    names[title.key] = None
     names |= dict.fromkeys([status.name] if status else [])
     names |= dict.fromkeys([money.name, str(money.unit_key)] if money else [])
     scope = page.get_query().where(page.model.id.in_(ids))
@@ -187,7 +187,7 @@ def _group(page: PageCore, term: str, ids: dict[int, Match], most: int) -> Group
         icon=item.icon if item else page.found_icon,
         hits=[
             Hit(
-                title=_title(page, row, title),
+                title=masked(title.property.columns[0].info.get("mask"))(getattr(row, title.key)),
                 sub=" · ".join(_told(row, told, term, ids[row.id])),
                 url=f"{page.address}{row.id}/",
                 status=page.status_words(row) if status else None,
@@ -204,10 +204,9 @@ def _query(term: str) -> str:
     return f"?{urlencode({'search': term})}"
 
 
-def _title(page: PageCore, row: Any, title: InstrumentedAttribute[Any] | None) -> str:
-    if title is None:
-        return f"{page.singular_} {row.id}"
-    return masked(title.property.columns[0].info.get("mask"))(getattr(row, title.key))
+def _title_of(page: PageCore) -> InstrumentedAttribute[Any]:
+    """What the records are called: by their name, else by what they are found by first."""
+    return title_attr(page.model) or page.columns[page.find_by[0]].attr
 
 
 def _told(row: Any, told: Iterable[Column], term: str, match: Match) -> list[str]:

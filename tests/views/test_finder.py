@@ -138,9 +138,7 @@ def test_too_short_empty_and_unknown_terms_say_what_to_do(operator: FlaskClient,
     assert found(operator, "") == []
 
 
-@pytest.mark.parametrize(
-    "term", ["%", "_" * 50, "'; DROP TABLE payment; --", "\x00\x01", "é" * 300, "\N{PILE OF POO}" * 40, "*"]
-)
+@pytest.mark.parametrize("term", ["%", "_" * 50, "'; DROP TABLE payment; --", "\x00\x01", "é" * 300, "🙈" * 40, "*"])
 def test_hostile_terms_find_nothing_and_break_nothing(operator: FlaskClient, make: Make, term: str) -> None:
     make.payment()
     assert operator.get("/search/", query_string={"q": term}).status_code == 200
