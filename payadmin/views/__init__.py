@@ -23,6 +23,7 @@ def init_views(app: Flask, settings: Settings) -> None:
         exports_page,  # noqa: F401 - marks its pages
         finder,
         gate,
+        guide,
         login,
         mailbox,  # noqa: F401 - marks its page
         notices,
@@ -66,4 +67,5 @@ def init_views(app: Flask, settings: Settings) -> None:
     palette.init_palette(app)
     notices.init_notices(app)
     finder.init_finder(app)
+    guide.init_guide(app)
     registry.init_pages(app)
