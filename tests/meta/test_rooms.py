@@ -32,16 +32,14 @@ FRAME = {
     "queries": {"exports", "workers"},
     "views": {
         "account", "all_report", "all_report_filters", "assets", "attention", "base", "bell", "bulk",
-        "cancel_scheduled",
-        "charts", "checks", "columns", "core", "dates", "errors", "exports", "exports_page", "exports_schedule",
-        "exports_table", "fields", "filters", "finder", "forms", "gate", "guide", "lists", "login", "mailbox", "notices",
-        "orders", "palette", "registry", "retry_policies", "reveals", "rows", "saved_views", "scheduled", "search",
-        "security", "shell", "ui", "webhooks", "workers",
+        "cancel_scheduled", "charts", "checks", "columns", "core", "dates", "errors", "exports", "exports_page",
+        "exports_schedule", "exports_table", "fields", "filters", "finder", "forms", "gate", "guide", "lists",
+        "login", "mailbox", "notices", "orders", "palette", "registry", "retry_policies", "reveals", "rows",
+        "saved_views", "scheduled", "search", "security", "shell", "ui", "webhooks", "workers",
     },
     "templates": {
         "account", "admin", "all_report", "attention", "auth", "errors", "exports", "finder", "help", "jobs", "macros",
-        "notices",
-        "retry_policies", "scheduled", "webhooks", "workers",
+        "notices", "retry_policies", "scheduled", "webhooks", "workers",
     },
 }  # fmt: skip
 NOT_ROOMS_IN_TESTS = {
