@@ -68,7 +68,7 @@ def reveal_record(work: Work, row_id: int, /, *, scope: "Select[Any]", reason: s
     until = work.now + dt.timedelta(minutes=MINUTES)
     whole = f"{reason}: {said}" if said else reason
     work.add(Reveal(staff_id=staff_id, entity=entity, entity_id=row_id, reason=whole, at=work.now, until=until))
-    work.record(Event.RECORD_REVEALED, row, reason=whole, after={"until": until}, **_keys(row))
+    work.record(Event.RECORD_REVEALED, row, reason=whole, **_keys(row))
     return until
 
 

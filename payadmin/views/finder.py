@@ -146,6 +146,8 @@ def _spellings(attr: InstrumentedAttribute[Any], term: str) -> Iterable[str]:
         return (term.lower(),)
     if mask == "phone":
         return dict.fromkeys((term, _DIALLED.sub("", term)))
+    if attr.key == "username":
+        return dict.fromkeys((term, term.lower()))
     if mask == "name" or attr.key == "name":
         return dict.fromkeys((term, term.title()))
     return dict.fromkeys((term, term.upper()))
