@@ -109,6 +109,14 @@ def test_filters_and_orders_tell_nothing_letter_by_letter(ada: Customer, support
     assert support.get(path).status_code == 400
 
 
+@pytest.mark.parametrize(("typed", "found"), [("Ada", 0), ("Ada Lovelace", 1), ("ada@", 0), ("C-AD", 1)])
+def test_forms_and_filters_offer_nobody_by_a_prefix(
+    ada: Customer, support: FlaskClient, typed: str, found: int
+) -> None:
+    offered = support.get("/transactions/lookup/", query_string={"field": "customer", "q": typed}).get_json()
+    assert len(offered) == found
+
+
 def test_a_whole_name_still_filters_for_who_sees_it_masked(make: Make, ada: Customer, support: FlaskClient) -> None:
     make.payment(customer_id=ada.id, transaction_id="T-ADA")
     page = support.get("/transactions/?customer.find=Ada+Lovelace", follow_redirects=True)
