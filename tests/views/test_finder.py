@@ -166,9 +166,7 @@ def test_a_search_asks_few_questions_and_scans_nothing(operator: FlaskClient, ma
         steps = [str(row[-1]) for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)]
         scans = [step for step in steps if step.startswith("SCAN ") and not re.match(r"SCAN (\(subquery|anon_)", step)]
     else:
-        connection.exec_driver_sql(
-            "SET LOCAL enable_seqscan = off"
-        )  # few rows: what could be used
+        connection.exec_driver_sql("SET LOCAL enable_seqscan = off")  # few rows: what could be used
         steps = [str(row[0]) for row in connection.exec_driver_sql(f"EXPLAIN {statement}", values)]
         scans = [step for step in steps if "Seq Scan" in step]
     assert scans == [], scans
