@@ -58,6 +58,7 @@ class Permission(StrEnum):
     PARTIES_ORGANIZATION_READ = "parties:organization:read"
     PARTIES_ORGANIZATION_WRITE = "parties:organization:write"
     PARTIES_PERSONAL_READ = "parties:personal:read"
+    PARTIES_PERSONAL_REVEAL = "parties:personal:reveal"
     PAYMENTS_MAILBOX_READ = "payments:mailbox:read"
     PAYMENTS_NOTE_WRITE = "payments:note:write"
     PAYMENTS_PAYMENT_EXPORT = "payments:payment:export"
@@ -226,6 +227,7 @@ GRANTS: dict[Role, frozenset[Permission]] = {
         P.FRAUD_SUMMARY_READ,
         P.PAYMENTS_PAYMENT_READ,
         P.PARTIES_CUSTOMER_READ,
+        P.PARTIES_PERSONAL_REVEAL,
     },
     Role.SUPPORT_MANAGER: _EVERYONE
     | {
@@ -234,10 +236,12 @@ GRANTS: dict[Role, frozenset[Permission]] = {
         P.ACCESS_STAFF_READ,
         P.PAYMENTS_PAYMENT_READ,
         P.PARTIES_CUSTOMER_READ,
+        P.PARTIES_PERSONAL_REVEAL,
         P.SUPPORT_TEAM_MANAGE,
         P.SUPPORT_TICKET_WRITE,
     },
-    Role.SUPPORT_AGENT: _EVERYONE | {P.PAYMENTS_PAYMENT_READ, P.PARTIES_CUSTOMER_READ, P.SUPPORT_TICKET_WRITE},
+    Role.SUPPORT_AGENT: _EVERYONE
+    | {P.PAYMENTS_PAYMENT_READ, P.PARTIES_CUSTOMER_READ, P.PARTIES_PERSONAL_REVEAL, P.SUPPORT_TICKET_WRITE},
     Role.ISSUER: _EVERYONE | {P.HOME_CONSUMPTION_READ},
     Role.PARTNER: _EVERYONE | {P.HOME_CONSUMPTION_READ},
     Role.PAYMENTS_OPERATOR: _EVERYONE

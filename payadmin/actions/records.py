@@ -82,11 +82,17 @@ def delete_record(work: Work, row_id: int, /, *, permission: Permission, scope: 
 
 
 @use_case(Permission.HOME_PAGE_READ)
-def choose_columns(work: Work, page: str, /, *, columns: Sequence[str]) -> None:
-    """Keep which columns the actor sees on `page`; none brings the page's own choice back."""
+def choose_columns(work: Work, page: str, /, *, columns: Sequence[str], view_id: int | None = None) -> None:
+    """Keep which columns the actor sees on `page`, in which order; none brings the usual choice back.
+
+    Args:
+        page: the endpoint of the list's page.
+        columns: their keys, in order.
+        view_id: the saved view they were chosen in, which keeps its own; None outside views.
+    """
     if work.actor.staff_id is None:
         raise Forbidden("Only a person has columns to choose.")
-    name = f"columns:{page}"
+    name = f"columns:{page}:{view_id}" if view_id else f"columns:{page}"
     kept = work.one(
         select(UserPreference).where(UserPreference.staff_id == work.actor.staff_id, UserPreference.name == name)
     )

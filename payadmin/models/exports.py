@@ -142,6 +142,7 @@ class Export(Row, Audited, Base):
         CheckConstraint("(schedule_id IS NULL) = (due_on IS NULL)", name="due_on_of_schedule"),
         Index("uq_export_schedule_id_due_on", "schedule_id", "due_on", unique=True),
         Index("ix_export_created_at_id", "created_at", "id"),
+        Index("ix_export_name", "name"),
         Index("ix_export_requester_id_created_at_id", "requester_id", "created_at", "id"),
         Index("ix_export_status_created_at_id", "status", "created_at", "id"),
         Index("ix_export_status_expires_at_id", "status", "expires_at", "id"),

@@ -69,7 +69,7 @@ class Customer(Row, Audited, Base):
         search_text(200), index=True, info={"label": "Name", "search": True, "mask": "name"}
     )
     username: Mapped[str | None] = mapped_column(
-        search_text(64), unique=True, info={"label": "User name", "list": False}
+        search_text(64), unique=True, info={"label": "User name", "list": False, "mask": "name"}
     )
     email: Mapped[str | None] = mapped_column(
         search_text(254), index=True, info={"label": "E-mail", "search": True, "mask": "email"}

@@ -1,14 +1,17 @@
-"""The system's own rows: runs of row and bulk actions with their frozen selection, and what a person prefers to see."""
+"""The system's own rows: runs of actions, what people prefer to see, are told by the bell, and see for a while."""
 
 import datetime as dt
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from payadmin.db import Base, BigId, Json, UtcDateTime, enum_column, utcnow
 from payadmin.kernel.states import Machine
+from payadmin.models.access import StaffUser
+from payadmin.models.base import Audited, Row
+from payadmin.permissions import Role
 
 
 class RunState(StrEnum):
@@ -93,7 +96,7 @@ class ActionItem(Base):
 
 
 class UserPreference(Base):
-    """What one person prefers on one page: the chosen columns of a list."""
+    """What one person prefers on one page: the columns of a list (or of one of its views), and the first view."""
 
     __tablename__ = "user_preference"
     __table_args__ = (UniqueConstraint("staff_id", "name"),)
@@ -152,3 +155,97 @@ class Backup(Base):
     sha256: Mapped[str] = mapped_column(String(64))
     seconds: Mapped[int] = mapped_column()
     head: Mapped[str] = mapped_column(String(100), default="")
+
+
+class SavedView(Row, Audited, Base):
+    """A list as somebody wants to see it again: filters, sort and columns under a name, for one list page.
+
+    `query` is the canonical end of the list's address. With `shared_with` the view is offered to everybody who holds
+    that role; `is_default` then makes it what they see first.
+    """
+
+    __tablename__ = "saved_view"
+    __table_args__ = (
+        UniqueConstraint("owner_id", "page", "name"),
+        CheckConstraint("NOT is_default OR shared_with IS NOT NULL", name="default_of_a_role"),
+        Index("ix_saved_view_page_shared_with", "page", "shared_with"),
+        Index(
+            "uq_saved_view_default",
+            "page",
+            "shared_with",
+            unique=True,
+            sqlite_where=text("is_default"),
+            postgresql_where=text("is_default"),
+        ),
+    )
+
+    owner_id: Mapped[int] = mapped_column(ForeignKey("staff_user.id"), info={"label": "Owner"})
+    page: Mapped[str] = mapped_column(String(64), info={"label": "Page"})
+    name: Mapped[str] = mapped_column(String(60), info={"label": "Name"})
+    query: Mapped[str] = mapped_column(String(2000), info={"label": "Address"})
+    columns: Mapped[list[str] | None] = mapped_column(Json, info={"label": "Columns"})
+    shared_with: Mapped[Role | None] = enum_column(Role, nullable=True, info={"label": "Shared with"})
+    is_default: Mapped[bool] = mapped_column(default=False, info={"label": "What the role sees first"})
+
+    owner: Mapped[StaffUser] = relationship(lazy="raise_on_sql")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Reveal(Base):
+    """Leave to see the personal data of one record for a few minutes: who, why, until when."""
+
+    __tablename__ = "reveal"
+    __table_args__ = (
+        Index("ix_reveal_staff_id_entity_entity_id", "staff_id", "entity", "entity_id"),
+        Index("ix_reveal_staff_id_at", "staff_id", "at"),
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    staff_id: Mapped[int] = mapped_column(ForeignKey("staff_user.id"))
+    entity: Mapped[str] = mapped_column(String(64))
+    entity_id: Mapped[int] = mapped_column()
+    reason: Mapped[str] = mapped_column(String(300))
+    at: Mapped[dt.datetime] = mapped_column(UtcDateTime, default=utcnow)
+    until: Mapped[dt.datetime] = mapped_column(UtcDateTime)
+
+
+class NoticeKind(StrEnum):
+    """What a notice is about; each has a picture and a tone of its own."""
+
+    READY = "Ready"
+    DONE = "Done"
+    FAILED = "Failed"
+    ATTENTION = "Needs attention"
+    APPROVAL = "Approval"
+
+
+class StaffNotice(Base):
+    """Something one member of staff is told by the bell. `payadmin.notices.notify` writes it; the newest 200 are kept.
+
+    `page` and `row_id` say where it leads: the details of that page's row, or the page itself.
+    """
+
+    __tablename__ = "staff_notice"
+    __table_args__ = (
+        UniqueConstraint("staff_id", "key"),
+        Index("ix_staff_notice_staff_id_created_at_id", "staff_id", "created_at", "id"),
+        Index(
+            "ix_staff_notice_unread",
+            "staff_id",
+            sqlite_where=text("read_at IS NULL"),
+            postgresql_where=text("read_at IS NULL"),
+        ),
+    )
+    __title__ = "title"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True, info={"label": "No."})
+    staff_id: Mapped[int] = mapped_column(ForeignKey("staff_user.id"), info={"label": "For", "list": False})
+    kind: Mapped[NoticeKind] = enum_column(NoticeKind, info={"label": "Kind"})
+    title: Mapped[str] = mapped_column(String(200), info={"label": "What happened"})
+    page: Mapped[str | None] = mapped_column(String(64), info={"label": "Page", "list": False, "filter": False})
+    row_id: Mapped[int | None] = mapped_column(info={"label": "Row", "list": False, "filter": False})
+    key: Mapped[str | None] = mapped_column(String(120), info={"secret": True})
+    created_at: Mapped[dt.datetime] = mapped_column(UtcDateTime, default=utcnow, info={"label": "When"})
+    read_at: Mapped[dt.datetime | None] = mapped_column(UtcDateTime, info={"label": "Read"})

@@ -19,13 +19,17 @@ def init_views(app: Flask, settings: Settings) -> None:
         attention,
         audit,
         batches,
+        bell,
         cancel_scheduled,
         changes,
         errors,
         exports_page,  # noqa: F401 - marks its pages
+        finder,
         gate,
+        guide,
         login,
         mailbox,  # noqa: F401 - marks its page
+        notices,
         orders,
         palette,
         parties,  # noqa: F401 - marks its pages
@@ -56,6 +60,7 @@ def init_views(app: Flask, settings: Settings) -> None:
     errors.init_errors(app)
     gate.init_gate(app, settings)
     shell.init_shell(app)
+    bell.init_bell(app)
     login.init_login(app)
     account.init_account(app)
     access.init_forgotten(app)
@@ -70,4 +75,7 @@ def init_views(app: Flask, settings: Settings) -> None:
     attention.init_attention(app)
     batches.init_batch_transaction(app)
     palette.init_palette(app)
+    notices.init_notices(app)
+    finder.init_finder(app)
+    guide.init_guide(app)
     registry.init_pages(app)

@@ -114,6 +114,8 @@ class AllReportPage(PayAdminModelView):
     @expose("/")
     def index_view(self) -> Any:
         """The form, what was asked for, what it comes to, and the payments, the latest first."""
+        if not request.args and (first := self.first_view()) is not None:
+            return self._opened(first)
         asked = lists.read(self.shape, request.args)
         if any("." in key or not all(values) for key, values in request.args.lists()):
             return redirect(f"{self.address}{asked.query_string(at=asked.at)}")
@@ -187,6 +189,7 @@ class AllReportPage(PayAdminModelView):
             totals=None if self._is_wide(asked) else self.totals(asked),
             more_than=f"{lists.COUNT_CAP:,}",
             sizes=lists.SIZES,
+            **self.views_context(),
         )
 
     # --- the form -----------------------------------------------------------------------------------------------------

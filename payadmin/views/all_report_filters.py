@@ -11,7 +11,7 @@ from payadmin.kernel.masks import card_number_digits
 from payadmin.models.batches import Batch, BatchKind
 from payadmin.models.payments import Payment
 from payadmin.views.columns import Column
-from payadmin.views.filters import Active, BadAddress, Choice, Filter, begins_with
+from payadmin.views.filters import Active, BadAddress, Choice, Filter, begins_with, refuse_guesses
 
 MOST_FILES = 1_000
 NO_BATCH = "NONE"
@@ -69,6 +69,7 @@ class HolderFilter(Criterion):
             start = text[:-1]
             if not start:
                 raise self.refuse(text)
+            refuse_guesses(self.column)
             where: ColumnElement[bool] = or_(*(begins_with(attr, spelt) for spelt in _spellings(start)))
             return Active(where, f"begins with {start}", (text,), {})
         return Active(attr.in_(_spellings(text)), text, (text,), {})

@@ -9,20 +9,28 @@ from flask import current_app, redirect, request, url_for
 from flask_admin import expose
 from markupsafe import Markup
 from sqlalchemy import inspect, select
-from werkzeug.wrappers import Response
 
-from payadmin.actions import records
 from payadmin.db import db
 from payadmin.models.audit import AuditEvent
-from payadmin.models.system import UserPreference
 from payadmin.views import lists
-from payadmin.views.columns import PAGE_OF, Column, Kind, Scales, renderer, title_attr, titles_of, whole
+from payadmin.views.columns import (
+    PAGE_OF,
+    REVEALED,
+    Column,
+    Kind,
+    Scales,
+    is_hidden,
+    masked,
+    renderer,
+    title_attr,
+    titles_of,
+    whole,
+)
 from payadmin.views.core import NUMBERS
 from payadmin.views.filters import Active, Filter
-from payadmin.views.forms import FormPages
+from payadmin.views.reveals import RevealPages
 from payadmin.views.rows import Head, Line, print_rows
 from payadmin.views.search import leads
-from payadmin.views.security import current_actor
 
 HISTORY_LENGTH = 50
 RELATED_LENGTH = 20
@@ -40,7 +48,7 @@ class Related:
     all_url: str | None
 
 
-class PayAdminModelView(FormPages):
+class PayAdminModelView(RevealPages):
     """A model's page: list, filters, search, details, forms, actions and exports, behind one gate."""
 
     # --- the list -----------------------------------------------------------------------------------------------------
@@ -48,6 +56,8 @@ class PayAdminModelView(FormPages):
     @expose("/")
     def index_view(self) -> Any:
         """The list, or the canonical address of what a form's separate inputs ask for."""
+        if not request.args and (first := self.first_view()) is not None:
+            return self._opened(first)
         asked = lists.read(self.shape, request.args)
         if any("." in key or not all(values) for key, values in request.args.lists()):
             return redirect(f"{self.address}{asked.query_string(at=asked.at)}")
@@ -72,35 +82,15 @@ class PayAdminModelView(FormPages):
                 (each, on := asked.active.get(key), self.filter_inputs(each, on))
                 for key, each in self.shape.filters.items()
             ],
-            choosable=[column for column in self.columns.values() if column.key != "id"],
+            choosable=self.choosable_columns(),
             chosen={column.key for column in shown},
+            **self.views_context(),
             menu_actions=self.menu_actions(),
             bulk_actions=many,
             truncated=asked.found is not None and asked.found.truncated,
             sizes=lists.SIZES,
             dated=asked.sort.column.kind in {Kind.MOMENT, Kind.DAY},
         )
-
-    @expose("/columns/", methods=("POST",))
-    def columns_view(self) -> Response:
-        """Keep which columns this person sees on this list, and exports from it."""
-        known = [key for key in request.form.getlist("column") if key in self.columns]
-        records.choose_columns(current_actor(), self.endpoint, columns=[] if "reset" in request.form else known)
-        return redirect(self.list_address())
-
-    def visible_columns(self) -> list[Column]:
-        """The columns this person chose, or the page's own choice."""
-        return self.chosen_columns() or [self.columns[key] for key in self.shown]
-
-    def chosen_columns(self) -> list[Column]:
-        """The columns this person chose for this list; none when they never chose."""
-        preference = db.session.scalar(
-            select(UserPreference.value).where(
-                UserPreference.staff_id == current_actor().staff_id,
-                UserPreference.name == f"columns:{self.endpoint}",
-            )
-        )
-        return [self.columns[key] for key in (preference or {}).get("columns", ()) if key in self.columns]
 
     def filter_inputs(self, each: Filter, on: Active | None) -> Markup:
         """The inputs of a filter's form. While it is not in use they are the same for everybody, so they are kept."""
@@ -132,7 +122,8 @@ class PayAdminModelView(FormPages):
         opener = self._opener(shown)
         for column in shown:
             direction, url = None, None
-            can_sort = column.key in self.shape.sortable and (column.kind is not Kind.MONEY or (asked and asked.unit))
+            sortable = column.key in self.shape.sortable and not is_hidden(column.attr)
+            can_sort = sortable and (column.kind is not Kind.MONEY or (asked and asked.unit))
             if asked is not None and can_sort:
                 on = asked.sort.column is column
                 direction = ("descending" if asked.sort.descending else "ascending") if on else None
@@ -151,10 +142,12 @@ class PayAdminModelView(FormPages):
         cells = [self.cell(column, names.get(column.key, {})) for column in shown]
         title, sums, off = self._title_name, self._sum, self.offers()
         scales = Scales()
+        attr = title_attr(self.model)
+        name_of = masked(attr.property.columns[0].info.get("mask") if attr is not None else None)
         return [
             Line(
                 row.id,
-                str(getattr(row, title)) if title else f"{self.singular_} {row.id}",
+                name_of(getattr(row, title)) if title else f"{self.singular_} {row.id}",
                 [cell(row) for cell in cells],
                 _sum_of(row, sums, scales) if sums is not None else None,
                 off(row) if off is not None else None,
@@ -188,7 +181,9 @@ class PayAdminModelView(FormPages):
     def details_view(self, row_id: int) -> Any:
         """Everything about one row: its fields by section, what points to it, and its story."""
         row = self.get_row(row_id)
-        return self.render(self.details_template, **self.details_context(row))
+        reveal = self.revealing(row)
+        with self.unmasked(reveal):
+            return self.render(self.details_template, reveal=reveal, **self.details_context(row))
 
     def details_context(self, row: Any) -> dict[str, Any]:
         """What the details template shows; override to add to it."""
@@ -225,7 +220,15 @@ class PayAdminModelView(FormPages):
                     yield page.related_to(row, column)
 
     def related_to(self, row: Any, link: Column) -> Related:
-        """This page's rows that point to `row` by `link`: the newest few."""
+        """This page's rows that point to `row` by `link`: the newest few, masked although `row` may be revealed."""
+        revealed = request.environ.pop(REVEALED, None)
+        try:
+            return self._related_masked(row, link)
+        finally:
+            if revealed:
+                request.environ[REVEALED] = revealed
+
+    def _related_masked(self, row: Any, link: Column) -> Related:
         shown = [self.columns[key] for key in self.shown if key != link.key][:RELATED_COLUMNS]
         names = dict.fromkeys(["id", *self._needed(shown)])
         statement = self.get_query().where(link.attr == row.id).order_by(self.model.id.desc()).limit(RELATED_LENGTH)

@@ -22,7 +22,7 @@ from payadmin.kernel.money import Money
 from payadmin.models.system import ActionItem, ActionRun, ItemState, RunState
 from payadmin.permissions import Permission
 from payadmin.views import lists
-from payadmin.views.columns import title_attr, unit_scale
+from payadmin.views.columns import is_hidden, title_attr, unit_scale
 from payadmin.views.core import PageCore
 from payadmin.views.fields import no_controls
 from payadmin.views.filters import BadAddress, row_id_of
@@ -204,7 +204,8 @@ class BulkPages(PageCore):
 
     def _draft(self, action: RowAction, token: str, selection: Any, listed: str) -> ActionRun:
         title = title_attr(self.model)
-        label = func.substr(title, 1, 200) if title is not None else literal(None)
+        named = title is not None and not is_hidden(title)
+        label = func.substr(title, 1, 200) if named else literal(None)
         return runs.draft_run(
             current_actor(),
             token,

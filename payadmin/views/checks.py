@@ -8,6 +8,7 @@ from sqlalchemy import inspect
 from payadmin.permissions import MENU_KEYS
 from payadmin.views.columns import Kind
 from payadmin.views.lists import ARGUMENTS, RESERVED
+from payadmin.views.search import index_columns
 
 if TYPE_CHECKING:
     from payadmin.views.core import PageCore
@@ -30,6 +31,7 @@ def _all(view: "PageCore") -> Iterator[str]:
     yield from _names(view)
     yield from _sorting(view)
     yield from _links(view)
+    yield from _finding(view)
     yield from _actions(view)
     if view.column_editable_list:
         yield "column_editable_list is not offered: it writes without permission, version or audit. Use the edit form."
@@ -44,7 +46,7 @@ def _ground(view: "PageCore") -> Iterator[str]:
     if view.permissions["read"] is None:
         yield "no permission to read is declared; name a menu item or set `read`."
     for name in _exposed(view):
-        if name not in view.verbs and name not in view.needs:
+        if name not in {*view.verbs, *view.needs, *view.frame_needs}:
             yield f"the address of {name} has no permission; name it in `needs`."
 
 
@@ -63,6 +65,7 @@ def _unknown_columns(view: "PageCore") -> Iterator[str]:
         "labels": view.labels,
         "phone": view.phone,
         "sum_column": [view.sum_column] if view.sum_column else [],
+        "find_by": view.find_by,
         "default_sort": [view.default_sort.removeprefix("-")] if view.default_sort else [],
         "tabs": [view.tabs] if isinstance(view.tabs, str) and view.tabs else [],
     }
@@ -103,6 +106,16 @@ def _links(view: "PageCore") -> Iterator[str]:
             )
         if column.kind is Kind.MONEY and column.unit_key not in {other.name for other in view.columns.values()}:
             yield f"“{key}” is money in “{column.unit_key}”, which {view.model.__name__} does not have."
+
+
+def _finding(view: "PageCore") -> Iterator[str]:
+    wanted = [view.columns[key].attr for key in view.find_by if key in view.columns]
+    if view.find_through and not view.find_by:
+        yield "find_through needs find_by too: something must name what is found."
+    for attr in [*wanted, *(attr for attr, _ in view.find_through)]:
+        table = attr.property.columns[0].table
+        if not any(names[0] == attr.key for names in index_columns(table)):
+            yield f"“{attr.key}” cannot be searched for: no index of {table.name} begins with it."
 
 
 def _actions(view: "PageCore") -> Iterator[str]:

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from flask import current_app, g
+from flask import current_app, g, has_request_context, request
 from markupsafe import Markup
 from sqlalchemy import JSON, Boolean, Date, DateTime, Enum, Integer, Numeric, Select, String, Uuid, inspect, select
 from sqlalchemy.orm import InstrumentedAttribute, Mapper
@@ -22,6 +22,7 @@ from payadmin.permissions import Permission
 from payadmin.views import ui
 
 PAGE_OF = "payadmin.page_of"
+REVEALED = "payadmin.revealed"
 EMPTY = ui.NOTHING
 TITLES = ("name", "title", "reference", "transaction_id", "number", "code", "external_id", "username", "subject")
 LONGEST_CELL = 80
@@ -171,11 +172,27 @@ def titles_of(column: Column, ids: set[Any]) -> dict[Any, str]:
 
 
 def masked(mask: str | None) -> Callable[[Any], str]:
-    """How a value is shown: as it is, or with the middle hidden from those who may not read personal data."""
-    actor = g.get("actor")
-    if mask is None or (actor is not None and actor.may(Permission.PARTIES_PERSONAL_READ)):
+    """How a value is shown: as it is, or with the middle hidden from those who may not read personal data.
+
+    On the details page of a record that they have revealed nothing is hidden from them for a while (`views/reveals`).
+    """
+    if mask is None or not masks_personal_data() or (has_request_context() and REVEALED in request.environ):
         return str
     return lambda value: masks.mask(mask, str(value))
+
+
+def masks_personal_data() -> bool:
+    """Whether the person signed in (nobody, in a job of the system's) sees personal data masked."""
+    actor = g.get("actor")
+    return actor is None or not actor.may(Permission.PARTIES_PERSONAL_READ)
+
+
+def is_hidden(attr: InstrumentedAttribute[Any]) -> bool:
+    """Whether the column is masked for the person signed in: then nothing about it may be found out by trying.
+
+    A prefix, a range or an order would tell what the mask hides, letter by letter; only a whole value may be asked for.
+    """
+    return bool(attr.property.columns[0].info.get("mask")) and masks_personal_data()
 
 
 def zone() -> ZoneInfo:

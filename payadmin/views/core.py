@@ -8,13 +8,14 @@ from typing import Any, ClassVar
 from flask import current_app, g, request, url_for
 from flask_admin.contrib.sqla import ModelView
 from sqlalchemy import Select, inspect, select
+from sqlalchemy.orm import InstrumentedAttribute
 from werkzeug.wrappers import Response
 
 from payadmin.db import Base, db
 from payadmin.kernel.errors import Forbidden, NotFound
 from payadmin.permissions import MENU, Item, Permission
 from payadmin.views import checks
-from payadmin.views.columns import PAGE_OF, Column, Kind, columns_of, title_attr
+from payadmin.views.columns import PAGE_OF, Column, Kind, columns_of, label_of, masked, title_attr, tone_of
 from payadmin.views.filters import LARGEST_ID, Filter, begins_with, filter_for
 from payadmin.views.lists import Shape, Sort, Tab
 from payadmin.views.search import Lookup, default_lookups, has_ordered_bytes, leads, sorts
@@ -42,6 +43,9 @@ class PageCore(ModelView):
         list_also: attributes that cells and actions read besides the shown columns.
         sum_column: the money column that the bulk bar adds up, per unit.
         detail_sections: heading → column keys; None shows all columns in one section.
+        find_by: column keys by which the search over everything finds rows of this page; each leads an index.
+        find_through: columns of other tables that find a row here too, each with the column that points here.
+        found_as: what the search calls them, where it is not `plural`.
         needs: permission of every further exposed method, by its name. One that is missing here answers 403.
     """
 
@@ -69,7 +73,15 @@ class PageCore(ModelView):
     detail_sections: ClassVar[Mapping[str, Sequence[str]] | None] = None
     phone: ClassVar[Mapping[str, str] | None] = None
     labels: ClassVar[Mapping[str, str]] = {}
+    find_by: ClassVar[Sequence[str]] = ()
+    find_through: ClassVar[Sequence[tuple[InstrumentedAttribute[Any], InstrumentedAttribute[Any]]]] = ()
+    found_as: ClassVar[str] = ""
+    found_icon: ClassVar[str] = "table"
     needs: ClassVar[Mapping[str, Permission]] = {}
+    frame_needs: ClassVar[Mapping[str, Permission]] = {
+        "reveal_view": Permission.PARTIES_PERSONAL_REVEAL,
+        "hide_view": Permission.PARTIES_PERSONAL_REVEAL,
+    }
 
     list_template = "admin/model/list.html"
     details_template = "admin/model/details.html"
@@ -85,6 +97,8 @@ class PageCore(ModelView):
         "index_view": "read",
         "details_view": "read",
         "columns_view": "read",
+        "views_view": "read",
+        "open_view": "read",
         "lookup_view": "read",
         "action_view": "read",
         "run_view": "read",
@@ -211,7 +225,7 @@ class PageCore(ModelView):
         """The permission that the exposed method `name` needs; None means nobody may."""
         if name in self.verbs:
             return self.permissions[self.verbs[name]]
-        return self.needs.get(name)
+        return {**self.frame_needs, **self.needs}.get(name)
 
     def may(self, verb: str) -> bool:
         """Whether the person signed in may do `verb` here."""
@@ -258,11 +272,24 @@ class PageCore(ModelView):
 
     def describe(self, row: Any) -> str:
         """What the page calls one row."""
+        title = title_attr(self.model)
+        if title is not None and (mask := title.property.columns[0].info.get("mask")):
+            return masked(mask)(getattr(row, title.key))
         plain: object = object.__str__
         if type(row).__str__ is not plain:
             return str(row)
-        title = title_attr(self.model)
         return f"{self.singular_} {row.id}" if title is None else str(getattr(row, title.key))
+
+    def status_column(self) -> Column | None:
+        """The column that says where a row stands."""
+        return next((self.columns[key] for key in ("status", "state") if key in self.columns), None)
+
+    def status_words(self, row: Any) -> tuple[str, str]:
+        """What the search says of a row's status, and in which tone; override it where lists use other words."""
+        column = self.status_column()
+        assert column is not None
+        member = getattr(row, column.name)
+        return label_of(member), tone_of(member)
 
     # --- addresses ----------------------------------------------------------------------------------------------------
 

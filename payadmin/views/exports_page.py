@@ -57,6 +57,7 @@ class ExportsPage(PayAdminModelView):
     labels = {"rows_done": "Rows", "created_at": "Requested"}
     phone = {"name": "m1", "rows_done": "m2", "status": "m3", "created_at": "m4"}
     list_also = ("status", "rows_done", "rows_total", "reason", "expires_at", "needs", "is_personal")
+    find_by = ("name",)
     list_template = "exports/list.html"
     details_template = "exports/details.html"
     detail_sections = {

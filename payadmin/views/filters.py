@@ -15,7 +15,7 @@ from payadmin.db import db
 from payadmin.kernel.errors import Invalid, Refusal
 from payadmin.kernel.money import decimal_text, parse_minor
 from payadmin.kernel.text import day_text
-from payadmin.views.columns import Column, Kind, label_of, money_text, scope_of, titles_of, unit_scale, zone
+from payadmin.views.columns import Column, Kind, is_hidden, label_of, money_text, scope_of, titles_of, unit_scale, zone
 
 T = TypeVar("T")
 
@@ -243,6 +243,7 @@ class TextFilter(Filter):
         if text.endswith("*"):
             if self.begins is None or len(text) < 2:  # noqa: PLR2004 - at least one character before the star
                 raise self.refuse(text)
+            refuse_guesses(self.column)
             return Active(self.begins(text[:-1]), f"begins with {text[:-1]}", (text,), {})
         return Active(self.column.attr == text, text, (text,), {})
 
@@ -301,12 +302,22 @@ def found_by_name(column: Column, typed: str, most: int) -> list[int]:
 def begins_with(attr: InstrumentedAttribute[Any], text: str) -> ColumnElement[bool]:
     """Rows whose `attr` begins with `text`, in the form that each database answers from an index.
 
+    Whoever sees the column masked finds only rows where `text` is the whole of it.
+
     SQLite compares text by bytes, so a prefix is a range there (its LIKE ignores case and therefore the index).
     PostgreSQL turns LIKE into a range itself when the index has `varchar_pattern_ops` or the C collation.
     """
+    if is_hidden(attr):
+        return attr == text
     if db.session.get_bind().dialect.name == "sqlite":
         return and_(attr >= text, attr < text + chr(0x10FFFF))
     return attr.startswith(text, autoescape=True)
+
+
+def refuse_guesses(column: Column) -> None:
+    """Refuse to look for the beginning of what the person signed in sees masked."""
+    if is_hidden(column.attr):
+        raise BadAddress(f"{column.label}: you see it masked, so only a whole value can be looked for.")
 
 
 def filter_for(

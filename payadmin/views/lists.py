@@ -16,7 +16,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import ClauseElement, Executable
 
 from payadmin.db import db, utcnow
-from payadmin.views.columns import Column, Kind, zone
+from payadmin.views.columns import Column, Kind, is_hidden, zone
 from payadmin.views.filters import Active, BadAddress, Filter, clean, day_of, moment_of
 from payadmin.views.search import Found, Lookup
 
@@ -28,7 +28,7 @@ SIZE = 50
 COUNT_CAP = 10_000
 TAB_SECONDS = 20
 MOST_KEPT = 500
-ARGUMENTS = frozenset({"search", "sort", "after", "before", "last", "size", "at"})
+ARGUMENTS = frozenset({"search", "sort", "after", "before", "last", "size", "at", "view"})
 RESERVED = ARGUMENTS | {"count", "index"}  # the last two are methods of the rows that lists read
 
 
@@ -69,6 +69,7 @@ class Request:
     before: tuple[Any, ...] | None = None
     last: bool = False
     at: dt.date | None = None
+    view: int | None = None  # the saved view that the list was opened with; 0: none, although one would come first
 
     @cached_property
     def found(self) -> Found | None:
@@ -98,10 +99,17 @@ class Request:
             pairs.append(("sort", str(self.sort)))
         if "size" not in skip and self.size != SIZE:
             pairs.append(("size", str(self.size)))
+        if self.view is not None and "view" not in skip:
+            pairs.append(("view", str(self.view)))
         for key, value in changes.items():
             values = value if isinstance(value, list | tuple) else [value]
             pairs += [(key, str(item)) for item in values if item not in (None, "")]
         return pairs
+
+    @property
+    def cleared(self) -> str:
+        """The end of the address of the whole list, seen with the same view."""
+        return "" if self.view is None else f"?view={self.view}"
 
     def query_string(self, *, without: Iterable[str] = (), **changes: object) -> str:
         """`pairs` as the end of an address, with its question mark."""
@@ -134,6 +142,7 @@ def read(shape: Shape, args: "MultiDict[str, str]") -> Request:
         raise BadAddress("Only one place in the list can be asked for.")
     asked = Request(shape=shape, sort=_sort(shape, one.get("sort")), size=_size(one.get("size")), active=active)
     asked = replace(asked, search=one.get("search", "").strip(), last=_flag(one, "last"), at=_at(one, asked.sort))
+    asked = replace(asked, view=_view(one.get("view")))
     if asked.sort.column.kind is Kind.MONEY and asked.unit is None:
         raise BadAddress(f"Filter by one currency to sort by {asked.sort.column.label}.")
     cursors = {key: decode(one[key], asked.sort, shape) for key in ("after", "before") if key in one}
@@ -166,7 +175,7 @@ def _sort(shape: Shape, text: str | None) -> Sort:
     if text is None:
         return shape.default_sort
     column = shape.sortable.get(text.removeprefix("-"))
-    if column is None:
+    if column is None or is_hidden(column.attr):  # the order of what is masked would tell it
         raise BadAddress(f"This list cannot be sorted by “{text[:40]}”.")
     return Sort(column, text.startswith("-"))
 
@@ -176,6 +185,14 @@ def _size(text: str | None) -> int:
         return SIZE
     if text not in map(str, SIZES):
         raise BadAddress(f"A page has {', '.join(map(str, SIZES[:-1]))} or {SIZES[-1]} rows.")
+    return int(text)
+
+
+def _view(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= 18):  # noqa: PLR2004 - digits that every id column holds
+        raise BadAddress("A view is named by its number.")
     return int(text)
 
 

@@ -22,6 +22,7 @@ class MailboxPage(PayAdminModelView):
     column_list = ("created_at", "recipient", "subject", "state", "sent_at")
     phone = {"subject": "m1", "state": "m2", "recipient": "m3", "created_at": "m4"}
     tabs = "state"
+    find_by = ("recipient", "message_id")
     detail_sections = {
         "Mail": ("recipient", "subject", "body"),
         "Delivery": ("payment", "scheduled_charge", "channel", "state", "created_at", "sent_at", "error", "message_id"),

@@ -20,6 +20,7 @@ from payadmin.models.parties import Customer
 from payadmin.models.payments import (
     DISPLAY_STATUS,
     INVOICED,
+    Invoice,
     Mode,
     Note,
     Notification,
@@ -134,6 +135,22 @@ class TransactionsPage(PayAdminModelView):
         through(Payment.customer_id, exact(Customer.external_id)),
         through(Payment.subscription_id, exact(Subscription.subscription_id)),
     )
+    find_by = (
+        "transaction_id",
+        "invoice_number",
+        "billing_number",
+        "approval_code",
+        "card_last4",
+        "card_holder_name",
+        "card_holder_phone",
+        "provider_payment_id",
+    )
+    find_through = (
+        (Invoice.number, Invoice.payment_id),
+        (Refund.reference, Refund.payment_id),
+        (VoidRequest.reference, VoidRequest.payment_id),
+    )
+    found_as = "Payments"
     needs = {
         "invoice_view": Permission.PAYMENTS_PAYMENT_INVOICE,
         "notify_view": Permission.PAYMENTS_PAYMENT_NOTIFY,
@@ -172,6 +189,10 @@ class TransactionsPage(PayAdminModelView):
     def cell(self, column: Column, names: dict[int, str]) -> Any:
         """Status shows the source's word."""
         return status_cell if column.key == "status" else super().cell(column, names)
+
+    def status_words(self, row: Any) -> tuple[str, str]:
+        """The source's word."""
+        return DISPLAY_STATUS[row.status], tone_of(row.status)
 
     def exported_columns(self) -> list[Column]:
         """The usual file of S0 (P-25), until this person chooses columns of their own."""

@@ -124,6 +124,7 @@ class RetryPoliciesPage(PayAdminModelView):
     phone = {"name": "m1", "followers": "m2", "delays_days": "m3"}
     list_template = "retry_policies/list.html"
     details_template = "retry_policies/details.html"
+    find_by = ("name",)
     needs = {"preview_view": Permission.SUBSCRIPTIONS_SUBSCRIPTION_READ}
 
     def _refresh_cache(self) -> None:

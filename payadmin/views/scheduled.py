@@ -104,6 +104,8 @@ class ScheduledChargesPage(PayAdminModelView):
         through(ScheduledCharge.subscription_id, exact(Subscription.subscription_id)),
         through(ScheduledCharge.batch_row_id, prefix(BatchRow.billing_number)),
     )
+    find_by = ("invoice_number",)
+    find_through = ((ChargeAttempt.reference, ChargeAttempt.scheduled_charge_id),)
     needs = {
         "progress_view": READ,
         "subscription_view": READ,

@@ -24,6 +24,7 @@ from payadmin.models.subscriptions import (
     SubscriptionOrigin,
     SubscriptionStatus,
 )
+from payadmin.models.system import NoticeKind, StaffNotice
 from payadmin.permissions import Permission, Role
 from payadmin.work import Actor
 from tests.support.batches import BatchRoom
@@ -457,3 +458,18 @@ def test_what_a_batch_ordered_and_was_missed_is_caught_up_or_let_go(room: BatchR
     let_go(actor, ids[5], reason="Paid in cash")
     room.office.settle()
     assert [charge.status.name for charge in room.charges(batch.id)] == ["SUCCEEDED"] * 5 + ["SKIPPED"]
+
+
+def test_the_bell_tells_who_uploaded_when_a_file_is_checked_and_processed(room: BatchRoom) -> None:
+    person = room.operator()
+    batch = room.checked([room.payment(1)], actor=person)
+    room.process(batch.id, actor=person)
+    room.office.settle()
+    db.session.rollback()
+    told = db.session.scalars(select(StaffNotice).order_by(StaffNotice.id)).all()
+    assert [(notice.kind, notice.page, notice.row_id) for notice in told] == [
+        (NoticeKind.READY, "batches", batch.id),
+        (NoticeKind.DONE, "batches", batch.id),
+    ]
+    assert {notice.staff_id for notice in told} == {person.staff_id}
+    assert "is processed: 1 rows done" in told[1].title

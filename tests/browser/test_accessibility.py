@@ -71,7 +71,17 @@ def confirm_bulk(page: Page) -> None:
 def palette(page: Page) -> None:
     page.keyboard.press("Control+k")
     page.keyboard.type("BCC-00018")
-    page.locator("[role=option]").nth(3).wait_for()
+    page.locator(".pal-row").nth(3).wait_for()
+
+
+def opened_help(page: Page) -> None:
+    page.get_by_role("link", name="Help: what is this page?").click()
+    page.locator("#dlg[open] .prose").wait_for()
+
+
+def opened_bell(page: Page) -> None:
+    page.locator("#bell").click()
+    page.locator("#bellmenu a").first.wait_for()
 
 
 def palette_empty(page: Page) -> None:
@@ -242,6 +252,17 @@ PLACES = (
     Place("batch transaction, file beyond every limit", "batch-transaction/?refused=too-large"),
     Place("batch report, open status filter", "batches/?size=20", press("button", "Status")),
     Place("batch report, nothing found", "batches/?search=nothinglikethis"),
+    Place("views", "transactions/?status=FAILED&size=20", press("button", "Views")),
+    Place("columns", "transactions/?size=20", press("button", "Columns")),
+    Place("manage views", "transactions/views/"),
+    Place("search", "search/?q=BCC-00018"),
+    Place("search, nothing found", "search/?q=nothing+is+called+so"),
+    Place("help", "transactions/?size=20", opened_help),
+    Place("help as a page", "help/transactions/"),
+    Place("notifications", "notices/"),
+    Place("the bell", "customers/?size=20", opened_bell),
+    Place("customer, masked", "customers/{customer}/", user="support"),
+    Place("reveal, refused", "customers/{customer}/reveal/", press("button", "Show for 5 minutes"), 422, "support"),
     Place("palette", "customers/?size=20", palette),
     Place("palette, nothing found", "customers/?size=20", palette_empty),
     Place("users", "staff/"),

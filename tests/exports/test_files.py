@@ -21,6 +21,7 @@ from payadmin.jobs.exports import keep_exports, sweep_files, why_not_written, wr
 from payadmin.models.access import StaffRole, StaffStatus, StaffUser
 from payadmin.models.exports import Export, ExportStatus
 from payadmin.models.payments import Notification
+from payadmin.models.system import NoticeKind, StaffNotice
 from payadmin.permissions import GRANTS, Permission, Role
 from payadmin.work import SYSTEM
 from tests.support.desk import told
@@ -396,3 +397,19 @@ def test_the_page_says_how_far_a_file_is_and_when_it_is_done(room: Any) -> None:
 def test_without_exports_the_page_says_what_to_do(room: Any) -> None:
     page = room.person().get("/exports/").text
     assert "No exports yet" in page
+
+
+def test_the_bell_tells_the_requester_when_a_file_is_ready_or_failed(room: Any) -> None:
+    client, other = room.person(), room.person()
+    ready = room.asked(client)
+    room.work()
+    assert client.get("/notices/count/").text == "1"
+    [notice] = db.session.scalars(select(StaffNotice))
+    assert (notice.kind, notice.page, notice.row_id) == (NoticeKind.READY, "exports", ready.id)
+    assert client.get(f"/notices/{notice.id}/").location == f"/exports/{ready.id}/"
+    failed = room.asked(client)
+    give_role(client.staff_id, Role.SUPPORT_AGENT)
+    room.work()
+    kinds = db.session.scalars(select(StaffNotice.kind).where(StaffNotice.row_id == failed.id)).all()
+    assert kinds == [NoticeKind.FAILED]
+    assert other.get("/notices/count/").text == ""

@@ -347,6 +347,7 @@ CREATE TABLE export (
 	CONSTRAINT ck_export_export_status CHECK (status IN ('QUEUED', 'RUNNING', 'READY', 'FAILED', 'CANCELLED', 'EXPIRED'))
 );
 CREATE INDEX ix_export_created_at_id ON export (created_at, id);
+CREATE INDEX ix_export_name ON export (name);
 CREATE INDEX ix_export_requester_id_created_at_id ON export (requester_id, created_at, id);
 CREATE INDEX ix_export_status_created_at_id ON export (status, created_at, id);
 CREATE INDEX ix_export_status_expires_at_id ON export (status, expires_at, id);
@@ -777,6 +778,39 @@ CREATE TABLE retry_policy (
 	CONSTRAINT uq_retry_policy_name UNIQUE (name),
 	CONSTRAINT ck_retry_policy_on_exhausted CHECK (on_exhausted IN ('ON_HOLD', 'ABORTED'))
 );
+CREATE TABLE reveal (
+	id INTEGER NOT NULL,
+	staff_id INTEGER NOT NULL,
+	entity VARCHAR(64) NOT NULL,
+	entity_id INTEGER NOT NULL,
+	reason VARCHAR(300) NOT NULL,
+	at DATETIME NOT NULL,
+	until DATETIME NOT NULL,
+	CONSTRAINT pk_reveal PRIMARY KEY (id),
+	CONSTRAINT fk_reveal_staff_id FOREIGN KEY(staff_id) REFERENCES staff_user (id)
+);
+CREATE INDEX ix_reveal_staff_id_at ON reveal (staff_id, at);
+CREATE INDEX ix_reveal_staff_id_entity_entity_id ON reveal (staff_id, entity, entity_id);
+CREATE TABLE saved_view (
+	owner_id INTEGER NOT NULL,
+	page VARCHAR(64) NOT NULL,
+	name VARCHAR(60) NOT NULL,
+	"query" VARCHAR(2000) NOT NULL,
+	columns JSON,
+	shared_with VARCHAR(24),
+	is_default BOOLEAN NOT NULL,
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_saved_view PRIMARY KEY (id),
+	CONSTRAINT ck_saved_view_default_of_a_role CHECK (NOT is_default OR shared_with IS NOT NULL),
+	CONSTRAINT fk_saved_view_owner_id FOREIGN KEY(owner_id) REFERENCES staff_user (id),
+	CONSTRAINT uq_saved_view_owner_id_page_name UNIQUE (owner_id, page, name),
+	CONSTRAINT ck_saved_view_role CHECK (shared_with IN ('ADMIN', 'CFO', 'FINANCIAL_SPECIALIST', 'ACCOUNTANT', 'CASHIER', 'COMPLIANCE', 'ANTI_FRAUD', 'SUPPORT_MANAGER', 'SUPPORT_AGENT', 'ISSUER', 'PARTNER', 'PAYMENTS_OPERATOR'))
+);
+CREATE INDEX ix_saved_view_page_shared_with ON saved_view (page, shared_with);
+CREATE UNIQUE INDEX uq_saved_view_default ON saved_view (page, shared_with) WHERE is_default;
 CREATE TABLE scheduled_charge (
 	subscription_id INTEGER,
 	due_date DATE NOT NULL,
@@ -841,6 +875,23 @@ CREATE TABLE spent_offer (
 	CONSTRAINT uq_spent_offer_nonce UNIQUE (nonce)
 );
 CREATE INDEX ix_spent_offer_staff_id ON spent_offer (staff_id);
+CREATE TABLE staff_notice (
+	id INTEGER NOT NULL,
+	staff_id INTEGER NOT NULL,
+	kind VARCHAR(24) NOT NULL,
+	title VARCHAR(200) NOT NULL,
+	page VARCHAR(64),
+	row_id INTEGER,
+	"key" VARCHAR(120),
+	created_at DATETIME NOT NULL,
+	read_at DATETIME,
+	CONSTRAINT pk_staff_notice PRIMARY KEY (id),
+	CONSTRAINT fk_staff_notice_staff_id FOREIGN KEY(staff_id) REFERENCES staff_user (id),
+	CONSTRAINT uq_staff_notice_staff_id_key UNIQUE (staff_id, "key"),
+	CONSTRAINT ck_staff_notice_notice_kind CHECK (kind IN ('READY', 'DONE', 'FAILED', 'ATTENTION', 'APPROVAL'))
+);
+CREATE INDEX ix_staff_notice_staff_id_created_at_id ON staff_notice (staff_id, created_at, id);
+CREATE INDEX ix_staff_notice_unread ON staff_notice (staff_id) WHERE read_at IS NULL;
 CREATE TABLE staff_user (
 	username VARCHAR(64) NOT NULL,
 	full_name VARCHAR(120) NOT NULL,

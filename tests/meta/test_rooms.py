@@ -26,21 +26,20 @@ ROOMS = frozenset(
 
 # What belongs to no room: the frame that every room stands in, and where a room speaks by another name.
 FRAME = {
-    "actions": {"exports", "records", "runs", "imports", "import_layouts"},
+    "actions": {"exports", "imports", "import_layouts", "notices", "records", "reveals", "runs", "saved_views"},
     "models": {"base", "exports", "imports", "outbox", "registrations"},
     "jobs": {"exports", "rings", "runner", "runs", "notifications"},
     "queries": {"exports", "workers"},
     "views": {
-        "account", "all_report", "all_report_filters", "assets", "attention", "base", "bulk", "cancel_scheduled",
-        "changes", "charts", "checks", "columns", "core", "dates", "errors", "exports", "exports_page",
-        "exports_schedule",
-        "exports_table", "fields", "filters", "forms", "gate", "lists", "login", "mailbox", "orders", "palette",
-        "registry", "retry_policies", "rows", "scheduled", "search", "security", "shell", "ui", "webhooks",
-        "workers",
+        "account", "all_report", "all_report_filters", "assets", "attention", "base", "bell", "bulk",
+        "cancel_scheduled", "changes", "charts", "checks", "columns", "core", "dates", "errors", "exports",
+        "exports_page", "exports_schedule", "exports_table", "fields", "filters", "finder", "forms", "gate", "guide",
+        "lists", "login", "mailbox", "notices", "orders", "palette", "registry", "retry_policies", "reveals", "rows",
+        "saved_views", "scheduled", "search", "security", "shell", "ui", "webhooks", "workers",
     },
     "templates": {
-        "account", "admin", "all_report", "attention", "auth", "errors", "exports", "jobs", "macros",
-        "retry_policies", "scheduled", "webhooks", "workers",
+        "account", "admin", "all_report", "attention", "auth", "errors", "exports", "finder", "help", "jobs", "macros",
+        "notices", "retry_policies", "scheduled", "webhooks", "workers",
     },
 }  # fmt: skip
 NOT_ROOMS_IN_TESTS = {

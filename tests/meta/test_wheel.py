@@ -31,6 +31,7 @@ import re
 assets = re.findall(r'(?:href|src)="(/static/[^"]+)"', page.get_data(as_text=True))
 assert assets
 assert {client.get(asset).status_code for asset in assets} == {200}
+assert len(app.extensions["payadmin.help"]) > 20
 import payadmin.sample.source as source
 assert any(Path(source.__file__).parent.glob("*.csv.gz"))
 """

@@ -30,7 +30,8 @@ from payadmin.models.payments import (
     PaymentEvent,
     PaymentStatus,
 )
-from payadmin.permissions import Permission
+from payadmin.models.system import NoticeKind, StaffNotice
+from payadmin.permissions import Permission, Role
 from payadmin.providers.mail import Delivery, Mail, Receipt, is_address, send_mail
 from payadmin.work import SYSTEM
 from tests.support.mail import Inbox, MailServer, free_port
@@ -412,3 +413,16 @@ def test_a_mail_that_cannot_be_addressed_or_a_server_that_cannot_be_named_is_an_
 @pytest.mark.once
 def test_the_templates_know_every_word_a_status_is_shown_as() -> None:
     assert set(actions._SENTENCES) == set(DISPLAY_STATUS.values())
+
+
+def test_who_asked_for_a_mail_is_told_by_the_bell_that_it_failed(make: Make, serve: Any, configure: Any) -> None:
+    inbox, url = serve()
+    inbox.answer_rcpt = "550 no such mailbox"
+    client = make.browse(Role.PAYMENTS_OPERATOR)
+    asked = dataclasses.replace(make.actor(), staff_id=client.staff_id)
+    failed = request_notification(asked, make.payment().id, key="f", settings=configure(smtp_url=url)).id
+    send_notification(notification_id=failed)
+    db.session.rollback()
+    [notice] = db.session.scalars(select(StaffNotice))
+    assert (notice.staff_id, notice.kind, notice.row_id) == (client.staff_id, NoticeKind.FAILED, failed)
+    assert client.get(f"/notices/{notice.id}/").location == f"/mailbox/{failed}/"

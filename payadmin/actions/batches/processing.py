@@ -32,6 +32,8 @@ from payadmin.models.subscriptions import (
     SubscriptionStatus,
     schedule_columns,
 )
+from payadmin.models.system import NoticeKind
+from payadmin.notices import notify, staff_named
 from payadmin.permissions import Permission
 from payadmin.providers import connected
 from payadmin.work import Work, use_case
@@ -184,6 +186,17 @@ def process_some(work: Work, batch_id: int, *, limit: int = ROWS_AT_ONCE) -> boo
         after={"status": BatchStatus.PROCESSED, "rows_done": batch.rows_done, "rows_refused": batch.rows_refused},
         file=batch.file_name,
     )
+    refused = f", {batch.rows_refused:,} refused" if batch.rows_refused else ""
+    for name in {batch.uploaded_by, batch.processed_by}:
+        notify(
+            work.session,
+            staff_named(work.session, name),
+            NoticeKind.ATTENTION if refused else NoticeKind.DONE,
+            f"{batch.file_name} is processed: {batch.rows_done:,} rows done{refused}.",
+            page="batches",
+            row_id=batch.id,
+            key=f"batch:{batch.id}:processed",
+        )
     return False
 
 

@@ -13,6 +13,8 @@ from payadmin.actions.batches.columns import CARD_NO
 from payadmin.audit import Event
 from payadmin.kernel.errors import Conflict
 from payadmin.models.batches import CHECKED, Batch, BatchPart, BatchRow, BatchStatus, RowStatus
+from payadmin.models.system import NoticeKind
+from payadmin.notices import notify, staff_named
 from payadmin.permissions import Permission
 from payadmin.work import Work, use_case
 
@@ -184,4 +186,14 @@ def _conclude(work: Work, batch: Batch) -> None:
         before={"status": BatchStatus.VALIDATING},
         after={"status": status, "rows_valid": batch.rows_valid, "rows_invalid": batch.rows_invalid},
         file=batch.file_name,
+    )
+    is_fine = status is BatchStatus.READY
+    notify(
+        work.session,
+        staff_named(work.session, batch.uploaded_by),
+        NoticeKind.READY if is_fine else NoticeKind.ATTENTION,
+        f"{batch.file_name} is checked: {'ready to be processed' if is_fine else 'it has errors'}.",
+        page="batches",
+        row_id=batch.id,
+        key=f"batch:{batch.id}:checked:{batch.version}",
     )

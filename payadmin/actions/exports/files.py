@@ -23,6 +23,8 @@ from payadmin.models.exports import (
     is_open,
 )
 from payadmin.models.payments import Mode
+from payadmin.models.system import NoticeKind
+from payadmin.notices import notify
 from payadmin.permissions import Permission
 from payadmin.work import Actor, Work, use_case
 
@@ -285,6 +287,7 @@ def deliver_export(
     export = work.get(Export, export_id)
     work.record(Event.EXPORT_FINISHED, export, page=export.page, kind=export.kind.ending, filter=recorded,
                 scope=scope, columns=export.columns, rows=rows, bytes=size, sha256=sha256)  # fmt: skip
+    _ring(work, export, NoticeKind.READY, f"{export.name} is ready: {rows:,} rows of {export.page_title}.")
     if export.schedule_id is not None:
         tell_readers(work, export, settings)
     else:
@@ -350,7 +353,14 @@ def _end(work: Work, export: Export, reason: str) -> bool:
     )
     if failed:
         work.record(Event.EXPORT_FAILED, export, outcome="failed", reason=reason, page=export.page)
+        _ring(work, export, NoticeKind.FAILED, f"{export.name} could not be made: {reason}")
     return failed
+
+
+def _ring(work: Work, export: Export, kind: NoticeKind, title: str) -> None:
+    """Tell the requester by the bell, once for each end of each export."""
+    key = f"export:{export.id}:{kind.name}"
+    notify(work.session, export.requester_id, kind, title, page="exports", row_id=export.id, key=key)
 
 
 def _require(actor: Actor, needs: Collection[Permission]) -> None:

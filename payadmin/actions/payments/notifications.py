@@ -12,6 +12,7 @@ from payadmin.audit import Event
 from payadmin.config import Settings
 from payadmin.kernel.errors import Conflict, Invalid
 from payadmin.kernel.text import one_line
+from payadmin.models.audit import AuditEvent
 from payadmin.models.parties import Customer, Organization
 from payadmin.models.payments import (
     DISPLAY_STATUS,
@@ -21,6 +22,8 @@ from payadmin.models.payments import (
     Payment,
     Unit,
 )
+from payadmin.models.system import NoticeKind
+from payadmin.notices import notify
 from payadmin.permissions import Permission
 from payadmin.providers.mail import domain_of, is_address
 from payadmin.work import Work, use_case
@@ -135,7 +138,21 @@ def book_notification(work: Work, notification_id: int, *, state: NotificationSt
         transaction_id=payment and payment.transaction_id,
         customer_id=payment and payment.customer_id,
     )
+    if state is NotificationState.FAILED:
+        _tell_requester(work, notification)
     return True
+
+
+def _tell_requester(work: Work, notification: Notification) -> None:
+    """Tell who asked for a mail, by the bell, that it did not go out; the trail knows who that was."""
+    asked = select(AuditEvent.actor_id).where(
+        AuditEvent.entity == Notification.__tablename__,
+        AuditEvent.entity_id == str(notification.id),
+        AuditEvent.event == str(Event.NOTIFICATION_REQUESTED),
+    )
+    title = f"An e-mail could not be sent: {notification.subject}"
+    key = f"mail:{notification.id}:failed"
+    notify(work.session, work.one(asked), NoticeKind.FAILED, title, page="mailbox", row_id=notification.id, key=key)
 
 
 def why_not_notifiable(customer: Customer) -> str | None:

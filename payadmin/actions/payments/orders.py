@@ -26,6 +26,8 @@ from payadmin.models.payments import (
     RefundReason,
     VoidRequest,
 )
+from payadmin.models.system import NoticeKind
+from payadmin.notices import notify
 from payadmin.permissions import Permission
 from payadmin.providers import Answer, Outcome, connected
 from payadmin.work import Work, use_case
@@ -273,6 +275,15 @@ def _call_staff(work: Work, order: Order, kind: str, sentence: str) -> None:
     payment = work.get(Payment, order.payment_id)
     add_event(work, payment, f"{kind.capitalize()} needs a decision", detail=sentence)
     work.record(EVENTS[kind]["unknown"], order, reason=sentence, outcome="failed", **keys_of(payment))
+    notify(
+        work.session,
+        order.requested_by_id,
+        NoticeKind.ATTENTION,
+        f"Your {kind} of {payment.transaction_id} needs a decision.",
+        page="transactions",
+        row_id=payment.id,
+        key=f"{kind}:{order.id}:staff",
+    )
 
 
 def _close(work: Work, order: Order, kind: str, answer: Answer) -> None:

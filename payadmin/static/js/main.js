@@ -7,6 +7,7 @@ import "./navigation.js";
 import "./filters.js";
 import "./rowmenu.js";
 import "./palette.js";
+import "./bell.js";
 import { initList } from "./selection.js";
 import { initParts } from "./parts.js";
 import { toastMessages } from "./toasts.js";

@@ -1,5 +1,6 @@
 // List pages change without a page load: links and forms swap #list, the address and the back button keep working.
 import { announce, find, parse, wantsNewTab } from "./dom.js";
+import { initParts } from "./parts.js";
 import { initList } from "./selection.js";
 import { toastMessages } from "./toasts.js";
 
@@ -48,6 +49,7 @@ function swap(list, fresh, focus) {
   const typed = wanted && active?.matches("input[type=search]") ? active.value : null;
   list.replaceWith(fresh);
   initList(fresh);
+  initParts(fresh);
   const target = wanted && (find(wanted, fresh) ?? find("#q", fresh));
   if (!target) return;
   target.focus({ preventScroll: true });

@@ -8,6 +8,8 @@ const PARTS = [
   ["form[data-preview]", () => import("./preview.js")],
   ["[data-picker], [data-picker-url]", () => import("./pickers.js")],
   ["[data-schedule]", () => import("./schedule.js")],
+  ["form[data-columns]", () => import("./columns.js")],
+  ["[data-countdown]", () => import("./countdown.js")],
   ["[data-drop]", () => import("./dropzone.js")],
   ["[data-chart]", () => import("./charts.js")],
 ];

@@ -17,7 +17,7 @@ from payadmin.actions import batches, records
 from payadmin.db import db, utcnow
 from payadmin.kernel.errors import Conflict, Invalid
 from payadmin.kernel.sheets import csv_rows
-from payadmin.models.batches import CHECKED, OPEN, WORKING, Batch, BatchKind, BatchStatus
+from payadmin.models.batches import CHECKED, OPEN, WORKING, Batch, BatchKind, BatchRow, BatchStatus
 from payadmin.models.subscriptions import IN_HAND, ChargeStatus, ScheduledCharge
 from payadmin.permissions import Permission
 from payadmin.queries.batches import MOST_COUNTED, charge_counts, error_table, invalid_billing_numbers
@@ -69,6 +69,8 @@ class BatchesPage(PayAdminModelView):
     labels = {"created_at": "Uploaded", "rows_total": "Total Data", "totals": "Total Amount",
               "rows_invalid": "Invalid Data"}  # fmt: skip
     phone = {"file_name": "m1", "totals": "m2", "status": "m3", "created_at": "m4"}
+    find_by = ("file_name",)
+    find_through = ((BatchRow.billing_number, BatchRow.batch_id),)
     list_template = "batches/list.html"
     details_template = "batches/details.html"
     detail_sections = {

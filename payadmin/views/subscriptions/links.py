@@ -120,6 +120,8 @@ class RegistrationLinksPage(PayAdminModelView):
     tabs = tuple(Tab(word, {"state": (value,)}) for value, word in _STATES)
     phone = {"billing_number": "m1", "amount": "m2", "status": "m3", "created_at": "m4"}
     list_also = ("status", "expires_at")
+    find_by = ("billing_number", "email")
+    found_icon = "link"
     list_template = "subscriptions/links.html"
     details_template = "subscriptions/link.html"
     detail_sections = {

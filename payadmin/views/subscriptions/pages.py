@@ -52,6 +52,7 @@ class SubscriptionsPage(SubscriptionRows):
     tabs = _tabs()
     phone = {"subscription_id": "m1", "amount": "m2", "status": "m3", "created_at": "m4"}
     list_also = ("status", "purpose")
+    find_by = ("subscription_id", "billing_number")
     needs = {
         "preview_view": P.SUBSCRIPTIONS_SUBSCRIPTION_WRITE,
         "progress_view": P.SUBSCRIPTIONS_SUBSCRIPTION_READ,

@@ -1,0 +1,198 @@
+"""Saved views of lists: kept, changed, shared with a role, and forgotten; and which one a person sees first."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import ColumnElement, delete, func, or_, select
+from sqlalchemy.exc import IntegrityError
+
+from payadmin.audit import Event
+from payadmin.kernel.errors import Conflict, Forbidden, Invalid, NotFound
+from payadmin.models.system import SavedView, UserPreference
+from payadmin.permissions import Permission, Role, grantable_by
+from payadmin.work import Actor, Work, use_case
+
+MOST_VIEWS = 30
+MOST_SHARED = 20
+LONGEST_NAME = 60
+LONGEST_QUERY = 2000
+
+
+def sharable_roles(actor: Actor) -> frozenset[Role]:
+    """The roles that `actor` may share a view with: their own, and those they may appoint to."""
+    return actor.roles | grantable_by(actor.roles)
+
+
+@use_case(Permission.HOME_PAGE_READ)
+def save_view(
+    work: Work,
+    page: str,
+    /,
+    *,
+    name: str,
+    query: str,
+    columns: Sequence[str] | None,
+    shared_with: Role | None = None,
+    is_default: bool = False,
+) -> int:
+    """Keep a list under a name; the id of the view.
+
+    Args:
+        page: the endpoint of the list's page, which the caller has opened for the actor.
+        name: what the actor calls it; their own views of a page have different names.
+        query: the canonical end of the list's address, without its question mark and place.
+        columns: the columns in order; None for the page's own choice.
+        shared_with: a role whose holders are offered the view too.
+        is_default: whether these see it first.
+
+    Raises:
+        Invalid: no name, one that is taken, or an address that is too long.
+        Conflict: the actor, or the role, has as many views of this page as are kept.
+        Forbidden: the actor may not share with this role, or not decide what it sees first.
+    """
+    owner_id = _person(work)
+    if len(query) > LONGEST_QUERY:
+        raise Invalid("These filters are too many to keep. Remove some of them.", field="name")
+    own = select(func.count()).where(SavedView.owner_id == owner_id, SavedView.page == page)
+    if (work.session.scalar(own) or 0) >= MOST_VIEWS:
+        raise Conflict(f"You have {MOST_VIEWS} views of this list. Delete one first.")
+    view = SavedView(owner_id=owner_id, page=page, name=_name(name), query=query)
+    view.columns = list(columns) if columns else None
+    _share(work, view, shared_with, is_default=is_default)
+    try:
+        work.add(view)
+    except IntegrityError as error:
+        raise Invalid("You have a view of this name already. Choose another name.", field="name") from error
+    work.record(Event.VIEW_SAVED, view, after=_facts(view), page=page)
+    return view.id
+
+
+@use_case(Permission.HOME_PAGE_READ, about=SavedView)
+def overwrite_view(work: Work, view_id: int, /, *, query: str, columns: Sequence[str] | None) -> None:
+    """Put the list as it is now in the place of what the actor's own view held. The same again changes nothing."""
+    view = _own(work, view_id)
+    if len(query) > LONGEST_QUERY:
+        raise Invalid("These filters are too many to keep. Remove some of them.")
+    before = _facts(view)
+    view.query, view.columns = query, list(columns) if columns else None
+    _forget_columns(work, view)
+    work.record(Event.VIEW_SAVED, view, before=before, after=_facts(view), page=view.page)
+
+
+@use_case(Permission.HOME_PAGE_READ, about=SavedView)
+def edit_view(work: Work, view_id: int, /, *, name: str, shared_with: Role | None, is_default: bool) -> None:
+    """Give the actor's own view another name, or other readers (the arguments are those of `save_view`)."""
+    view = _own(work, view_id)
+    before = _facts(view)
+    view.name = _name(name)
+    try:
+        _share(work, view, shared_with, is_default=is_default)
+        work.record(Event.VIEW_SAVED, view, before=before, after=_facts(view), page=view.page)
+        work.session.flush()
+    except IntegrityError as error:
+        raise Invalid("You have a view of this name already. Choose another name.", field="name") from error
+
+
+@use_case(Permission.HOME_PAGE_READ, about=SavedView)
+def delete_view(work: Work, view_id: int, /) -> None:
+    """Forget the actor's own view, for everybody it was shared with too."""
+    view = _own(work, view_id)
+    work.record(Event.VIEW_DELETED, view, before=_facts(view), page=view.page)
+    _forget_columns(work, view)
+    chosen = select(UserPreference).where(UserPreference.name == f"view:{view.page}")
+    for preference in work.session.scalars(chosen):
+        if preference.value.get("view") == view_id:
+            work.session.delete(preference)
+    work.session.delete(view)
+
+
+@use_case(Permission.HOME_PAGE_READ)
+def choose_first_view(work: Work, page: str, /, *, view_id: int | None) -> None:
+    """Have the actor see a view first when they open `page`.
+
+    Args:
+        view_id: a view that is theirs or shared with a role of theirs; 0 for the whole list, whatever their role sees
+            first; None to have no preference.
+
+    Raises:
+        NotFound: no such view of this page for them.
+    """
+    staff_id = _person(work)
+    if view_id and not work.exists(SavedView.id == view_id, SavedView.page == page, readable_by(work.actor)):
+        raise NotFound("There is no such view.")
+    name = f"view:{page}"
+    kept = work.one(select(UserPreference).where(UserPreference.staff_id == staff_id, UserPreference.name == name))
+    if view_id is None:
+        if kept is not None:
+            work.session.delete(kept)
+    elif kept is not None:
+        kept.value = {"view": view_id}
+    else:
+        work.add(UserPreference(staff_id=staff_id, name=name, value={"view": view_id}))
+
+
+def readable_by(actor: Actor) -> ColumnElement[bool]:
+    """The condition that a view is the actor's own or shared with a role of theirs."""
+    return or_(SavedView.owner_id == actor.staff_id, SavedView.shared_with.in_(actor.roles))
+
+
+def _person(work: Work) -> int:
+    if work.actor.staff_id is None:
+        raise Forbidden("Only a person has views.")
+    return work.actor.staff_id
+
+
+def _own(work: Work, view_id: int) -> SavedView:
+    view = work.get(SavedView, view_id, lock=True)
+    if view.owner_id != _person(work):
+        raise NotFound("There is no such view of yours.")
+    return view
+
+
+def _name(name: str) -> str:
+    plain = " ".join(name.split())
+    if not plain:
+        raise Invalid("Give the view a name.", field="name")
+    if len(plain) > LONGEST_NAME or not plain.isprintable():
+        raise Invalid(f"A name has at most {LONGEST_NAME} characters.", field="name")
+    return plain
+
+
+def _share(work: Work, view: SavedView, role: Role | None, *, is_default: bool) -> None:
+    if role is not None and role not in sharable_roles(work.actor):
+        raise Forbidden(f"You cannot share views with the role {role.value}.")
+    if is_default and role is None:
+        raise Invalid("Choose the role that sees this view first.", field="shared_with")
+    if is_default and role not in grantable_by(work.actor.roles) and not view.is_default:
+        raise Forbidden("What a role sees first is decided by whoever appoints people to it.")
+    with work.session.no_autoflush:
+        if role is not None and role is not view.shared_with:
+            shared = select(func.count()).where(SavedView.page == view.page, SavedView.shared_with == role)
+            if (work.session.scalar(shared) or 0) >= MOST_SHARED:
+                raise Conflict(f"{MOST_SHARED} views of this list are shared with this role. Unshare one first.")
+        if is_default:
+            others = select(SavedView).where(
+                SavedView.page == view.page,
+                SavedView.shared_with == role,
+                SavedView.is_default,
+                SavedView.id != (view.id or 0),
+            )
+            for other in work.session.scalars(others):
+                other.is_default = False
+                work.record(Event.VIEW_SAVED, other, before={"is_default": True}, after={"is_default": False})
+    work.session.flush()  # the former default steps back before this one takes its place
+    view.shared_with, view.is_default = role, is_default
+
+
+def _forget_columns(work: Work, view: SavedView) -> None:
+    """Columns that people chose within the view do not outlive what it held."""
+    work.session.execute(delete(UserPreference).where(UserPreference.name == f"columns:{view.page}:{view.id}"))
+
+
+def _facts(view: SavedView) -> dict[str, object]:
+    return {
+        "name": view.name,
+        "query": view.query,
+        "columns": view.columns,
+        "shared_with": view.shared_with,
+        "is_default": view.is_default,
+    }
