@@ -5,6 +5,7 @@ it inside its own transaction, together with the code, so that either all of it 
 """
 
 import datetime as dt
+import functools
 import hashlib
 import json
 import secrets
@@ -50,12 +51,22 @@ def offer(actor: Actor, act: str, subject: object) -> str:
 def spend(work: Work, offer: str, code: str, act: str, subject: object) -> None:
     """Accept the actor's confirmation, once, in the transaction of the act.
 
+    Applying what somebody else approved asks nothing: its maker confirmed it when asking.
+
     Raises:
         Forbidden: the actor is no person with an authenticator.
         Invalid: a stale, foreign, changed or used offer, or a wrong or used code; `field` is "code".
     """
+    if work.approved is not None:
+        return  # its maker confirmed when asking, and what is applied is what was asked for
     if work.actor.staff_id is None:
         raise Forbidden("Only a person with an authenticator can confirm this.")
+    work.confirmed.append(functools.partial(_spend, work, offer, code, act, subject))
+    _spend(work, offer, code, act, subject)
+
+
+def _spend(work: Work, offer: str, code: str, act: str, subject: object) -> None:
+    assert work.actor.staff_id is not None
     content = _read(offer)
     if (content.get("who"), content.get("act"), content.get("subject")) != (
         work.actor.staff_id,

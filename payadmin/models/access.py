@@ -59,6 +59,10 @@ class StaffUser(Row, Audited, Base):
     parent_id: Mapped[int | None] = mapped_column(
         ForeignKey("staff_user.id"), index=True, info={"label": "Created by", "readonly": True}
     )
+    # The first account of the same human being; none for that first account itself. Approvals compare people.
+    person_id: Mapped[int | None] = mapped_column(
+        ForeignKey("staff_user.id"), index=True, info={"label": "Same person as", "readonly": True, "list": False}
+    )
     status: Mapped[StaffStatus] = enum_column(
         StaffStatus, default=STAFF_MACHINE.initial, index=True, info={"label": "Status", "readonly": True}
     )
@@ -80,6 +84,11 @@ class StaffUser(Row, Audited, Base):
         CheckConstraint("username = lower(username)", name="username_lower"),
         CheckConstraint("session_epoch >= 1", name="session_epoch"),
     )
+
+    @property
+    def person(self) -> int:
+        """Which human being this account belongs to: the same number for all accounts of one person."""
+        return self.person_id or self.id
 
     @property
     def roles(self) -> frozenset[Role]:
