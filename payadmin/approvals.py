@@ -145,7 +145,8 @@ class ApprovalGate:
         secret: parameters that are never stored: applying the act leaves them out, so they need a default or a body
             that does without (`step_up.spend` does).
         hold: sets aside what the act needs while it waits, in the transaction that files it (PY4).
-        release: gives it back, in the transaction that decides it.
+        release: gives it back, in the transaction that decides it; it is told what the request becomes.
+        hold_first: holds what others hold before the target, so that nobody waits in a circle.
     """
 
     kind: str
@@ -153,7 +154,8 @@ class ApprovalGate:
     ask: Callable[[Work, Mapping[str, Any]], Ask]
     secret: frozenset[str] = frozenset()
     hold: Callable[[Work, ApprovalRequest], None] | None = field(default=None)
-    release: Callable[[Work, ApprovalRequest], None] | None = field(default=None)
+    release: Callable[[Work, ApprovalRequest, ApprovalStatus], None] | None = field(default=None)
+    hold_first: Callable[[Work, int], None] = field(default=lambda _work, _target_id: None)
 
     def enter(self, work: Work, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         """Do the act, or file it when a policy asks for a second person.
@@ -171,27 +173,27 @@ class ApprovalGate:
         if not policies:
             return function(*bound.args, **bound.kwargs)
         payload = self._payload(arguments)
+        # What is tried and asked about is what is stored, so that applying it later is the same act.
+        arguments |= payloads.decode(payload)
         target = self.target(arguments)
         if target.row_id is not None:
             # The target is held before the request, here and by whoever decides, so that nobody waits in a circle.
+            self.hold_first(work, target.row_id)
             work.get(target.model, target.row_id, lock=True)
         ask = self.ask(work, arguments)
         applying = [policy for policy in policies if _applies(policy, ask)]
         if not applying:
-            return function(*bound.args, **bound.kwargs)
+            return function(work, **arguments)
         _refuse_competitor(work, self.kind, target)
-        tried = arguments | payloads.decode(payload)
-        story = _try(work, function, tried)
+        story = _try(work, function, arguments)
         if not story:
             # What changes nothing needs nobody, such as the same form sent again.
-            return function(work, **tried)
+            return function(work, **arguments)
         return self._file(work, payload, target=target, ask=ask, policies=applying, story=story)
 
     def _payload(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         kept = {name: value for name, value in arguments.items() if name not in self.secret}
-        for name in FREE_TEXT & kept.keys():
-            kept[name] = mask_pan_in_text(kept[name]) if isinstance(kept[name], str) else kept[name]
-        return payloads.encode(kept)
+        return payloads.encode(_without_cards(kept))
 
     def _file(
         self,
@@ -378,6 +380,17 @@ def _try(work: Work, function: Callable[..., Any], arguments: Mapping[str, Any])
         story, work.story, work.promised = work.story, [], False
         savepoint.rollback()
     return [each for each in story if each["event"] != str(Event.ACCESS_STEP_UP_SPENT)]
+
+
+def _without_cards(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments with what people wrote cleaned of card numbers, as the act itself would clean it."""
+    cleaned = dict(arguments)
+    for name, value in arguments.items():
+        if isinstance(value, Mapping):
+            cleaned[name] = _without_cards(value)
+        elif name in FREE_TEXT and type(value) is str:
+            cleaned[name] = mask_pan_in_text(value)
+    return cleaned
 
 
 def _is_text(value: object) -> bool:

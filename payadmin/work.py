@@ -53,6 +53,13 @@ class Unfinished:
 
 
 @dataclass(frozen=True)
+class NotDone:
+    """What a row of a run answers when its act was not done, although something was written that must stay."""
+
+    sentence: str
+
+
+@dataclass(frozen=True)
 class Waiting:
     """What a gate answers instead of an act's result: the act was filed for a second person, and nothing else done."""
 

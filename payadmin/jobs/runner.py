@@ -29,6 +29,7 @@ from payadmin.actions.subscriptions.attempts import enqueue_due
 from payadmin.actions.subscriptions.planning import GRACE_DAYS
 from payadmin.db import db, utcnow
 from payadmin.jobs import JOBS, QUEUE, Later
+from payadmin.jobs.approvals import expire_requests
 from payadmin.jobs.exports import keep_exports, sweep_files
 from payadmin.jobs.subscriptions import ChargeCounter, drain_charges, keep_plans, reconcile_days
 from payadmin.kernel.errors import Conflict, NotFound
@@ -363,6 +364,7 @@ def tick(app: Flask, stop: threading.Event, *, every_seconds: float = 2.0) -> No
                 settings = app.extensions["payadmin.settings"]
                 is_planned = _planned(settings.zone)
                 keep_exports(settings)
+                expire_requests()
                 if time.monotonic() >= sweep_due:
                     sweep_files(settings)
                     sweep_due = time.monotonic() + SWEEP_SECONDS

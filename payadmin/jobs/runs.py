@@ -1,19 +1,16 @@
 """Rows of confirmed row and bulk actions: each is done in its chooser's name, with a key that makes it happen once."""
 
-import importlib
 import logging
-import pkgutil
 
 from sqlalchemy.exc import OperationalError
 
-from payadmin import actions
-from payadmin.actions import runs
+from payadmin.actions import load_actions, runs
 from payadmin.db import db
 from payadmin.jobs import Later, job
 from payadmin.kernel.errors import Conflict, NeedsApproval, NotFound, Refusal
 from payadmin.models.access import StaffUser
 from payadmin.models.system import ItemState
-from payadmin.work import SYSTEM, USE_CASES, Actor, Unfinished
+from payadmin.work import SYSTEM, USE_CASES, Actor, NotDone, Unfinished
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +25,7 @@ def run_item(*, item_id: int) -> Later | None:
     if claimed is None:
         return None
     if claimed.handler not in USE_CASES:
-        _load_actions()
+        load_actions()
     actor = _actor(claimed.actor_id)
     state = ItemState.SUCCEEDED
     try:
@@ -51,6 +48,8 @@ def run_item(*, item_id: int) -> Later | None:
     if isinstance(sentence, Unfinished):
         runs.note_item(SYSTEM, item_id, sentence=sentence.sentence)
         return Later(ASK_AGAIN_SECONDS)
+    if isinstance(sentence, NotDone):
+        state, sentence = ItemState.SKIPPED, sentence.sentence
     runs.settle_item(SYSTEM, item_id, state=state, sentence=sentence if isinstance(sentence, str) else None)
     return None
 
@@ -67,8 +66,3 @@ def _actor(staff_id: int) -> Actor | None:
         permissions=staff.permissions,
         organization_id=staff.organization_id,
     )
-
-
-def _load_actions() -> None:
-    for module in pkgutil.walk_packages(actions.__path__, f"{actions.__name__}."):
-        importlib.import_module(module.name)

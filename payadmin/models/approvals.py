@@ -105,6 +105,7 @@ class ApprovalRequest(Row, Audited, Base):
         Index("ix_approval_request_status_created_at_id", "status", "created_at", "id"),
         Index("ix_approval_request_kind_created_at_id", "kind", "created_at", "id"),
         Index("ix_approval_request_maker_id_created_at_id", "maker_id", "created_at", "id"),
+        Index("ix_approval_request_maker_name_id", "maker_name", "id"),
         Index("ix_approval_request_checker_id_id", "checker_id", "id"),
         Index("ix_approval_request_target_table_target_id_id", "target_table", "target_id", "id"),
         Index("ix_approval_request_unit_amount_minor_id", "unit", "amount_minor", "id"),
@@ -135,7 +136,7 @@ class ApprovalRequest(Row, Audited, Base):
     seen: Mapped[dict[str, Any]] = mapped_column(Json, default=dict, info={"list": False})
     maker_id: Mapped[int] = mapped_column(ForeignKey("staff_user.id"), info={"label": "Maker", "readonly": True})
     maker_person_id: Mapped[int] = mapped_column(BigInteger, info={"list": False})
-    maker_name: Mapped[str] = mapped_column(String(100), info={"label": "Asked by", "readonly": True})
+    maker_name: Mapped[str] = mapped_column(search_text(100), info={"label": "Asked by", "readonly": True})
     expires_at: Mapped[dt.datetime] = mapped_column(UtcDateTime, info={"label": "Expires", "readonly": True})
     checker_id: Mapped[int | None] = mapped_column(
         ForeignKey("staff_user.id"), info={"label": "Checker", "readonly": True, "list": False}

@@ -15,6 +15,7 @@ def init_views(app: Flask, settings: Settings) -> None:
     from payadmin.views import (  # noqa: PLC0415
         account,
         all_report,  # noqa: F401 - marks its page
+        approvals,
         attention,
         batches,
         cancel_scheduled,
@@ -58,6 +59,7 @@ def init_views(app: Flask, settings: Settings) -> None:
     subscriptions.init_hosted(app)
     cancel_scheduled.init_cancel_scheduled(app)
     attention.init_attention(app)
+    approvals.init_approvals(app)
     batches.init_batch_transaction(app)
     palette.init_palette(app)
     registry.init_pages(app)

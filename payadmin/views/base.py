@@ -15,6 +15,7 @@ from payadmin.actions import records
 from payadmin.db import db
 from payadmin.models.audit import AuditEvent
 from payadmin.models.system import UserPreference
+from payadmin.queries.approvals import pending_about
 from payadmin.views import lists
 from payadmin.views.columns import PAGE_OF, Column, Kind, Scales, renderer, title_attr, titles_of, whole
 from payadmin.views.core import NUMBERS
@@ -199,6 +200,7 @@ class PayAdminModelView(FormPages):
             "sections": self._sections(row),
             "related": list(self._related(row)),
             "history": self.history_of(row),
+            "waiting": pending_about(db.session(), inspect(self.model).local_table.name, row.id),
             "actions": self.actions_for(row),
             "edit_url": url_for(f"{self.endpoint}.edit_view", row_id=row.id) if self.may("edit") else None,
             "delete_url": url_for(f"{self.endpoint}.delete_view", row_id=row.id) if self.may("delete") else None,

@@ -34,7 +34,7 @@ FRAME = {
         "account", "all_report", "all_report_filters", "assets", "attention", "base", "bulk", "cancel_scheduled",
         "charts", "checks", "columns", "core", "dates", "errors", "exports", "exports_page", "exports_schedule",
         "exports_table", "fields", "filters", "forms", "gate", "lists", "login", "mailbox", "orders", "palette",
-        "registry", "retry_policies", "rows", "scheduled", "search", "security", "shell", "ui", "webhooks",
+        "registry", "resolving", "retry_policies", "rows", "scheduled", "search", "security", "shell", "ui", "webhooks",
         "workers",
     },
     "templates": {

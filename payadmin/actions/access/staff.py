@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 
 from payadmin import audit
 from payadmin.actions.access import guard
+from payadmin.actions.access.approval import NEW_STAFF_GATE, STAFF_GATE
 from payadmin.actions.access.own import end_all, end_session_row
 from payadmin.actions.access.sign_in import plain_username, remember
 from payadmin.audit import Event
@@ -52,6 +53,7 @@ def create_staff(
         Forbidden: a role is beyond what the actor may grant.
         Invalid: the user name, e-mail address, roles or menu entries make no sense; `field` says which.
         Conflict: the user name or e-mail address is taken.
+        NeedsApproval: a policy asks for a second person; the account then begins without a password.
     """
     password = passwords.temporary_password()
     staff_id = _create(
@@ -67,7 +69,7 @@ def create_staff(
     return Invitation(staff_id, plain_username(username), password)
 
 
-@use_case(Permission.ACCESS_STAFF_MANAGE)
+@use_case(Permission.ACCESS_STAFF_MANAGE, gate=NEW_STAFF_GATE)
 def _create(
     work: Work,
     *,
@@ -77,7 +79,7 @@ def _create(
     roles: frozenset[Role],
     organization_id: int | None,
     menu_access: tuple[str, ...],
-    password_hash: str,
+    password_hash: str | None = None,
 ) -> int:
     _check_roles(work.actor, roles)
     staff = new_account(
@@ -86,10 +88,13 @@ def _create(
     if unknown := set(menu_access) - MENU_KEYS:
         raise Invalid(f"There is no menu entry {min(unknown)}.", field="menu_access")
     staff.menu_access = list(menu_access)
-    staff.password_hash = password_hash
-    staff.password_expires_at = work.now + TEMPORARY_FOR
     work.session.flush()
-    remember(work, staff.id, password_hash)
+    # An account that somebody else had to approve begins without a password: it gets one by a reset.
+    if password_hash is not None:
+        staff.password_hash = password_hash
+        staff.password_expires_at = work.now + TEMPORARY_FOR
+        work.session.flush()
+        remember(work, staff.id, password_hash)
     return staff.id
 
 
@@ -232,7 +237,7 @@ def reset_authenticator(work: Work, staff_id: int, *, reason: str) -> None:
     work.record(Event.ACCESS_FACTOR_RESET, staff, reason=reason, username=staff.username)
 
 
-@use_case(Permission.ACCESS_STAFF_MANAGE)
+@use_case(Permission.ACCESS_STAFF_MANAGE, gate=STAFF_GATE)
 def change_roles(work: Work, staff_id: int, *, roles: Iterable[Role], reason: str) -> None:
     """Give an account other roles; its sessions end, so that no page shows what is no longer allowed."""
     wanted = frozenset(roles)

@@ -125,7 +125,11 @@ def _add_tables() -> None:
         sa.Column("seen", JSON, nullable=False),
         sa.Column("maker_id", INTEGER, nullable=False),
         sa.Column("maker_person_id", sa.BigInteger(), nullable=False),
-        sa.Column("maker_name", sa.String(length=100), nullable=False),
+        sa.Column(
+            "maker_name",
+            sa.String(length=100).with_variant(sa.String(length=100, collation="C"), "postgresql"),
+            nullable=False,
+        ),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("checker_id", INTEGER, nullable=True),
         sa.Column("checker_person_id", sa.BigInteger(), nullable=True),
@@ -166,6 +170,7 @@ def _add_tables() -> None:
     op.create_index(
         "ix_approval_request_maker_id_created_at_id", "approval_request", ["maker_id", "created_at", "id"], unique=False
     )
+    op.create_index("ix_approval_request_maker_name_id", "approval_request", ["maker_name", "id"], unique=False)
     op.create_index(
         "ix_approval_request_status_created_at_id", "approval_request", ["status", "created_at", "id"], unique=False
     )
