@@ -229,12 +229,18 @@ def undoable(session: Session) -> Iterator[SessionTransaction]:
     except BaseException:
         if savepoint.is_active:
             savepoint.rollback()
-        session.info.update(kept)
+        _undone(session, kept)
         raise
     if savepoint.is_active:
         savepoint.commit()
     else:
-        session.info.update(kept)
+        _undone(session, kept)
+
+
+def _undone(session: Session, kept: Mapping[str, set[RowKey]]) -> None:
+    session.info.update(kept)
+    # Rows that were read inside the savepoint show what it had changed; their next look must be a new one.
+    session.expire_all()
 
 
 def _before_flush(session: Session, _context: UOWTransaction, _instances: object) -> None:
