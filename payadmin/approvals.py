@@ -168,10 +168,8 @@ class ApprovalGate:
         bound = inspect.signature(function).bind(work, *args, **kwargs)
         bound.apply_defaults()
         arguments = dict(list(bound.arguments.items())[1:])
-        if waiting := _filed_before(work, self.kind, arguments.get("key")):
-            return waiting
         if not policies:
-            return function(*bound.args, **bound.kwargs)
+            return _filed_before(work, self.kind, arguments.get("key")) or function(*bound.args, **bound.kwargs)
         payload = self._payload(arguments)
         # What is tried and asked about is what is stored, so that applying it later is the same act.
         arguments |= payloads.decode(payload)
@@ -180,6 +178,8 @@ class ApprovalGate:
             # The target is held before the request, here and by whoever decides, so that nobody waits in a circle.
             self.hold_first(work, target.row_id)
             work.get(target.model, target.row_id, lock=True)
+        if waiting := _filed_before(work, self.kind, arguments.get("key")):
+            return waiting
         ask = self.ask(work, arguments)
         applying = [policy for policy in policies if _applies(policy, ask)]
         if not applying:

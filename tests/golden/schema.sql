@@ -105,6 +105,7 @@ CREATE INDEX ix_approval_request_checker_id_id ON approval_request (checker_id, 
 CREATE INDEX ix_approval_request_created_at_id ON approval_request (created_at, id);
 CREATE INDEX ix_approval_request_kind_created_at_id ON approval_request (kind, created_at, id);
 CREATE INDEX ix_approval_request_maker_id_created_at_id ON approval_request (maker_id, created_at, id);
+CREATE INDEX ix_approval_request_maker_name_id ON approval_request (maker_name, id);
 CREATE INDEX ix_approval_request_status_created_at_id ON approval_request (status, created_at, id);
 CREATE INDEX ix_approval_request_target_table_target_id_id ON approval_request (target_table, target_id, id);
 CREATE INDEX ix_approval_request_unit_amount_minor_id ON approval_request (unit, amount_minor, id);

@@ -211,7 +211,9 @@ class Make:
             )
         )
 
-    def approval_policy(self, rule: str = "refund", threshold_minor: int | None = 50_00, **values: Any) -> ApprovalPolicy:
+    def approval_policy(
+        self, rule: str = "refund", threshold_minor: int | None = 50_00, **values: Any
+    ) -> ApprovalPolicy:
         """A policy that is on: refunds of 50.00 EUR and more need a second person, unless told otherwise."""
         unit = self.unit(values.pop("unit", "EUR")).code if RULES[rule].measured else None
         given = {"threshold_minor": threshold_minor if unit else None} | values

@@ -13,6 +13,7 @@ from payadmin.actions.access.own import (
     touch_session,
     withdraw_new_authenticator,
 )
+from payadmin.actions.access.people import join_accounts
 from payadmin.actions.access.sign_in import (
     Browser,
     Opened,
@@ -61,6 +62,7 @@ __all__ = [
     "end_session",
     "enrol",
     "halfway",
+    "join_accounts",
     "lock_staff",
     "offer_new_authenticator",
     "pending_secret",

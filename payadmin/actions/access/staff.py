@@ -163,7 +163,7 @@ def _create_first(work: Work, *, username: str, full_name: str, email: str, pass
 @use_case(Permission.ACCESS_STAFF_MANAGE)
 def lock_staff(work: Work, staff_id: int, *, reason: str) -> None:
     """Shut an account; its sessions end at once, on every web process."""
-    staff = _managed(work, staff_id)
+    staff = managed(work, staff_id)
     before = staff.status
     if not work.change(StaffUser, staff_id, status=StaffStatus.LOCKED, session_epoch=StaffUser.session_epoch + 1):
         raise Conflict(f"An account that is {before.lower()} cannot be locked.")
@@ -181,7 +181,7 @@ def lock_staff(work: Work, staff_id: int, *, reason: str) -> None:
 @use_case(Permission.ACCESS_STAFF_MANAGE)
 def unlock_staff(work: Work, staff_id: int, *, reason: str) -> None:
     """Let a person in again whose identity was confirmed: opens the account, lifts the pause."""
-    staff = _managed(work, staff_id)
+    staff = managed(work, staff_id)
     before = staff.status
     if before is StaffStatus.DISABLED:
         raise Conflict("A disabled account stays closed. Invite the person again.")
@@ -209,7 +209,7 @@ def reset_password(actor: Actor, staff_id: int, *, reason: str) -> Invitation:
 
 @use_case(Permission.ACCESS_STAFF_MANAGE)
 def _reset_password(work: Work, staff_id: int, *, password_hash: str, reason: str) -> str:
-    staff = _managed(work, staff_id)
+    staff = managed(work, staff_id)
     work.change(
         StaffUser,
         staff_id,
@@ -227,7 +227,7 @@ def _reset_password(work: Work, staff_id: int, *, password_hash: str, reason: st
 @use_case(Permission.ACCESS_STAFF_MANAGE)
 def reset_authenticator(work: Work, staff_id: int, *, reason: str) -> None:
     """Forget a lost authenticator: the next sign-in enrols a new one. Sessions end, recovery codes die with it."""
-    staff = _managed(work, staff_id)
+    staff = managed(work, staff_id)
     factor = work.session.scalar(select(SecondFactor).where(SecondFactor.staff_id == staff_id))
     if factor is None or not factor.is_confirmed:
         raise Conflict("This account has no authenticator yet; the next sign-in sets one up.")
@@ -241,7 +241,7 @@ def reset_authenticator(work: Work, staff_id: int, *, reason: str) -> None:
 def change_roles(work: Work, staff_id: int, *, roles: Iterable[Role], reason: str) -> None:
     """Give an account other roles; its sessions end, so that no page shows what is no longer allowed."""
     wanted = frozenset(roles)
-    staff = _managed(work, staff_id)
+    staff = managed(work, staff_id)
     _check_roles(work.actor, wanted)
     before = sorted(role.name for role in staff.roles)
     for row in [row for row in staff.role_rows if row.role not in wanted]:
@@ -273,7 +273,7 @@ def end_session(work: Work, session_id: int, *, reason: str) -> None:
 # ------------------------------------------------------------------------------------------------ the grant matrix
 
 
-def _managed(work: Work, staff_id: int) -> StaffUser:
+def managed(work: Work, staff_id: int) -> StaffUser:
     """The account, if the actor may manage it: not their own, and no role beyond what they may grant."""
     staff = work.get(StaffUser, staff_id)
     if work.actor is SYSTEM:

@@ -177,9 +177,7 @@ def _approve(work: Work, request: ApprovalRequest, target: Any, checker: _Checke
     if request.target_id is not None and (target is None or target.version != request.target_version):
         differences = _differences(request, target)
         sentence = "Not done: what it is about has changed since it was asked for. Ask again if it still makes sense."
-        return _end(
-            work, request, target, ApprovalStatus.STALE, sentence, checker=checker, differences=differences
-        )
+        return _end(work, request, target, ApprovalStatus.STALE, sentence, checker=checker, differences=differences)
     gate, approved = gate_of(request.use_case), Approved(request.id, work.actor.name)
     try:
         with audit.undoable(work.session):
