@@ -24,6 +24,8 @@ from payadmin.kernel.states import Machine
 from payadmin.models.base import Audited, Row, minor_column
 
 LONGEST_EXPIRY_HOURS = 720
+# Told in words on the request's page; no list, filter or export shows it as it is stored.
+_KEPT = {"secret": True}
 
 
 class ApprovalStatus(StrEnum):
@@ -123,30 +125,30 @@ class ApprovalRequest(Row, Audited, Base):
         ApprovalStatus, default=S.PENDING, info={"label": "Status", "readonly": True}
     )
     use_case: Mapped[str] = mapped_column(String(80), info={"label": "Act", "readonly": True, "list": False})
-    payload: Mapped[dict[str, Any]] = mapped_column(Json, info={"label": "Arguments", "list": False})
+    payload: Mapped[dict[str, Any]] = mapped_column(Json, info=_KEPT)
     payload_hash: Mapped[str] = mapped_column(String(64), info={"label": "Hash", "list": False})
-    effects: Mapped[list[dict[str, Any]]] = mapped_column(Json, default=list, info={"list": False})
+    effects: Mapped[list[dict[str, Any]]] = mapped_column(Json, default=list, info=_KEPT)
     reasons: Mapped[list[str]] = mapped_column(Json, default=list, info={"label": "Needs approval because"})
     reason: Mapped[str | None] = mapped_column(Text, info={"label": "Maker's reason", "list": False})
     key: Mapped[str | None] = mapped_column(String(120), unique=True, info={"secret": True})
     target_table: Mapped[str] = mapped_column(String(64), info={"label": "About", "list": False})
     target_id: Mapped[int | None] = mapped_column(BigId, info={"label": "Its number", "list": False})
     target_version: Mapped[int | None] = mapped_column(info={"label": "Its version", "list": False})
-    target_key: Mapped[str] = mapped_column(String(160), info={"list": False})
-    seen: Mapped[dict[str, Any]] = mapped_column(Json, default=dict, info={"list": False})
+    target_key: Mapped[str] = mapped_column(String(160), info=_KEPT)
+    seen: Mapped[dict[str, Any]] = mapped_column(Json, default=dict, info=_KEPT)
     maker_id: Mapped[int] = mapped_column(ForeignKey("staff_user.id"), info={"label": "Maker", "readonly": True})
-    maker_person_id: Mapped[int] = mapped_column(BigInteger, info={"list": False})
+    maker_person_id: Mapped[int] = mapped_column(BigInteger, info=_KEPT)
     maker_name: Mapped[str] = mapped_column(search_text(100), info={"label": "Asked by", "readonly": True})
     expires_at: Mapped[dt.datetime] = mapped_column(UtcDateTime, info={"label": "Expires", "readonly": True})
     checker_id: Mapped[int | None] = mapped_column(
         ForeignKey("staff_user.id"), info={"label": "Checker", "readonly": True, "list": False}
     )
-    checker_person_id: Mapped[int | None] = mapped_column(BigInteger, info={"list": False})
+    checker_person_id: Mapped[int | None] = mapped_column(BigInteger, info=_KEPT)
     decided_by: Mapped[str | None] = mapped_column(String(100), info={"label": "Decided by", "readonly": True})
     decided_at: Mapped[dt.datetime | None] = mapped_column(UtcDateTime, info={"label": "Decided", "readonly": True})
     decision_reason: Mapped[str | None] = mapped_column(Text, info={"label": "Reason of the decision", "list": False})
     message: Mapped[str | None] = mapped_column(String(300), info={"label": "Outcome", "list": False})
-    differences: Mapped[list[dict[str, Any]] | None] = mapped_column(Json, info={"list": False})
+    differences: Mapped[list[dict[str, Any]] | None] = mapped_column(Json, info=_KEPT)
 
     def __str__(self) -> str:
         return self.title

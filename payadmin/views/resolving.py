@@ -5,6 +5,7 @@ from typing import Any
 from flask import flash, redirect, render_template, request, url_for
 from sqlalchemy import select
 from wtforms import Form, HiddenField, RadioField, StringField, TextAreaField
+from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than its stubs
 from wtforms.validators import InputRequired, Length
 
 from payadmin import step_up
@@ -22,7 +23,11 @@ OUTCOMES = {"succeeded": "It succeeded: the money went back to the customer", "f
 class OutcomeForm(Form):
     """What became of an order, and how that is known."""
 
-    outcome = RadioField("What became of it", [InputRequired("Say what became of it.")], choices=[*OUTCOMES.items()])
+    outcome = RadioField(
+        "What became of it",
+        [InputRequired("Say what became of it.")],
+        choices=[SelectChoice(value=value, label=label) for value, label in OUTCOMES.items()],
+    )
     reason = TextAreaField(
         "How you know",
         [InputRequired("Say how you know."), Length(max=200, message="Keep it within 200 characters."), no_controls],

@@ -23,10 +23,10 @@ from payadmin.permissions import GRANTS, Permission
 from payadmin.queries.approvals import count_to_decide, person_of, seen_by
 from payadmin.views import lists, shell
 from payadmin.views.approvals.filters import MINE, TO_DECIDE, KindFilter, QueueFilter
-from payadmin.views.approvals.words import differences_of, effects_of
+from payadmin.views.approvals.words import differences_of, effects_of, terms_of
 from payadmin.views.base import PayAdminModelView
 from payadmin.views.bulk import RowAction, bulk_action
-from payadmin.views.columns import PAGE_OF, Column, Kind, money_text
+from payadmin.views.columns import PAGE_OF, Column, Kind, enum_cell, money_text
 from payadmin.views.fields import no_controls, put
 from payadmin.views.filters import Filter
 from payadmin.views.lists import Tab
@@ -38,7 +38,6 @@ MENU_MOST = 99
 KEPT = "payadmin.approvals.counts"
 MOST_KEPT = 500
 S = ApprovalStatus
-TONES = {S.PENDING: "warn", S.APPLIED: "ok", S.REJECTED: "bad", S.FAILED: "bad", S.STALE: "vio"}
 DECISIONS = {
     "approve": {"title": "Approve", "verb": "Approve and do it", "danger": False},
     "reject": {"title": "Reject", "verb": "Reject", "danger": True},
@@ -117,6 +116,9 @@ class ApprovalsPage(PayAdminModelView):
     list_also = ("status", "kind", "maker_id", "maker_person_id", "decided_by")
     list_template = "approvals/list.html"
     details_template = "approvals/details.html"
+    detail_sections = {
+        "On record": ("id", "use_case", "payload_hash", "target_table", "target_version", "created_at", "expires_at"),
+    }
     needs = {"decide_view": READ}
 
     approve = bulk_action(
@@ -204,7 +206,8 @@ class ApprovalsPage(PayAdminModelView):
             words=DECISIONS[decision],
             why_not=why_not if request.method == "GET" else None,
             problem=problem,
-            effects=effects_of(row),
+            terms=terms_of(row),
+            is_invited=is_invited(row),
             back=f"{self.address}{row_id}/",
             title=f"{DECISIONS[decision]['title']}: {row.title}",
         )
@@ -223,15 +226,17 @@ class ApprovalsPage(PayAdminModelView):
         return super().details_context(row) | {
             "related": [],
             "kind": kind_label(row.kind),
-            "tone": TONES.get(row.status, "plain"),
+            "state": enum_cell,
             "money": money_text(row.amount_minor, row.unit) if row.amount_minor is not None and row.unit else None,
             "effects": effects_of(row),
+            "terms": terms_of(row),
             "differences": differences_of(row),
             "target": target_of(row),
             "is_mine": mine,
             "why_not": _why_not(row),
             "is_waiting": row.status is S.PENDING,
             "deciders": deciders(row.kind),
+            "is_invited": is_invited(row),
         }
 
 
@@ -251,6 +256,13 @@ def is_maker(row: ApprovalRequest) -> bool:
     person = person_of(db.session(), current_actor())
     maker = db.session.get(StaffUser, row.maker_id)
     return person in {row.maker_person_id, maker.person if maker is not None else 0}
+
+
+def is_invited(row: ApprovalRequest) -> bool:
+    """Whether the person signed in made the account that asks: no bar to deciding, but a thing to think about (T6)."""
+    maker = db.session.get(StaffUser, row.maker_id)
+    inviter = db.session.get(StaffUser, maker.parent_id) if maker is not None and maker.parent_id else None
+    return inviter is not None and inviter.person == person_of(db.session(), current_actor())
 
 
 def target_of(row: ApprovalRequest) -> tuple[str, str | None] | None:

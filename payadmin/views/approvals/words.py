@@ -42,6 +42,21 @@ def effects_of(request: ApprovalRequest) -> list[Effect]:
     return [_effect(told, request.unit) for told in request.effects]
 
 
+def terms_of(request: ApprovalRequest) -> str | None:
+    """What a refund or void does to the money of its payment, in one sentence."""
+    amount, unit, seen = request.amount_minor, request.unit, request.seen
+    if amount is None or unit is None or request.target_table != "payment":
+        return None
+    taken, given = int(seen.get("captured_minor") or 0), int(seen.get("refunded_minor") or 0)
+    if request.kind == "void":
+        return f"The whole payment of {money_text(amount, unit)} is taken back before it is settled."
+    left = taken - given - amount
+    return (
+        f"{money_text(amount, unit)} go back to the customer. Of {money_text(taken, unit)} taken, "
+        f"{money_text(given, unit)} had been given back before; {money_text(left, unit)} would be left."
+    )
+
+
 def differences_of(request: ApprovalRequest) -> list[Line]:
     """What has changed between asking and deciding, for a request that is out of date."""
     if request.differences == []:
@@ -56,6 +71,8 @@ def _effect(told: Mapping[str, Any], unit: str | None) -> Effect:
     before, after = told.get("before") or {}, told.get("after") or {}
     units = after.get("unit") or before.get("unit") or unit
     keys = [key for key in {**before, **after} if key != "unit" or "amount_minor" not in {**before, **after}]
+    # Of what was there before, only what becomes another value is told.
+    keys = [key for key in keys if not before or before.get(key) != after.get(key)]
     lines = tuple(_line(told.get("entity"), key, before.get(key), after.get(key), units) for key in keys)
     return Effect(event_words(str(told["event"])), lines, bool(before))
 
