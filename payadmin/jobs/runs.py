@@ -1,6 +1,7 @@
 """Rows of confirmed row and bulk actions: each is done in its chooser's name, with a key that makes it happen once."""
 
 import logging
+from typing import Any
 
 from sqlalchemy.exc import OperationalError
 
@@ -48,10 +49,14 @@ def run_item(*, item_id: int) -> Later | None:
     if isinstance(sentence, Unfinished):
         runs.note_item(SYSTEM, item_id, sentence=sentence.sentence)
         return Later(ASK_AGAIN_SECONDS)
-    if isinstance(sentence, NotDone):
-        state, sentence = ItemState.SKIPPED, sentence.sentence
-    runs.settle_item(SYSTEM, item_id, state=state, sentence=sentence if isinstance(sentence, str) else None)
+    runs.settle_item(SYSTEM, item_id, **_ended(state, sentence))
     return None
+
+
+def _ended(state: ItemState, answer: object) -> dict[str, Any]:
+    if isinstance(answer, NotDone):
+        return {"state": ItemState.SKIPPED, "sentence": answer.sentence}
+    return {"state": state, "sentence": answer if isinstance(answer, str) else None}
 
 
 def _actor(staff_id: int) -> Actor | None:

@@ -1,12 +1,15 @@
 """The filters of the inbox that no column gives by itself: whose turn it is, and what kind of act waits."""
 
-from sqlalchemy import ColumnElement
+from typing import TYPE_CHECKING
 
 from payadmin.approvals import KINDS
 from payadmin.db import db
 from payadmin.queries.approvals import is_own, person_of, to_decide, waits
 from payadmin.views.filters import Active, Choice, Filter
 from payadmin.views.security import current_actor
+
+if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement
 
 TO_DECIDE, MINE = "to-decide", "mine"
 QUEUES = {TO_DECIDE: "To decide", MINE: "Mine, waiting"}

@@ -266,7 +266,7 @@ def is_invited(row: ApprovalRequest) -> bool:
 
 
 def target_of(row: ApprovalRequest) -> tuple[str, str | None] | None:
-    """What a request is about: what it is called and where it is seen; None for what does not exist yet, or any more."""
+    """What a request is about: its name and where it is seen; None for what does not exist yet, or any more."""
     model = approvals.model_of(row.target_table)
     found = db.session.get(model, row.target_id) if row.target_id is not None else None
     if found is None:
