@@ -307,7 +307,7 @@ def test_a_bulk_refund_row_that_waits_says_so(operator: FlaskClient, make: Make)
     runner.drain()
     db.session.rollback()
     sentences = {row.row_id: row.sentence or "" for row in db.session.query(ActionItem)}
-    assert "waits for a second person" in sentences[large]
+    assert "a second person has to approve it" in sentences[large]
     assert db.session.query(Refund).one().payment_id == small
 
 

@@ -15,6 +15,7 @@ from payadmin.models.outbox import OutboxMessage
 from payadmin.models.payments import Payment, PaymentEvent, PaymentStatus, Refund, RefundReason, VoidRequest
 from payadmin.models.system import ActionItem, ActionRun, ItemState
 from payadmin.permissions import Permission, Role
+from payadmin.work import NotDone
 from tests.support.approvals import Room, asked_refund, filed
 from tests.support.desk import Desk, trail
 from tests.support.make import Make, writing
@@ -202,6 +203,18 @@ def test_an_act_that_is_refused_when_it_is_approved_changes_nothing_but_its_requ
     assert "is shut" in decision.sentence
     assert desk.money(payment_id) == ("PAID", 0, 0, None)
     assert db.session.query(Refund).count() == 0
+
+
+def test_a_maker_who_may_no_longer_refund_is_not_refunded_for(room: Room, desk: Desk) -> None:
+    maker = desk.operator()
+    payment_id, request_id = asked_refund(room, desk, actor=maker)
+    writing()
+    db.session.execute(text("UPDATE staff_user_role SET role = 'CASHIER' WHERE staff_id = :id"), {"id": maker.staff_id})
+    db.session.commit()
+    answer = approve_in_run(room.person(Role.CFO), request_id, key="k", run_data={"reason": "OK"}, row_data={})
+    assert isinstance(answer, NotDone)
+    assert "Your role does not allow this" in answer.sentence
+    assert (room.request(request_id).status, desk.money(payment_id)) == (S.FAILED, ("PAID", 0, 0, None))
 
 
 def test_a_second_refund_of_a_payment_needs_a_second_person_when_the_policy_says_so(room: Room, desk: Desk) -> None:

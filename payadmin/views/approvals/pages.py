@@ -2,11 +2,10 @@
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from flask import Flask, current_app, flash, redirect, request
+from flask import Flask, current_app, flash, g, redirect, request
 from flask_admin import expose
-from sqlalchemy import Select, select
 from wtforms import Form, HiddenField, StringField, TextAreaField
 from wtforms.validators import InputRequired, Length
 
@@ -32,6 +31,9 @@ from payadmin.views.filters import Filter
 from payadmin.views.lists import Tab
 from payadmin.views.registry import page
 from payadmin.views.security import current_actor
+
+if TYPE_CHECKING:
+    from sqlalchemy import Select
 
 READ = Permission.APPROVALS_REQUEST_READ
 MENU_MOST = 99
@@ -80,11 +82,17 @@ class NoForm(Form):
 
 def _why_not(row: Any) -> str | None:
     """Why the person signed in cannot approve or reject a request."""
-    actor = current_actor()
-    person = person_of(db.session(), actor)
-    maker = select(StaffUser).where(StaffUser.id == row.maker_id)
-    found = db.session.scalar(maker)
-    return approvals.why_not_decide(actor, person, row, found.person if found is not None else None)
+    maker = db.session.get(StaffUser, row.maker_id)
+    return approvals.why_not_decide(current_actor(), me(), row, maker.person if maker is not None else None)
+
+
+def me() -> int:
+    """Which human being is signed in; asked once a request, however many rows want to know."""
+    kept: tuple[int | None, int] | None = g.get("approvals_person")
+    staff_id = current_actor().staff_id
+    if kept is None or kept[0] != staff_id:
+        kept = g.approvals_person = staff_id, person_of(db.session(), current_actor())
+    return kept[1]
 
 
 @page(menu="approvals")
@@ -134,8 +142,7 @@ class ApprovalsPage(PayAdminModelView):
 
     def get_query(self) -> "Select[Any]":
         """One's own requests, and those of the kinds that one decides."""
-        actor = current_actor()
-        return seen_by(actor, person_of(db.session(), actor))
+        return seen_by(current_actor(), me())
 
     def _filters_of(self, table: Any) -> Iterator[tuple[str, Filter]]:
         queue = Column("queue", "Queue", Kind.TEXT, ApprovalRequest.maker_person_id, {"readonly": True})
@@ -151,8 +158,7 @@ class ApprovalsPage(PayAdminModelView):
 
     def offers(self) -> Callable[[Any], dict[str, str] | None]:
         """What a row's menu shows greyed: what this person cannot decide."""
-        actor = current_actor()
-        person = person_of(db.session(), actor)
+        actor, person = current_actor(), me()
 
         def off(row: Any) -> dict[str, str] | None:
             why = approvals.why_not_decide(actor, person, row)
@@ -253,16 +259,15 @@ def deciders(kind: str) -> str:
 
 def is_maker(row: ApprovalRequest) -> bool:
     """Whether the person signed in asked for this, with whichever of their accounts."""
-    person = person_of(db.session(), current_actor())
     maker = db.session.get(StaffUser, row.maker_id)
-    return person in {row.maker_person_id, maker.person if maker is not None else 0}
+    return me() in {row.maker_person_id, maker.person if maker is not None else 0}
 
 
 def is_invited(row: ApprovalRequest) -> bool:
     """Whether the person signed in made the account that asks: no bar to deciding, but a thing to think about (T6)."""
     maker = db.session.get(StaffUser, row.maker_id)
     inviter = db.session.get(StaffUser, maker.parent_id) if maker is not None and maker.parent_id else None
-    return inviter is not None and inviter.person == person_of(db.session(), current_actor())
+    return inviter is not None and inviter.person == me()
 
 
 def target_of(row: ApprovalRequest) -> tuple[str, str | None] | None:
