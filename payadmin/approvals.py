@@ -165,11 +165,9 @@ class ApprovalGate:
             Refusal: whatever the act itself refuses.
         """
         policies = _policies(work, KINDS[self.kind])
-        bound = inspect.signature(function).bind(work, *args, **kwargs)
-        bound.apply_defaults()
-        arguments = dict(list(bound.arguments.items())[1:])
+        arguments = _named(function, work, args, kwargs)
         if not policies:
-            return _filed_before(work, self.kind, arguments.get("key")) or function(*bound.args, **bound.kwargs)
+            return _filed_before(work, self.kind, arguments.get("key")) or function(work, *args, **kwargs)
         payload = self._payload(arguments)
         # What is tried and asked about is what is stored, so that applying it later is the same act.
         arguments |= payloads.decode(payload)
@@ -370,6 +368,20 @@ def _refuse_competitor(work: Work, kind: str, target: Target) -> None:
             "It has to be decided or cancelled first.",
             request_id=found.id,
         )
+
+
+def _named(
+    function: Callable[..., Any], work: Work, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Every argument by the name of its parameter: what is stored, and how the act is called again."""
+    signature = inspect.signature(function)
+    bound = signature.bind(work, *args, **kwargs)
+    bound.apply_defaults()
+    arguments: dict[str, Any] = {}
+    for name, value in list(bound.arguments.items())[1:]:
+        gathers = signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD
+        arguments |= value if gathers else {name: value}
+    return arguments
 
 
 def _try(work: Work, function: Callable[..., Any], arguments: Mapping[str, Any]) -> list[dict[str, Any]]:

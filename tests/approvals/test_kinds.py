@@ -11,7 +11,8 @@ from payadmin.actions import access, load_actions, subscriptions
 from payadmin.actions.access.people import join_accounts
 from payadmin.actions.approvals import save_policy
 from payadmin.actions.payments import orders, resolve_order, resolved_facts
-from payadmin.approvals import KINDS, RULES, gate_of
+from payadmin.approvals import KINDS, RULES, ApprovalGate, Ask, Target, gate_of
+from payadmin.audit import Event
 from payadmin.db import db
 from payadmin.kernel import payloads
 from payadmin.kernel.errors import Conflict, Forbidden, Invalid, NotFound
@@ -21,7 +22,7 @@ from payadmin.models.payments import OrderStatus, Refund
 from payadmin.models.subscriptions import AttemptState, ChargeStatus, OnExhausted, RetryPolicy, ScheduledCharge
 from payadmin.permissions import Permission, Role
 from payadmin.providers import Answer, Outcome
-from payadmin.work import SYSTEM, gated_names
+from payadmin.work import SYSTEM, Work, gated_names, use_case
 from tests.support.approvals import Room, filed
 from tests.support.desk import Desk, trail
 from tests.support.make import Make, writing
@@ -201,6 +202,49 @@ def test_without_a_reason_or_a_code_nobody_resolves_anything(room: Room, desk: D
         with pytest.raises(Invalid):
             resolve_order(maker, refund_id, kind="refund", succeeded=True, reason=reason, offer="x", code="000000")
     assert desk.money(payment_id) == ("PAID", 30_00, 0, "REFUND")
+
+
+# ---- any act -------------------------------------------------------------------------------------------------------
+
+GATHERING = ApprovalGate(
+    "access",
+    target=lambda arguments: Target(StaffUser, arguments["staff_id"]),
+    ask=lambda _work, arguments: Ask(f"Say {arguments['words']}", {"access": 0}),
+    secret=frozenset({"password"}),
+)
+
+
+@use_case(Permission.ACCESS_STAFF_MANAGE, gate=GATHERING)
+def say(work: Work, staff_id: int, /, *, password: str | None = None, **details: str) -> None:
+    """An act that gathers its arguments."""
+    staff = work.get(StaffUser, staff_id)
+    work.record(Event.ACCESS_STAFF_CHANGED, staff, after=dict(details) | {"was_told": password is not None})
+
+
+@use_case(Permission.ACCESS_STAFF_MANAGE, gate=GATHERING)
+def say_by_name(work: Work, staff_id: int, *, password: str | None = None, **details: str) -> None:
+    """The same, with everything by name."""
+    staff = work.get(StaffUser, staff_id)
+    work.record(Event.ACCESS_STAFF_CHANGED, staff, after=dict(details) | {"was_told": password is not None})
+
+
+def test_an_act_that_gathers_its_arguments_is_stored_and_done_with_all_of_them(room: Room, make: Make) -> None:
+    make.approval_policy("access")
+    maker, about = room.person(Role.ADMIN), room.person(Role.CASHIER)
+    request_id = filed(partial(say_by_name, maker, about.staff_id, password="secret", words="hello", more="x"))
+    assert room.request(request_id).payload == {"staff_id": about.staff_id, "words": "hello", "more": "x"}
+    room.approve(room.person(Role.CFO), request_id)
+    [entry] = trail(event="access.staff.changed")
+    assert entry.after == {"words": "hello", "more": "x", "was_told": False}
+
+
+def test_a_gate_in_front_of_an_act_that_cannot_be_called_by_name_is_a_mistake_that_is_seen_at_once(
+    room: Room, make: Make
+) -> None:
+    make.approval_policy("access")
+    maker, about = room.person(Role.ADMIN), room.person(Role.CASHIER)
+    with pytest.raises(TypeError):
+        say(maker, about.staff_id, words="hello")
 
 
 # ---- policies ------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from typing import Any
 
 from payadmin.approvals import ApprovalGate, Ask, Target
 from payadmin.models.access import StaffUser
+from payadmin.permissions import Role
 from payadmin.work import Work
 
 
@@ -20,8 +21,8 @@ def _change_asks(work: Work, arguments: Mapping[str, Any]) -> Ask:
     """Only a change of roles or menus is asked about; an act that changes neither passes."""
     staff = work.get(StaffUser, arguments["staff_id"])
     words = []
-    if "roles" in arguments and frozenset(arguments["roles"]) != staff.roles:
-        words.append(", ".join(sorted(arguments["roles"])) or "no roles")
+    if "roles" in arguments and _roles(arguments) != staff.roles:
+        words.append(", ".join(sorted(_roles(arguments))) or "no roles")
     if "menu_access" in arguments and set(arguments["menu_access"]) != set(staff.menu_access):
         words.append("another menu")
     title = f"Give {staff.username} {' and '.join(words)}"
@@ -29,10 +30,15 @@ def _change_asks(work: Work, arguments: Mapping[str, Any]) -> Ask:
 
 
 def _new_asks(_work: Work, arguments: Mapping[str, Any]) -> Ask:
-    roles = ", ".join(sorted(arguments["roles"])) or "no roles"
+    roles = ", ".join(sorted(_roles(arguments))) or "no roles"
     return Ask(f"Invite {str(arguments['username']).strip().lower()} as {roles}", {"access": 0})
 
 
+def _roles(arguments: Mapping[str, Any]) -> frozenset[str]:
+    """The roles that an act gives, whether it was given members or their names."""
+    return frozenset(Role.__members__.get(str(role), role) for role in arguments["roles"])
+
+
 # For every use case that takes `staff_id` and gives `roles`, `menu_access`, or both.
-STAFF_GATE = ApprovalGate("access", _account, _change_asks)
-NEW_STAFF_GATE = ApprovalGate("access", _new_account, _new_asks, secret=frozenset({"password_hash"}))
+STAFF_GATE = ApprovalGate("access", _account, _change_asks, secret=frozenset({"offer", "code"}))
+NEW_STAFF_GATE = ApprovalGate("access", _new_account, _new_asks, secret=frozenset({"nonce", "password_hash"}))
