@@ -13,6 +13,7 @@ log = logging.getLogger(__name__)
 def expire_requests() -> int:
     """End every request whose time is over; how many."""
     late = overdue(db.session())
+    db.session.rollback()  # the tick goes on with other work, in transactions of its own
     if late:
         load_actions()  # what a request held is given back by the act that it is about
     ended = 0

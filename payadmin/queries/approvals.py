@@ -1,6 +1,7 @@
 """Questions about what waits for a second person."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import ColumnElement, Select, func, literal, or_, select
 from sqlalchemy.orm import Session
@@ -19,10 +20,13 @@ def waits() -> ColumnElement[bool]:
     return ApprovalRequest.status == ApprovalStatus.PENDING
 
 
+def _person(actor: Actor) -> "Select[int]":
+    return select(func.coalesce(StaffUser.person_id, StaffUser.id)).where(StaffUser.id == actor.staff_id)
+
+
 def person_of(session: Session, actor: Actor) -> int:
     """Which human being is signed in; 0 for nobody."""
-    person = select(func.coalesce(StaffUser.person_id, StaffUser.id)).where(StaffUser.id == actor.staff_id)
-    return session.scalar(person) or 0
+    return session.scalar(_person(actor)) or 0
 
 
 def decided_kinds(actor: Actor) -> list[str]:
@@ -30,13 +34,17 @@ def decided_kinds(actor: Actor) -> list[str]:
     return [kind.name for kind in KINDS.values() if actor.may(kind.permission)]
 
 
-def is_own(person: int) -> ColumnElement[bool]:
-    """The condition that a person asked for a request, with whichever account, then or as accounts are now."""
+def is_own(person: Any) -> ColumnElement[bool]:
+    """The condition that a person asked for a request, with whichever account, then or as accounts are now.
+
+    Args:
+        person: the number of a person, or the expression that finds it.
+    """
     accounts = select(StaffUser.id).where(or_(StaffUser.id == person, StaffUser.person_id == person))
-    return ApprovalRequest.maker_id.in_(accounts) | (ApprovalRequest.maker_person_id == person)
+    return or_(ApprovalRequest.maker_id.in_(accounts), ApprovalRequest.maker_person_id == person)
 
 
-def to_decide(actor: Actor, person: int) -> ColumnElement[bool]:
+def to_decide(actor: Actor, person: Any) -> ColumnElement[bool]:
     """The condition that a request waits for somebody like this actor, and not for its own maker."""
     return waits() & ApprovalRequest.kind.in_(decided_kinds(actor)) & ~is_own(person)
 
@@ -47,8 +55,10 @@ def seen_by(actor: Actor, person: int) -> "Select[ApprovalRequest]":
 
 
 def count_to_decide(session: Session, actor: Actor, *, most: int) -> int:
-    """How many requests wait for this actor, counted no further than `most`."""
-    some = select(literal(1)).where(to_decide(actor, person_of(session, actor))).limit(most)
+    """How many requests wait for this actor, counted no further than `most`; whoever decides nothing costs nothing."""
+    if not decided_kinds(actor):
+        return 0
+    some = select(literal(1)).where(to_decide(actor, _person(actor).scalar_subquery())).limit(most)
     return session.scalar(select(func.count()).select_from(some.subquery())) or 0
 
 
