@@ -80,7 +80,7 @@ def _refused(error: Refusal) -> Response:
     _roll_back()
     if isinstance(error, Forbidden) and g.get("actor") is not None:
         record_refusal(g.actor, error, place=request.endpoint or request.path)
-    if isinstance(error, NeedsApproval) and not _wants_json():
+    if isinstance(error, NeedsApproval) and "request_id" in error.data and not _wants_json():
         return _waits(error)
     title = TITLES.get(error.status, TITLES[409])
     return _answer(Problem(error.status, error.code, title, error.sentence, field=error.field))
