@@ -1,8 +1,9 @@
 """The audit trail: what is recorded, and the guard that refuses a commit nobody explained."""
 
+import contextlib
 import datetime as dt
 import enum
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 
 from flask_sqlalchemy.session import Session as AppSession
@@ -40,6 +41,15 @@ class Event(enum.StrEnum):
     ACCESS_STAFF_LOCKED = "access.staff.locked"
     ACCESS_STAFF_UNLOCKED = "access.staff.unlocked"
     ACCESS_STEP_UP_SPENT = "access.step_up.spent"
+    ACCESS_STAFF_JOINED = "access.staff.joined"
+    APPROVAL_APPROVED = "approvals.request.approved"
+    APPROVAL_CANCELLED = "approvals.request.cancelled"
+    APPROVAL_EXPIRED = "approvals.request.expired"
+    APPROVAL_FAILED = "approvals.request.failed"
+    APPROVAL_POLICY_SAVED = "approvals.policy.saved"
+    APPROVAL_REJECTED = "approvals.request.rejected"
+    APPROVAL_REQUESTED = "approvals.request.filed"
+    APPROVAL_STALE = "approvals.request.stale"
     BATCH_CHARGE_ORDERED = "batches.charge.ordered"
     BATCH_CHECKED = "batches.batch.checked"
     BATCH_CONFIRMED = "batches.batch.confirmed"
@@ -223,6 +233,31 @@ def differences(row: object) -> tuple[dict[str, object], dict[str, object]]:
             before[attribute.key] = history.deleted[0] if history.deleted else None
             after[attribute.key] = history.added[0] if history.added else None
     return facts(type(row), before), facts(type(row), after)
+
+
+@contextlib.contextmanager
+def undoable(session: Session) -> Iterator[SessionTransaction]:
+    """A savepoint that may be rolled back, by an exception or by whoever holds it; the guard then forgets it too."""
+    session.flush()
+    kept = {key: set(session.info.get(key, ())) for key in (_CHANGED, _EXPLAINED)}
+    savepoint = session.begin_nested()
+    try:
+        yield savepoint
+    except BaseException:
+        if savepoint.is_active:
+            savepoint.rollback()
+        _undone(session, kept)
+        raise
+    if savepoint.is_active:
+        savepoint.commit()
+    else:
+        _undone(session, kept)
+
+
+def _undone(session: Session, kept: Mapping[str, set[RowKey]]) -> None:
+    session.info.update(kept)
+    # Rows that were read inside the savepoint show what it had changed; their next look must be a new one.
+    session.expire_all()
 
 
 def _before_flush(session: Session, _context: UOWTransaction, _instances: object) -> None:

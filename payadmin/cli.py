@@ -167,6 +167,7 @@ def _prepare_demo(app: "Flask", home: "Home", *, full: bool) -> list[dict[str, s
     from payadmin.actions import access
     from payadmin.db import db
     from payadmin.sample.load import load_sample
+    from payadmin.sample.policies import set_policies
     from payadmin.sample.register import connect_endpoint, register_telco
 
     settings: Settings = app.extensions["payadmin.settings"]
@@ -177,6 +178,7 @@ def _prepare_demo(app: "Flask", home: "Home", *, full: bool) -> list[dict[str, s
             lambda step: register_telco(db.engine, zone=settings.zone, full=full, progress=step),
         )
         connect_endpoint(settings.simulator_url, settings.totp_keys)
+        set_policies()
         file = home.path / "demo-accounts.json"
         known: dict[str, dict[str, str]] = {}
         if file.exists():

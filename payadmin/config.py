@@ -8,9 +8,17 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from flask import current_app
+
 # A worker's claim on a refund outlives the three calls it may make (actions/payments/orders.py, CLAIM_LEASE).
 SHORTEST_SECRET = 32
 LONGEST_PROVIDER_CALL = 15
+
+
+def current_settings() -> "Settings":
+    """What the running application was told."""
+    found: Settings = current_app.extensions["payadmin.settings"]
+    return found
 
 
 class SettingsError(ValueError):

@@ -18,8 +18,15 @@ class Permission(StrEnum):
     ACCESS_STAFF_MANAGE = "access:staff:manage"
     ACCESS_STAFF_READ = "access:staff:read"
     ACCOUNT_SELF_EDIT = "account:self:edit"
-    APPROVALS_REQUEST_READ = "approvals:request:read"
+    APPROVALS_ACCESS_APPROVE = "approvals:access:approve"
+    APPROVALS_OUTCOME_APPROVE = "approvals:outcome:approve"
+    APPROVALS_POLICY_APPROVE = "approvals:policy:approve"
+    APPROVALS_POLICY_READ = "approvals:policy:read"
+    APPROVALS_POLICY_WRITE = "approvals:policy:write"
     APPROVALS_REFUND_APPROVE = "approvals:refund:approve"
+    APPROVALS_REQUEST_READ = "approvals:request:read"
+    APPROVALS_RETRY_POLICY_APPROVE = "approvals:retry_policy:approve"
+    APPROVALS_VOID_APPROVE = "approvals:void:approve"
     AUDIT_EVENT_EXPORT = "audit:event:export"
     AUDIT_EVENT_READ = "audit:event:read"
     AUDIT_EVENT_VERIFY = "audit:event:verify"
@@ -112,6 +119,20 @@ P = Permission
 
 _EVERYONE = frozenset({P.HOME_PAGE_READ, P.ACCOUNT_SELF_EDIT})
 
+# Deciding needs nothing else: not the permission to do what is decided (MC2). Who asked never decides (MC1).
+_APPROVES = frozenset(
+    {
+        P.APPROVALS_ACCESS_APPROVE,
+        P.APPROVALS_OUTCOME_APPROVE,
+        P.APPROVALS_POLICY_APPROVE,
+        P.APPROVALS_POLICY_READ,
+        P.APPROVALS_POLICY_WRITE,
+        P.APPROVALS_REFUND_APPROVE,
+        P.APPROVALS_REQUEST_READ,
+        P.APPROVALS_RETRY_POLICY_APPROVE,
+        P.APPROVALS_VOID_APPROVE,
+    }
+)
 _PAYMENTS_READ = frozenset({P.PAYMENTS_PAYMENT_READ, P.PAYMENTS_PAYMENT_INVOICE})
 _RECURRING_READ = frozenset(
     {P.SUBSCRIPTIONS_SUBSCRIPTION_READ, P.BATCHES_BATCH_READ, P.REPORTING_BILLING_READ, P.REPORTING_ANALYTICS_READ}
@@ -128,6 +149,7 @@ _EXPORTS = frozenset(
 
 GRANTS: dict[Role, frozenset[Permission]] = {
     Role.ADMIN: _EVERYONE
+    | _APPROVES
     | _PAYMENTS_READ
     | _RECURRING_READ
     | _EXPORTS
@@ -135,8 +157,6 @@ GRANTS: dict[Role, frozenset[Permission]] = {
         P.ACCESS_SESSION_END,
         P.ACCESS_STAFF_MANAGE,
         P.ACCESS_STAFF_READ,
-        P.APPROVALS_REFUND_APPROVE,
-        P.APPROVALS_REQUEST_READ,
         P.AUDIT_EVENT_EXPORT,
         P.AUDIT_EVENT_READ,
         P.AUDIT_EVENT_VERIFY,
@@ -162,6 +182,7 @@ GRANTS: dict[Role, frozenset[Permission]] = {
         P.WALLETS_WALLET_READ,
     },
     Role.CFO: _EVERYONE
+    | _APPROVES
     | _PAYMENTS_READ
     | _RECURRING_READ
     | _EXPORTS
@@ -169,8 +190,6 @@ GRANTS: dict[Role, frozenset[Permission]] = {
         P.ACCESS_SESSION_END,
         P.ACCESS_STAFF_MANAGE,
         P.ACCESS_STAFF_READ,
-        P.APPROVALS_REFUND_APPROVE,
-        P.APPROVALS_REQUEST_READ,
         P.AUDIT_EVENT_EXPORT,
         P.AUDIT_EVENT_READ,
         P.AUDIT_EVENT_VERIFY,
@@ -214,6 +233,7 @@ GRANTS: dict[Role, frozenset[Permission]] = {
         P.ACCESS_SESSION_END,
         P.ACCESS_STAFF_MANAGE,
         P.ACCESS_STAFF_READ,
+        P.APPROVALS_REQUEST_READ,
         P.COMPLIANCE_CASE_DECIDE,
         P.PARTIES_CUSTOMER_READ,
         P.PARTIES_ORGANIZATION_READ,
@@ -234,6 +254,7 @@ GRANTS: dict[Role, frozenset[Permission]] = {
         P.ACCESS_SESSION_END,
         P.ACCESS_STAFF_MANAGE,
         P.ACCESS_STAFF_READ,
+        P.APPROVALS_REQUEST_READ,
         P.PAYMENTS_PAYMENT_READ,
         P.PARTIES_CUSTOMER_READ,
         P.PARTIES_PERSONAL_REVEAL,
@@ -407,6 +428,7 @@ MENU: tuple[Section, ...] = (
             Item("monitoring", "Monitoring", "activity", P.SYSTEM_MONITORING_READ),
             Item("workers", "Workers", "server", P.SYSTEM_MONITORING_READ),
             Item("approvals", "Approvals inbox", "shield-check", P.APPROVALS_REQUEST_READ),
+            Item("approval-policies", "Approval policies", "scale", P.APPROVALS_POLICY_READ),
             Item("exports", "Exports", "download", P.EXPORTS_EXPORT_READ),
         ),
     ),

@@ -5,18 +5,18 @@ it inside its own transaction, together with the code, so that either all of it 
 """
 
 import datetime as dt
+import functools
 import hashlib
 import json
 import secrets
 from typing import Any
 
-from flask import current_app
 from itsdangerous import BadSignature, SignatureExpired, URLSafeTimedSerializer
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from payadmin.audit import Event
-from payadmin.config import Settings
+from payadmin.config import current_settings
 from payadmin.kernel import totp, vault
 from payadmin.kernel.errors import Forbidden, Invalid
 from payadmin.models.access import SecondFactor, SpentOffer, StaffUser
@@ -50,12 +50,22 @@ def offer(actor: Actor, act: str, subject: object) -> str:
 def spend(work: Work, offer: str, code: str, act: str, subject: object) -> None:
     """Accept the actor's confirmation, once, in the transaction of the act.
 
+    Applying what somebody else approved asks nothing: its maker confirmed it when asking.
+
     Raises:
         Forbidden: the actor is no person with an authenticator.
         Invalid: a stale, foreign, changed or used offer, or a wrong or used code; `field` is "code".
     """
+    if work.approved is not None:
+        return  # its maker confirmed when asking, and what is applied is what was asked for
     if work.actor.staff_id is None:
         raise Forbidden("Only a person with an authenticator can confirm this.")
+    work.confirmed.append(functools.partial(_spend, work, offer, code, act, subject))
+    _spend(work, offer, code, act, subject)
+
+
+def _spend(work: Work, offer: str, code: str, act: str, subject: object) -> None:
+    assert work.actor.staff_id is not None
     content = _read(offer)
     if (content.get("who"), content.get("act"), content.get("subject")) != (
         work.actor.staff_id,
@@ -107,7 +117,7 @@ def move_factor(work: Work, factor: SecondFactor, *when: Any, **values: Any) -> 
 
 def seal(staff_id: int, secret: str) -> str:
     """An authenticator's secret, encrypted for its owner's row only."""
-    return vault.seal(_settings().totp_keys, f"totp:{staff_id}", secret)
+    return vault.seal(current_settings().totp_keys, f"totp:{staff_id}", secret)
 
 
 def unseal(staff_id: int, sealed: str) -> str:
@@ -116,12 +126,12 @@ def unseal(staff_id: int, sealed: str) -> str:
     Raises:
         Unreadable: the row was swapped or changed, or its key is no longer configured.
     """
-    return vault.unseal(_settings().totp_keys, f"totp:{staff_id}", sealed)
+    return vault.unseal(current_settings().totp_keys, f"totp:{staff_id}", sealed)
 
 
 def resealed(staff_id: int, sealed: str) -> str | None:
     """The secret under the first key, if an older key still protects it."""
-    keys = _settings().totp_keys
+    keys = current_settings().totp_keys
     if vault.is_current(keys, f"totp:{staff_id}", sealed):
         return None
     return seal(staff_id, unseal(staff_id, sealed))
@@ -174,9 +184,4 @@ def _digest(subject: object) -> str:
 
 
 def _signer() -> URLSafeTimedSerializer:
-    return URLSafeTimedSerializer(_settings().secret_key, salt="payadmin.step_up")
-
-
-def _settings() -> Settings:
-    found: Settings = current_app.extensions["payadmin.settings"]
-    return found
+    return URLSafeTimedSerializer(current_settings().secret_key, salt="payadmin.step_up")

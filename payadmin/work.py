@@ -4,7 +4,7 @@ import datetime as dt
 import functools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from sqlalchemy import ColumnElement, insert, inspect, select, update
 from sqlalchemy.orm import Session
@@ -13,7 +13,7 @@ from sqlalchemy.orm.exc import StaleDataError
 from payadmin import audit, outbox
 from payadmin.audit import Event
 from payadmin.db import db, utcnow
-from payadmin.kernel.errors import Conflict, Forbidden, NotFound, Refusal
+from payadmin.kernel.errors import Conflict, Forbidden, NeedsApproval, NotFound, Refusal
 from payadmin.kernel.masks import mask_pan_in_text
 from payadmin.models.audit import AuditEvent
 from payadmin.permissions import Permission, Role, opens
@@ -57,15 +57,47 @@ class Unfinished:
     sentence: str
 
 
+@dataclass(frozen=True)
+class NotDone:
+    """What a row of a run answers when its act was not done, although something was written that must stay."""
+
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """What a gate answers instead of an act's result: the act was filed for a second person, and nothing else done."""
+
+    refusal: NeedsApproval
+
+
+@dataclass(frozen=True)
+class Approved:
+    """Why an act is done in its maker's name although its maker is not here: somebody else approved it."""
+
+    request_id: int
+    checker: str
+
+
 @dataclass
 class Work:
-    """One transaction of one actor."""
+    """One transaction of one actor.
+
+    Attributes:
+        promised: whether workers should be rung after the commit.
+        approved: set while an approved request is applied; everything recorded then names its checker.
+        story: what was recorded so far, as plain values.
+        confirmed: the step-ups that were spent, each ready to be spent once more after a trial was undone.
+    """
 
     actor: Actor
     session: Session
     now: dt.datetime
     name: str
     promised: bool = field(default=False)
+    approved: Approved | None = None
+    story: list[dict[str, Any]] = field(default_factory=list)
+    confirmed: list[Callable[[], None]] = field(default_factory=list)
 
     def get(self, model: type[M], row_id: object, *, lock: bool = False) -> M:
         """The row with `row_id`, fresh from the database.
@@ -156,8 +188,12 @@ class Work:
         entry.entity, entry.entity_id = table, row_id
         entry.before = None if before is None else masked(before)  # type: ignore[assignment]
         entry.after = None if after is None else masked(after)  # type: ignore[assignment]
+        if self.approved is not None:
+            keys |= {"approval_id": self.approved.request_id, "approved_by": self.approved.checker}
         entry.keys = audit.found_by(keys)
         self.session.add(entry)
+        told = {"event": entry.event, "entity": table, "before": entry.before, "after": entry.after}
+        self.story.append(told)
         return entry
 
     def record_each(self, event: Event, model: type[Any], rows: Iterable[tuple[int, Mapping[str, object]]]) -> None:
@@ -173,6 +209,7 @@ class Work:
             values.append({"entity_id": str(row_id), "keys": audit.found_by(keys)})
         if not values:
             return
+        self.story.append({"event": str(event), "entity": table, "before": None, "after": {"rows": len(values)}})
         entry = _entry(self.actor, str(event), outcome="done", reason=None)
         shared = {"actor_id": entry.actor_id, "actor_name": entry.actor_name, "roles": entry.roles, "ip": entry.ip}
         shared |= {"request_id": entry.request_id, "event": entry.event, "outcome": "done", "entity": table}
@@ -193,11 +230,60 @@ class Work:
         return bool(self.session.scalar(select(select(1).where(*conditions).exists())))
 
 
+class Gate(Protocol):
+    """What stands between a use case and its effects: it may file the act for a second person instead (G1)."""
+
+    def enter(self, work: Work, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """Do the act and return what it returns, or file it and return `Waiting`."""
+
+
+@dataclass(frozen=True)
+class Act:
+    """A use case without its door, for whoever applies what was approved: see `replay`."""
+
+    function: Callable[..., Any]
+    permission: Permission
+    gate: Gate | None
+
+
 USE_CASES: dict[str, Callable[..., Any]] = {}
+_ACTS: dict[str, Act] = {}
+
+
+def gated(name: str) -> Act | None:
+    """The use case of this name, if it has a gate."""
+    act = _ACTS.get(name)
+    return act if act is not None and act.gate is not None else None
+
+
+def gated_names() -> frozenset[str]:
+    """Every use case that has a gate."""
+    return frozenset(name for name, act in _ACTS.items() if act.gate is not None)
+
+
+def replay(work: Work, name: str, maker: Actor, approved: Approved, arguments: Mapping[str, Any]) -> Any:
+    """Do a gated act in this transaction, in the name of whoever asked for it.
+
+    Args:
+        work: the work of the checker.
+        maker: the actor of record, with the permissions of this moment.
+        approved: what the trail notes beside the maker.
+        arguments: what the act was asked for with, by the names of its parameters.
+
+    Raises:
+        Forbidden: the maker may not do this any more.
+        Refusal: whatever the act refuses.
+    """
+    act = _ACTS[name]
+    _check(maker, act.permission)
+    inner = Work(actor=maker, session=work.session, now=work.now, name=name, approved=approved)
+    result = act.function(inner, **arguments)
+    work.promised = work.promised or inner.promised
+    return result
 
 
 def use_case(
-    permission: Permission, *, about: type[Any] | None = None
+    permission: Permission, *, about: type[Any] | None = None, gate: Gate | None = None
 ) -> Callable[[Callable[Concatenate[Work, P], T]], Callable[Concatenate[Actor, P], T]]:
     """Make a function the door to one act.
 
@@ -207,9 +293,11 @@ def use_case(
 
     Args:
         about: the model of the row whose id comes first, so that a refusal stands in that row's story too.
+        gate: asks the policy table whether the act needs a second person (`payadmin.approvals.ApprovalGate`).
 
     Raises:
         Forbidden: the actor lacks `permission`.
+        NeedsApproval: the act was not done; it was filed and waits for a second person.
         Conflict: somebody else changed a row meanwhile (its version moved on).
         Refusal: whatever the act refuses; nothing has changed then.
     """
@@ -227,7 +315,10 @@ def use_case(
             try:
                 work = _begin(session, actor, name)
                 _check(actor, permission)
-                result = _whole(session, function, work, *args, **kwargs)
+                if gate is None:
+                    result = _whole(session, function, work, *args, **kwargs)
+                else:
+                    result = _whole(session, _through, work, gate, function, args, kwargs)
             except Refusal as refusal:
                 session.rollback()
                 session.info.pop(_WORK, None)
@@ -240,10 +331,13 @@ def use_case(
                 session.info.pop(_WORK, None)
             if work.promised:
                 outbox.ring()
+            if isinstance(result, Waiting):
+                raise result.refusal
             return result
 
         run.permission = permission  # type: ignore[attr-defined]
         USE_CASES[name] = run
+        _ACTS[name] = Act(function, permission, gate)
         return run
 
     return decorate
@@ -259,6 +353,12 @@ def record_refusal(actor: Actor, refusal: Refusal, *, place: str) -> None:
         session = db.session()
         session.rollback()
         _record_refusal(session, actor, refusal, name=place[:80], about=None, row_id=None)
+
+
+def _through(
+    work: Work, gate: Gate, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> Any:
+    return gate.enter(work, function, args, kwargs)
 
 
 def _begin(session: Session, actor: Actor, name: str) -> Work:

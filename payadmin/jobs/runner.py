@@ -30,6 +30,7 @@ from payadmin.actions.subscriptions.attempts import enqueue_due
 from payadmin.actions.subscriptions.planning import GRACE_DAYS
 from payadmin.db import db, utcnow
 from payadmin.jobs import JOBS, QUEUE, Later
+from payadmin.jobs.approvals import expire_requests
 from payadmin.jobs.audit import keep_seals
 from payadmin.jobs.exports import keep_exports, sweep_files
 from payadmin.jobs.subscriptions import ChargeCounter, drain_charges, keep_plans, reconcile_days
@@ -380,6 +381,7 @@ def tick(app: Flask, stop: threading.Event, *, every_seconds: float = 2.0) -> No
                 # Workers shows a planner that is late.
                 is_planned = _went_well(keep_plans, settings.zone)
                 _went_well(keep_exports, settings)
+                _went_well(expire_requests)
                 if time.monotonic() >= sweep_due:
                     sweep_due = time.monotonic() + SWEEP_SECONDS
                     _went_well(sweep_files, settings)

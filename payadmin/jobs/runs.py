@@ -1,19 +1,17 @@
 """Rows of confirmed row and bulk actions: each is done in its chooser's name, with a key that makes it happen once."""
 
-import importlib
 import logging
-import pkgutil
+from typing import Any
 
 from sqlalchemy.exc import OperationalError
 
-from payadmin import actions
-from payadmin.actions import runs
+from payadmin.actions import load_actions, runs
 from payadmin.db import db
 from payadmin.jobs import Later, job
 from payadmin.kernel.errors import Conflict, NeedsApproval, NotFound, Refusal
 from payadmin.models.access import StaffUser
 from payadmin.models.system import ItemState
-from payadmin.work import SYSTEM, USE_CASES, Actor, Unfinished
+from payadmin.work import SYSTEM, USE_CASES, Actor, NotDone, Unfinished
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +26,7 @@ def run_item(*, item_id: int) -> Later | None:
     if claimed is None:
         return None
     if claimed.handler not in USE_CASES:
-        _load_actions()
+        load_actions()
     actor = _actor(claimed.actor_id)
     state = ItemState.SUCCEEDED
     try:
@@ -38,7 +36,7 @@ def run_item(*, item_id: int) -> Later | None:
             actor, claimed.row_id, key=claimed.key, run_data=claimed.run_data, row_data=claimed.row_data
         )
     except NeedsApproval as refusal:
-        sentence = refusal.sentence
+        sentence = f"Asked for as request {refusal.data['request_id']}; a second person has to approve it."
     except (Conflict, NotFound) as refusal:
         state, sentence = ItemState.SKIPPED, refusal.sentence
     except Refusal as refusal:
@@ -51,8 +49,14 @@ def run_item(*, item_id: int) -> Later | None:
     if isinstance(sentence, Unfinished):
         runs.note_item(SYSTEM, item_id, sentence=sentence.sentence)
         return Later(ASK_AGAIN_SECONDS)
-    runs.settle_item(SYSTEM, item_id, state=state, sentence=sentence if isinstance(sentence, str) else None)
+    runs.settle_item(SYSTEM, item_id, **_ended(state, sentence))
     return None
+
+
+def _ended(state: ItemState, answer: object) -> dict[str, Any]:
+    if isinstance(answer, NotDone):
+        return {"state": ItemState.SKIPPED, "sentence": answer.sentence}
+    return {"state": state, "sentence": answer if isinstance(answer, str) else None}
 
 
 def _actor(staff_id: int) -> Actor | None:
@@ -68,8 +72,3 @@ def _actor(staff_id: int) -> Actor | None:
         organization_id=staff.organization_id,
         menu=frozenset(staff.menu_access),
     )
-
-
-def _load_actions() -> None:
-    for module in pkgutil.walk_packages(actions.__path__, f"{actions.__name__}."):
-        importlib.import_module(module.name)

@@ -69,6 +69,10 @@ class StaffUser(Row, Audited, Base):
     manager_id: Mapped[int | None] = mapped_column(
         ForeignKey("staff_user.id"), index=True, info={"label": "Support manager", "list": False}
     )
+    # The first account of the same human being; none for that first account itself. Approvals compare people.
+    person_id: Mapped[int | None] = mapped_column(
+        ForeignKey("staff_user.id"), index=True, info={"label": "Same person as", "readonly": True, "list": False}
+    )
     status: Mapped[StaffStatus] = enum_column(
         StaffStatus, default=STAFF_MACHINE.initial, index=True, info={"label": "Status", "readonly": True}
     )
@@ -91,6 +95,11 @@ class StaffUser(Row, Audited, Base):
         CheckConstraint("username = lower(username)", name="username_lower"),
         CheckConstraint("session_epoch >= 1", name="session_epoch"),
     )
+
+    @property
+    def person(self) -> int:
+        """Which human being this account belongs to: the same number for all accounts of one person."""
+        return self.person_id or self.id
 
     @property
     def roles(self) -> frozenset[Role]:

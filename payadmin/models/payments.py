@@ -336,6 +336,10 @@ class Payment(Row, Audited, Base):
         return self.status in INVOICED
 
 
+# Money that is set aside although no command is on its way waits for a second person.
+HELD = "A refund of this payment waits for approval. It has to be decided or cancelled first."
+
+
 def why_not_refundable(row: Any) -> str | None:
     """Why a payment cannot be refunded now; reads only columns, so that lists can ask for plain rows."""
     if row.in_flight:
@@ -346,6 +350,8 @@ def why_not_refundable(row: Any) -> str | None:
         return "The payment was voided."
     if row.status not in REFUNDABLE:
         return f"Only paid payments can be refunded; this one is {row.status.value.lower()}."
+    if row.reserved_minor:
+        return HELD
     if row.captured_minor - row.refunded_minor - row.reserved_minor <= 0:
         return "Nothing is left to refund."
     return None
@@ -361,6 +367,8 @@ def why_not_voidable(row: Any) -> str | None:
         return "A refund was made, so the payment cannot be voided any more."
     if row.status not in VOIDABLE:
         return f"Only paid or authorized payments can be voided; this one is {row.status.value.lower()}."
+    if row.reserved_minor:
+        return HELD
     if row.settled_at is not None:
         return "The payment is settled: it can be refunded, no longer voided."
     return None

@@ -16,6 +16,7 @@ def init_views(app: Flask, settings: Settings) -> None:
         access,
         account,
         all_report,  # noqa: F401 - marks its page
+        approvals,
         attention,
         audit,
         batches,
@@ -73,6 +74,7 @@ def init_views(app: Flask, settings: Settings) -> None:
     subscriptions.init_hosted(app)
     cancel_scheduled.init_cancel_scheduled(app)
     attention.init_attention(app)
+    approvals.init_approvals(app)
     batches.init_batch_transaction(app)
     palette.init_palette(app)
     notices.init_notices(app)

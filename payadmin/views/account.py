@@ -4,6 +4,7 @@ from flask import Blueprint, Flask, flash, redirect, render_template, request, u
 from werkzeug.wrappers import Response
 
 from payadmin.actions import access
+from payadmin.config import current_settings
 from payadmin.db import db, utcnow
 from payadmin.kernel import passwords, totp
 from payadmin.kernel.errors import Conflict, Invalid
@@ -70,7 +71,7 @@ def email() -> Response | str | tuple[str, int]:
         else:
             flash("A link is on its way to both addresses. The change counts when both are confirmed.", "success")
             return redirect(url_for("account.index"))
-    can_mail = bool(access.settings().public_url)
+    can_mail = bool(current_settings().public_url)
     staff = _me()
     page = render_template("account/email.html", staff=staff, typed=typed, error=error, can_mail=can_mail)
     return (page, error.status) if error else page

@@ -12,6 +12,7 @@ from sqlalchemy import inspect, select
 
 from payadmin.db import db
 from payadmin.models.audit import AuditEvent
+from payadmin.queries.approvals import pending_about
 from payadmin.views import lists
 from payadmin.views.columns import (
     PAGE_OF,
@@ -194,6 +195,7 @@ class PayAdminModelView(RevealPages):
             "sections": self._sections(row),
             "related": list(self._related(row)),
             "history": self.history_of(row),
+            "waiting": pending_about(db.session(), inspect(self.model).local_table.name, row.id),
             "actions": self.actions_for(row),
             "edit_url": url_for(f"{self.endpoint}.edit_view", row_id=row.id) if self.may("edit") else None,
             "delete_url": url_for(f"{self.endpoint}.delete_view", row_id=row.id) if self.may("delete") else None,

@@ -50,7 +50,7 @@ class RowAction:
         row_form: asked for every row; made with `obj=row`, so it can start with what is possible.
         eligible: a row → None, or the reason why it is left out.
         offered: a row of the list → the reason why its menu shows the action greyed; reads `list_also` attributes.
-        amount: a row → (minor units, unit) that the confirmation adds up.
+        amount: a row → (minor units, unit) that the confirmation adds up; None for a row that moves no money.
         danger: the button is red.
         step_up: a fresh authenticator code is asked for, bound to the run, its rows and its answers.
         cap: the most rows one run takes.
@@ -67,7 +67,7 @@ class RowAction:
     row_form: type[Form] | None = None
     eligible: Callable[[Any], str | None] = field(default=lambda _row: None)
     offered: Callable[[Any], str | None] | None = None
-    amount: Callable[[Any], tuple[int, str]] | None = None
+    amount: Callable[[Any], tuple[int, str] | None] | None = None
     danger: bool = False
     step_up: bool = False
     cap: int = CAP
@@ -318,8 +318,9 @@ class BulkPages(PageCore):
         form, amount = None, None
         if reason is None and action.row_form is not None:
             form = action.row_form(data, obj=row, prefix=f"r{item.row_id}-")
-        if row is not None and action.amount is not None:
-            minor, unit = action.amount(row)
+        moved = action.amount(row) if row is not None and action.amount is not None else None
+        if moved is not None:
+            minor, unit = moved
             amount = Money(minor, unit, unit_scale(unit) or 0)
         return Candidate(item, row, reason, form, amount)
 

@@ -228,9 +228,11 @@ def tone_of(member: enum.Enum) -> str:
 
 
 _TONES = (
-    dict.fromkeys(("PAID", "ACTIVE", "SUCCEEDED", "DONE", "SENT", "DELIVERED", "APPROVED", "CONFIRMED"), "ok")
+    dict.fromkeys(
+        ("PAID", "ACTIVE", "SUCCEEDED", "DONE", "SENT", "DELIVERED", "APPROVED", "APPLIED", "CONFIRMED"), "ok"
+    )
     | dict.fromkeys(("PENDING", "UNKNOWN", "SUBMITTED", "RETRY_WAIT", "PARTIALLY_REFUNDED", "PENDING_APPROVAL"), "warn")
-    | dict.fromkeys(("MISSED", "MANUAL"), "warn")
+    | dict.fromkeys(("MISSED", "MANUAL", "STALE"), "warn")
     | dict.fromkeys(("FAILED", "DECLINED", "CHARGED_BACK", "BLOCKED", "DEAD", "REJECTED", "LOCKED"), "bad")
     | dict.fromkeys(("CREATED", "AUTHORIZED", "QUEUED", "REQUESTED", "RUNNING", "DUE", "TOTALLY_REFUNDED"), "info")
     | dict.fromkeys(("ENQUEUED", "PROCESSING", "SENDING"), "info")

@@ -3,12 +3,25 @@
 import logging
 from dataclasses import dataclass
 
-from flask import Flask, Response, current_app, g, jsonify, make_response, redirect, render_template, request, url_for
+from flask import (
+    Flask,
+    Response,
+    current_app,
+    flash,
+    g,
+    jsonify,
+    make_response,
+    redirect,
+    render_template,
+    request,
+    url_for,
+)
 from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import DataError, SQLAlchemyError
 from werkzeug.exceptions import HTTPException, SecurityError, Unauthorized
 
-from payadmin.kernel.errors import Forbidden, Refusal
+from payadmin.kernel.errors import Forbidden, NeedsApproval, Refusal
+from payadmin.permissions import Permission
 from payadmin.views.security import request_id
 from payadmin.work import record_refusal
 
@@ -81,8 +94,18 @@ def _refused(error: Refusal) -> Response:
     _roll_back()
     if isinstance(error, Forbidden) and g.get("actor") is not None:
         record_refusal(g.actor, error, place=request.endpoint or request.path)
+    if isinstance(error, NeedsApproval) and "request_id" in error.data and not _wants_json():
+        return _waits(error)
     title = TITLES.get(error.status, TITLES[409])
     return _answer(Problem(error.status, error.code, title, error.sentence, field=error.field))
+
+
+def _waits(error: NeedsApproval) -> Response:
+    """An act that waits for a second person is no failure: its maker sees the request that was filed."""
+    flash(error.sentence, "warning")
+    may_look = g.actor is not None and g.actor.may(Permission.APPROVALS_REQUEST_READ)
+    to = url_for("approvals.details_view", row_id=error.data["request_id"]) if may_look else url_for("shell.home")
+    return make_response(redirect(to, 303))
 
 
 def _expired_form(_error: CSRFError) -> Response:

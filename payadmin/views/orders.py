@@ -13,7 +13,7 @@ from wtforms.validators import InputRequired, Length, ValidationError
 from payadmin import step_up
 from payadmin.actions import payments
 from payadmin.db import db
-from payadmin.kernel.errors import Forbidden, Refusal
+from payadmin.kernel.errors import Forbidden, NeedsApproval, Refusal
 from payadmin.models.parties import Customer
 from payadmin.models.payments import Mode, Payment, RefundReason, why_not_refundable, why_not_voidable
 from payadmin.permissions import Permission
@@ -157,6 +157,9 @@ def _order_page(payment: Payment, form: Any, *, kind: str, act: str, why_not: st
         if form.validate():
             try:
                 flash(send(), "success")
+            except NeedsApproval as waiting:
+                flash(waiting.sentence, "warning")
+                return redirect(details, 303)
             except Refusal as refusal:
                 db.session.rollback()
                 status = refusal.status

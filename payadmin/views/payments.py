@@ -34,7 +34,7 @@ from payadmin.models.payments import (
 )
 from payadmin.models.subscriptions import Subscription
 from payadmin.permissions import Permission
-from payadmin.views import orders, ui
+from payadmin.views import orders, resolving, ui
 from payadmin.views.base import PayAdminModelView
 from payadmin.views.bulk import bulk_action, chosen_ids
 from payadmin.views.columns import Column, enum_cell, masked, money_cell, tone_of, unit_scale
@@ -156,6 +156,7 @@ class TransactionsPage(PayAdminModelView):
         "notify_view": Permission.PAYMENTS_PAYMENT_NOTIFY,
         "note_view": Permission.PAYMENTS_NOTE_WRITE,
         "progress_view": Permission.PAYMENTS_PAYMENT_READ,
+        "resolve_view": Permission.PAYMENTS_PAYMENT_REFUND,
         "subscription_view": Permission.SUBSCRIPTIONS_SUBSCRIPTION_READ,
     }
     details_template = "payments/details.html"
@@ -312,6 +313,11 @@ class TransactionsPage(PayAdminModelView):
     def progress_view(self, row_id: int) -> str:
         """Whether something is still on its way: the fragment that the details page polls."""
         return render_template("payments/_progress.html", payment=self.get_row(row_id))
+
+    @expose("/<int:row_id>/resolve/<any(refund,void):kind>/<int:order_id>/", methods=("GET", "POST"))
+    def resolve_view(self, row_id: int, kind: str, order_id: int) -> Any:
+        """Say what became of a refund or void that nobody can find out any more."""
+        return resolving.resolve_page(self.get_row(row_id), kind, order_id)
 
     def _story(self, row: Payment, orders_of: list[tuple[str, Any]]) -> Sequence[AuditEvent]:
         """The trail of the payment and of its refunds and voids, newest first."""

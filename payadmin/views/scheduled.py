@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response
 
 from payadmin.actions import subscriptions as recurring
 from payadmin.db import db
-from payadmin.kernel.errors import Invalid, NotFound, Refusal
+from payadmin.kernel.errors import Invalid, NeedsApproval, NotFound, Refusal
 from payadmin.models.batches import Batch, BatchRow
 from payadmin.models.parties import Customer
 from payadmin.models.payments import Payment, PaymentMethod
@@ -201,6 +201,8 @@ class ScheduledChargesPage(PayAdminModelView):
             if form.validate():
                 try:
                     _decide(decision, row, str(form.reason.data))
+                except NeedsApproval:
+                    raise
                 except Invalid as refusal:
                     form.reason.errors = [*form.reason.errors, refusal.sentence]
                 except Refusal as refusal:

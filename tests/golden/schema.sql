@@ -71,6 +71,82 @@ CREATE TABLE audit_check (
 	breaks JSON,
 	CONSTRAINT pk_audit_check PRIMARY KEY (id)
 );
+CREATE TABLE approval_policy (
+	rule VARCHAR(40) NOT NULL,
+	unit VARCHAR(12),
+	threshold_minor BIGINT,
+	is_on BOOLEAN NOT NULL,
+	expires_hours INTEGER NOT NULL,
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_approval_policy PRIMARY KEY (id),
+	CONSTRAINT ck_approval_policy_threshold_has_unit CHECK ((unit IS NULL) = (threshold_minor IS NULL)),
+	CONSTRAINT ck_approval_policy_expiry_in_range CHECK (expires_hours BETWEEN 1 AND 720),
+	CONSTRAINT ck_approval_policy_threshold_not_negative CHECK (threshold_minor >= 0),
+	CONSTRAINT fk_approval_policy_unit FOREIGN KEY(unit) REFERENCES unit (code),
+	CONSTRAINT uq_approval_policy_rule_unit UNIQUE (rule, unit)
+);
+CREATE UNIQUE INDEX uq_approval_policy_rule_alone ON approval_policy (rule) WHERE unit IS NULL;
+CREATE TABLE approval_request (
+	kind VARCHAR(40) NOT NULL,
+	title VARCHAR(300) NOT NULL,
+	amount_minor BIGINT,
+	unit VARCHAR(12),
+	status VARCHAR(24) NOT NULL,
+	use_case VARCHAR(80) NOT NULL,
+	payload JSON NOT NULL,
+	payload_hash VARCHAR(64) NOT NULL,
+	effects JSON NOT NULL,
+	reasons JSON NOT NULL,
+	reason TEXT,
+	"key" VARCHAR(120),
+	target_table VARCHAR(64) NOT NULL,
+	target_id INTEGER,
+	target_version INTEGER,
+	target_key VARCHAR(160) NOT NULL,
+	seen JSON NOT NULL,
+	maker_id INTEGER NOT NULL,
+	maker_person_id BIGINT NOT NULL,
+	maker_name VARCHAR(100) NOT NULL,
+	expires_at DATETIME NOT NULL,
+	checker_id INTEGER,
+	checker_person_id BIGINT,
+	decided_by VARCHAR(100),
+	decided_at DATETIME,
+	decision_reason TEXT,
+	message VARCHAR(300),
+	differences JSON,
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_approval_request PRIMARY KEY (id),
+	CONSTRAINT ck_approval_request_decided_by_somebody CHECK (status NOT IN ('APPLIED', 'REJECTED') OR checker_id IS NOT NULL),
+	CONSTRAINT ck_approval_request_checker_has_person CHECK ((checker_id IS NULL) = (checker_person_id IS NULL)),
+	CONSTRAINT ck_approval_request_target_has_version CHECK ((target_id IS NULL) = (target_version IS NULL)),
+	CONSTRAINT ck_approval_request_amount_has_unit CHECK ((unit IS NULL) = (amount_minor IS NULL)),
+	CONSTRAINT ck_approval_request_checker_is_another_person CHECK (checker_person_id <> maker_person_id),
+	CONSTRAINT fk_approval_request_checker_id FOREIGN KEY(checker_id) REFERENCES staff_user (id),
+	CONSTRAINT fk_approval_request_maker_id FOREIGN KEY(maker_id) REFERENCES staff_user (id),
+	CONSTRAINT fk_approval_request_unit FOREIGN KEY(unit) REFERENCES unit (code),
+	CONSTRAINT uq_approval_request_key UNIQUE ("key"),
+	CONSTRAINT ck_approval_request_approval_status CHECK (status IN ('PENDING', 'APPLIED', 'REJECTED', 'CANCELLED', 'EXPIRED', 'STALE', 'FAILED'))
+);
+CREATE TRIGGER approval_request_checker BEFORE UPDATE ON approval_request WHEN NEW.checker_person_id <> (SELECT coalesce(person_id, id) FROM staff_user WHERE id = NEW.checker_id) BEGIN SELECT RAISE(ABORT, 'the person of an approval request is not the person of its account'); END;
+CREATE TRIGGER approval_request_maker BEFORE INSERT ON approval_request WHEN NEW.maker_person_id <> (SELECT coalesce(person_id, id) FROM staff_user WHERE id = NEW.maker_id) BEGIN SELECT RAISE(ABORT, 'the person of an approval request is not the person of its account'); END;
+CREATE TRIGGER approval_request_no_delete BEFORE DELETE ON approval_request WHEN 1 BEGIN SELECT RAISE(ABORT, 'an approval request is written once, decided once and never deleted'); END;
+CREATE TRIGGER approval_request_written_once BEFORE UPDATE ON approval_request WHEN OLD.status <> 'PENDING' OR NEW.kind IS NOT OLD.kind OR NEW.title IS NOT OLD.title OR NEW.amount_minor IS NOT OLD.amount_minor OR NEW.unit IS NOT OLD.unit OR NEW.use_case IS NOT OLD.use_case OR NEW.payload IS NOT OLD.payload OR NEW.payload_hash IS NOT OLD.payload_hash OR NEW.effects IS NOT OLD.effects OR NEW.reasons IS NOT OLD.reasons OR NEW.reason IS NOT OLD.reason OR NEW.key IS NOT OLD.key OR NEW.target_table IS NOT OLD.target_table OR NEW.target_id IS NOT OLD.target_id OR NEW.target_version IS NOT OLD.target_version OR NEW.target_key IS NOT OLD.target_key OR NEW.seen IS NOT OLD.seen OR NEW.maker_id IS NOT OLD.maker_id OR NEW.maker_person_id IS NOT OLD.maker_person_id OR NEW.maker_name IS NOT OLD.maker_name OR NEW.expires_at IS NOT OLD.expires_at OR NEW.created_at IS NOT OLD.created_at BEGIN SELECT RAISE(ABORT, 'an approval request is written once, decided once and never deleted'); END;
+CREATE INDEX ix_approval_request_checker_id_id ON approval_request (checker_id, id);
+CREATE INDEX ix_approval_request_created_at_id ON approval_request (created_at, id);
+CREATE INDEX ix_approval_request_kind_created_at_id ON approval_request (kind, created_at, id);
+CREATE INDEX ix_approval_request_maker_id_created_at_id ON approval_request (maker_id, created_at, id);
+CREATE INDEX ix_approval_request_maker_name_id ON approval_request (maker_name, id);
+CREATE INDEX ix_approval_request_status_created_at_id ON approval_request (status, created_at, id);
+CREATE INDEX ix_approval_request_target_table_target_id_id ON approval_request (target_table, target_id, id);
+CREATE INDEX ix_approval_request_unit_amount_minor_id ON approval_request (unit, amount_minor, id);
+CREATE UNIQUE INDEX uq_approval_request_waiting ON approval_request (kind, target_key) WHERE status = 'PENDING';
 CREATE TABLE audit_event (
 	id INTEGER NOT NULL,
 	at DATETIME NOT NULL,
@@ -910,6 +986,7 @@ CREATE TABLE staff_user (
 	created_at DATETIME NOT NULL,
 	updated_at DATETIME NOT NULL,
 	version INTEGER NOT NULL, manager_id INTEGER CONSTRAINT fk_staff_user_manager_id REFERENCES staff_user (id),
+	version INTEGER NOT NULL, person_id INTEGER CONSTRAINT fk_staff_user_person_id REFERENCES staff_user (id),
 	CONSTRAINT pk_staff_user PRIMARY KEY (id),
 	CONSTRAINT ck_staff_user_session_epoch CHECK (session_epoch >= 1),
 	CONSTRAINT ck_staff_user_username_lower CHECK (username = lower(username)),
@@ -925,6 +1002,7 @@ CREATE INDEX ix_staff_user_manager_id ON staff_user (manager_id);
 CREATE INDEX ix_staff_user_mobile ON staff_user (mobile);
 CREATE INDEX ix_staff_user_organization_id ON staff_user (organization_id);
 CREATE INDEX ix_staff_user_parent_id ON staff_user (parent_id);
+CREATE INDEX ix_staff_user_person_id ON staff_user (person_id);
 CREATE INDEX ix_staff_user_status ON staff_user (status);
 CREATE TABLE staff_user_role (
 	staff_id INTEGER NOT NULL,

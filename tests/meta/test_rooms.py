@@ -34,8 +34,8 @@ FRAME = {
         "account", "all_report", "all_report_filters", "assets", "attention", "base", "bell", "bulk",
         "cancel_scheduled", "changes", "charts", "checks", "columns", "core", "dates", "errors", "exports",
         "exports_page", "exports_schedule", "exports_table", "fields", "filters", "finder", "forms", "gate", "guide",
-        "lists", "login", "mailbox", "notices", "orders", "palette", "registry", "retry_policies", "reveals", "rows",
-        "saved_views", "scheduled", "search", "security", "shell", "ui", "webhooks", "workers",
+        "lists", "login", "mailbox", "notices", "orders", "palette", "registry", "resolving", "retry_policies",
+        "reveals", "rows", "saved_views", "scheduled", "search", "security", "shell", "ui", "webhooks", "workers",
     },
     "templates": {
         "account", "admin", "all_report", "attention", "auth", "errors", "exports", "finder", "help", "jobs", "macros",

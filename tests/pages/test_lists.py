@@ -180,7 +180,7 @@ def test_the_number_of_queries_does_not_grow_with_the_rows(admin, lab, gadgets):
     for _ in range(60):
         gadgets(1, customer_id=lab.make.customer().id)
     assert queries_of(admin, "/gadgets/?size=100") == few
-    assert few <= 10
+    assert few <= 11  # one of them is the menu's count of approvals, which is kept for seconds outside tests
 
 
 def test_counts_are_exact_capped_or_estimated(admin, lab, gadgets, dialect, monkeypatch):

@@ -8,7 +8,10 @@ from typing import Any
 from flask import Flask
 from flask.testing import FlaskClient
 
+from payadmin.approvals import RULES
 from payadmin.db import db, utcnow
+from payadmin.kernel import payloads
+from payadmin.models.approvals import ApprovalPolicy, ApprovalRequest
 from payadmin.models.parties import Customer, Organization, OrganizationKind
 from payadmin.models.payments import (
     Channel,
@@ -203,6 +206,44 @@ class Make:
                     "captured_minor": amount if taken else 0,
                     "mode": Mode.LIVE,
                     "created_at": utcnow() - dt.timedelta(hours=1),
+                }
+                | values
+            )
+        )
+
+    def approval_policy(
+        self, rule: str = "refund", threshold_minor: int | None = 50_00, **values: Any
+    ) -> ApprovalPolicy:
+        """A policy that is on: refunds of 50.00 EUR and more need a second person, unless told otherwise."""
+        unit = self.unit(values.pop("unit", "EUR")).code if RULES[rule].measured else None
+        given = {"threshold_minor": threshold_minor if unit else None} | values
+        return self._known(ApprovalPolicy, rule=rule, unit=unit) or self._save(
+            ApprovalPolicy(rule=rule, unit=unit, **given)
+        )
+
+    def approval_request(self, **values: Any) -> ApprovalRequest:
+        """A request that waits: to switch off the policy about retry policies."""
+        from tests.support.signin import make_staff
+
+        number = next(self._number)
+        writing()
+        maker = values.pop("maker", None) or make_staff(Role.ADMIN)
+        payload = {"rule": "retry_policy", "unit": None, "threshold_minor": None, "is_on": False, "expires_hours": 72}
+        payload |= {"policy_id": None, "version": None}
+        return self._save(
+            ApprovalRequest(
+                **{
+                    "kind": "policy",
+                    "title": f"Switch off policy {number}",
+                    "use_case": "approvals.save_policy",
+                    "payload": payload,
+                    "payload_hash": payloads.digest("approvals.save_policy", payload),
+                    "target_table": "approval_policy",
+                    "target_key": f"approval_policy:new:{number}",
+                    "maker_id": maker.id,
+                    "maker_person_id": maker.person,
+                    "maker_name": maker.username,
+                    "expires_at": utcnow() + dt.timedelta(hours=72),
                 }
                 | values
             )

@@ -29,7 +29,6 @@ from payadmin.actions.access.forgotten import (
     owner_of_password_link,
 )
 from payadmin.actions.access.letters import secret_of, text_with_secret
-from payadmin.actions.access.links import settings
 from payadmin.actions.access.own import (
     change_password,
     confirm_new_authenticator,
@@ -43,6 +42,7 @@ from payadmin.actions.access.own import (
     touch_session,
     withdraw_new_authenticator,
 )
+from payadmin.actions.access.people import join_accounts
 from payadmin.actions.access.sign_in import (
     Browser,
     Opened,
@@ -120,6 +120,7 @@ __all__ = [
     "enrol",
     "halfway",
     "import_staff",
+    "join_accounts",
     "lock_staff",
     "mail_password_link",
     "offer_new_authenticator",
@@ -133,7 +134,6 @@ __all__ = [
     "reset_password",
     "rights_seen",
     "secret_of",
-    "settings",
     "show_secret_key",
     "sign_out",
     "staff_template",

@@ -8,8 +8,9 @@ from sqlalchemy import select, update
 from payadmin import step_up
 from payadmin.actions.access import letters
 from payadmin.actions.access.details import change_details, plain_email
-from payadmin.actions.access.links import GONE, LASTS, end_links, link_of, make_link, settings, use_link
+from payadmin.actions.access.links import GONE, LASTS, end_links, link_of, make_link, use_link
 from payadmin.audit import Event
+from payadmin.config import current_settings
 from payadmin.kernel.errors import Conflict, Invalid, NotFound
 from payadmin.models.access import AccountLink, EmailChange, LinkPurpose, StaffUser
 from payadmin.permissions import Permission
@@ -41,7 +42,7 @@ def request_email_change(work: Work, *, email: str, code: str) -> None:
         Conflict: another account has the address, or links cannot be mailed.
     """
     staff = work.get(StaffUser, work.actor.staff_id, lock=True)
-    if not settings().public_url:
+    if not current_settings().public_url:
         raise Conflict(NO_LINKS)
     address = plain_email(work, email, but=staff)
     if address == staff.email:

@@ -7,12 +7,13 @@ from sqlalchemy import select
 
 from payadmin import guard, step_up
 from payadmin.actions.access import factors, letters
-from payadmin.actions.access.links import LASTS, end_links, make_link, settings
+from payadmin.actions.access.links import LASTS, end_links, make_link
 from payadmin.actions.access.matrix import keep_an_administrator, managed
 from payadmin.actions.access.own import end_all, end_session_row, open_ids
 from payadmin.actions.access.sign_in import remember
 from payadmin.actions.access.staff import Invitation
 from payadmin.audit import Event
+from payadmin.config import current_settings
 from payadmin.kernel import passwords, totp
 from payadmin.kernel.errors import Conflict, Invalid
 from payadmin.kernel.links import new_nonce
@@ -109,10 +110,10 @@ def reset_password(actor: Actor, staff_id: int, *, reason: str) -> Invitation:
     The password goes out by mail; without a mail server the caller shows it once.
     """
     nonce = new_nonce()
-    password = passwords.password_of(settings().secret_key, nonce)
+    password = passwords.password_of(current_settings().secret_key, nonce)
     hashed = passwords.hash_password(password)
     username = _reset_password(actor, staff_id, password_hash=hashed, nonce=nonce, reason=reason)
-    return Invitation(staff_id, username, password, is_mailed=bool(settings().smtp_url))
+    return Invitation(staff_id, username, password, is_mailed=bool(current_settings().smtp_url))
 
 
 @use_case(Permission.ACCESS_STAFF_MANAGE, about=StaffUser)

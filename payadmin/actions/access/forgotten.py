@@ -7,10 +7,11 @@ from sqlalchemy import or_, select
 
 from payadmin import guard
 from payadmin.actions.access import letters
-from payadmin.actions.access.links import link_of, make_link, settings, use_link
+from payadmin.actions.access.links import link_of, make_link, use_link
 from payadmin.actions.access.own import end_all
 from payadmin.actions.access.sign_in import new_hash, plain_username, store_password
 from payadmin.audit import Event
+from payadmin.config import current_settings
 from payadmin.kernel.errors import NotFound
 from payadmin.models.access import AccountLink, LinkPurpose, SessionEnd, StaffStatus, StaffUser
 from payadmin.permissions import Permission
@@ -41,7 +42,7 @@ def ask_for_password_link(work: Work, *, name: str) -> None:
 def mail_password_link(work: Work, staff_id: int) -> None:
     """Mail a link to an active account; nothing for nobody, and nothing while a link is fresh. Safe to repeat."""
     staff = work.session.get(StaffUser, staff_id, populate_existing=True, with_for_update={"key_share": True})
-    if staff is None or staff.status is not StaffStatus.ACTIVE or not settings().public_url:
+    if staff is None or staff.status is not StaffStatus.ACTIVE or not current_settings().public_url:
         return
     last = work.one(
         select(AccountLink)

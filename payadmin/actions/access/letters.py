@@ -3,9 +3,9 @@
 from string import Template
 from typing import Final
 
-from payadmin.actions.access.links import purpose_of, settings
+from payadmin.actions.access.links import purpose_of
 from payadmin.audit import Event
-from payadmin.config import Settings
+from payadmin.config import Settings, current_settings
 from payadmin.kernel.links import new_nonce, token_of
 from payadmin.kernel.passwords import password_of
 from payadmin.kernel.text import one_line
@@ -142,7 +142,7 @@ def write(
         to: an address other than the account's.
         facts: what else the letter says.
     """
-    told, recipient = settings(), to or staff.email
+    told, recipient = current_settings(), to or staff.email
     if not is_address(recipient):
         return None
     subject, text = _LETTERS[letter]

@@ -3,10 +3,9 @@
 import datetime as dt
 from typing import Final
 
-from flask import current_app
 from sqlalchemy import select, update
 
-from payadmin.config import Settings
+from payadmin.config import current_settings
 from payadmin.kernel.errors import NotFound
 from payadmin.kernel.links import fingerprint_of, is_ours, new_nonce, token_of
 from payadmin.models.access import AccountLink, LinkPurpose
@@ -21,12 +20,6 @@ LASTS: Final = {
 }
 
 
-def settings() -> Settings:
-    """What this application was told."""
-    found: Settings = current_app.extensions["payadmin.settings"]
-    return found
-
-
 def purpose_of(purpose: LinkPurpose) -> str:
     """What a token of this purpose is signed for: one for something else opens nothing."""
     return f"account {purpose.name}"
@@ -38,7 +31,7 @@ def make_link(
     """A new secret for somebody; earlier ones for the same purpose stop working."""
     end_links(work, staff_id, purpose)
     nonce = nonce or new_nonce()
-    token = token_of(settings().secret_key, purpose_of(purpose), nonce)
+    token = token_of(current_settings().secret_key, purpose_of(purpose), nonce)
     return work.add(
         AccountLink(
             staff_id=staff_id,
@@ -72,7 +65,7 @@ def link_of(work: Work, token: str, *purposes: LinkPurpose) -> AccountLink:
     Raises:
         NotFound: made up, for something else, used, replaced or too old: the same answer for all.
     """
-    if any(is_ours(settings().secret_key, purpose_of(purpose), token) for purpose in purposes):
+    if any(is_ours(current_settings().secret_key, purpose_of(purpose), token) for purpose in purposes):
         statement = select(AccountLink).where(
             AccountLink.token_hash == fingerprint_of(token), AccountLink.purpose.in_(purposes)
         )

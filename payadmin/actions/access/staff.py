@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import func, select
 
 from payadmin import audit, step_up
 from payadmin.actions.access import letters
+from payadmin.actions.access.approval import NEW_STAFF_GATE, STAFF_GATE
 from payadmin.actions.access.details import (
     USERNAME,
     WRONG_USERNAME,
@@ -20,7 +21,7 @@ from payadmin.actions.access.details import (
     plain_name,
     rights_seen,
 )
-from payadmin.actions.access.links import LASTS, make_link, settings
+from payadmin.actions.access.links import LASTS, make_link
 from payadmin.actions.access.matrix import (
     check_roles,
     explain_roles,
@@ -32,6 +33,7 @@ from payadmin.actions.access.matrix import (
 from payadmin.actions.access.own import end_all
 from payadmin.actions.access.sign_in import plain_username, remember
 from payadmin.audit import Event
+from payadmin.config import current_settings
 from payadmin.kernel import passwords
 from payadmin.kernel.errors import Conflict, Invalid
 from payadmin.kernel.links import new_nonce
@@ -81,9 +83,10 @@ def create_staff(
         Forbidden: a role is beyond what the actor may grant.
         Invalid: the user name, e-mail address, mobile number, roles or menu entries make no sense; `field` says which.
         Conflict: the user name or e-mail address is taken.
+        NeedsApproval: a policy asks for a second person; the credentials go out when that person approves.
     """
     nonce = new_nonce()
-    password = passwords.password_of(settings().secret_key, nonce)
+    password = passwords.password_of(current_settings().secret_key, nonce)
     staff_id = _create(
         actor,
         username=username,
@@ -97,12 +100,37 @@ def create_staff(
         nonce=nonce,
         password_hash=passwords.hash_password(password),
     )
-    return Invitation(staff_id, plain_username(username), password, is_mailed=bool(settings().smtp_url))
+    return Invitation(staff_id, plain_username(username), password, is_mailed=bool(current_settings().smtp_url))
 
 
-@use_case(Permission.ACCESS_STAFF_MANAGE)
-def _create(work: Work, /, *, nonce: str, password_hash: str, **details: Any) -> int:
-    return invite(work, nonce=nonce, password_hash=password_hash, **details).id
+@use_case(Permission.ACCESS_STAFF_MANAGE, gate=NEW_STAFF_GATE)
+def _create(
+    work: Work,
+    *,
+    username: str,
+    full_name: str,
+    email: str,
+    mobile: str | None,
+    roles: frozenset[Role],
+    organization_id: int | None,
+    manager_id: int | None,
+    menu_access: tuple[str, ...],
+    nonce: str | None = None,
+    password_hash: str | None = None,
+) -> int:
+    return invite(
+        work,
+        username=username,
+        full_name=full_name,
+        email=email,
+        mobile=mobile,
+        roles=roles,
+        organization_id=organization_id,
+        manager_id=manager_id,
+        menu_access=menu_access,
+        nonce=nonce,
+        password_hash=password_hash,
+    ).id
 
 
 def invite(
@@ -116,10 +144,16 @@ def invite(
     organization_id: int | None,
     manager_id: int | None,
     menu_access: tuple[str, ...],
-    nonce: str,
-    password_hash: str,
+    nonce: str | None,
+    password_hash: str | None,
 ) -> StaffUser:
-    """Make an account inside a transaction and promise its owner the credentials that belong to `nonce`."""
+    """Make an account inside a transaction and promise its owner the credentials that belong to `nonce`.
+
+    Without them they are made here, slowly: what somebody approves was stored without secrets.
+    """
+    if nonce is None or password_hash is None:
+        nonce = new_nonce()
+        password_hash = passwords.hash_password(passwords.password_of(current_settings().secret_key, nonce))
     check_roles(work.actor, roles)
     check_menu(menu_access)
     staff = new_account(
@@ -251,7 +285,7 @@ def edit_staff(
 # ------------------------------------------------------------------------------------------------ rights
 
 
-@use_case(Permission.ACCESS_STAFF_MANAGE, about=StaffUser)
+@use_case(Permission.ACCESS_STAFF_MANAGE, about=StaffUser, gate=STAFF_GATE)
 def change_roles(
     work: Work,
     staff_id: int,
@@ -274,7 +308,7 @@ def change_roles(
     _set_rights(work, staff, roles_of(roles), tuple(staff.menu_access), reason, manager_id)
 
 
-@use_case(Permission.ACCESS_STAFF_MANAGE, about=StaffUser)
+@use_case(Permission.ACCESS_STAFF_MANAGE, about=StaffUser, gate=STAFF_GATE)
 def change_menu_access(work: Work, staff_id: int, *, menu_access: Iterable[str], reason: str) -> None:
     """Leave an account only these entries of the menu; none leaves all that its roles allow. Its sessions end.
 
@@ -287,7 +321,7 @@ def change_menu_access(work: Work, staff_id: int, *, menu_access: Iterable[str],
     _set_rights(work, staff, staff.roles, tuple(menu_access), reason, None)
 
 
-@use_case(Permission.ACCESS_STAFF_MANAGE, about=StaffUser)
+@use_case(Permission.ACCESS_STAFF_MANAGE, about=StaffUser, gate=STAFF_GATE)
 def change_rights(
     work: Work,
     staff_id: int,
@@ -295,8 +329,8 @@ def change_rights(
     roles: Iterable[Role | str],
     menu_access: Iterable[str],
     reason: str,
-    offer: str,
-    code: str,
+    offer: str = "",
+    code: str = "",
     manager_id: int | None = None,
     seen: str | None = None,
 ) -> None:

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Final
 
 from sqlalchemy import select
 
+from payadmin.actions.access.approval import FILE_GATE
 from payadmin.actions.access.details import (
     USERNAME,
     WRONG_USERNAME,
@@ -14,10 +16,10 @@ from payadmin.actions.access.details import (
     plain_mobile,
     plain_name,
 )
-from payadmin.actions.access.links import settings
 from payadmin.actions.access.matrix import check_roles, manager_for
 from payadmin.actions.access.sign_in import plain_username
 from payadmin.actions.access.staff import Invitation, invite
+from payadmin.config import current_settings
 from payadmin.kernel import passwords
 from payadmin.kernel.errors import Conflict, Invalid, Refusal
 from payadmin.kernel.links import new_nonce
@@ -98,11 +100,11 @@ def import_staff(actor: Actor, data: bytes, *, name: str) -> Taken:
     if problems:
         return Taken(problems=problems, notes=notes)
     nonces = [new_nonce() for _ in lines]
-    secrets = [passwords.password_of(settings().secret_key, nonce) for nonce in nonces]
+    secrets = [passwords.password_of(current_settings().secret_key, nonce) for nonce in nonces]
     # Slow on purpose, so between the transactions.
     hashes = [passwords.hash_password(secret) for secret in secrets]
     ids = _invite_everybody(actor, lines, nonces=nonces, hashes=hashes)
-    is_mailed = bool(settings().smtp_url)
+    is_mailed = bool(current_settings().smtp_url)
     made = zip(ids, lines, secrets, strict=True)
     return Taken(
         tuple(
@@ -163,10 +165,12 @@ def check_staff_file(work: Work, lines: Lines) -> tuple[Problem, ...]:
     return tuple(found)
 
 
-@use_case(Permission.ACCESS_STAFF_MANAGE)
-def _invite_everybody(work: Work, lines: Lines, *, nonces: Sequence[str], hashes: Sequence[str]) -> list[int]:
+@use_case(Permission.ACCESS_STAFF_MANAGE, gate=FILE_GATE)
+def _invite_everybody(
+    work: Work, lines: Lines, *, nonces: Sequence[str | None] = (), hashes: Sequence[str | None] = ()
+) -> list[int]:
     made = []
-    for (number, line), nonce, password_hash in zip(lines, nonces, hashes, strict=True):
+    for (number, line), nonce, password_hash in zip_longest(lines, nonces, hashes):
         row = _Row(work, line)
         if refused := row.refusals():
             column, sentence = next(iter(refused.items()))

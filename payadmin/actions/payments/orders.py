@@ -270,6 +270,20 @@ def leave_to_staff(work: Work, order_id: int, *, kind: str, fence: int, sentence
         _call_staff(work, order, kind, sentence)
 
 
+def is_unresolved(order: Order) -> bool:
+    """Whether a person has to say what became of an order: neither asking nor sending can end it any more."""
+    return order.is_open and order.needs_staff
+
+
+def resolve(work: Work, order_id: int, *, kind: str, succeeded: bool, reason: str) -> None:
+    """End an order on a person's word: its reserve becomes what was refunded, or goes back."""
+    order: Order = work.get(ORDERS[kind], order_id, lock=True)
+    if not is_unresolved(order):
+        raise Conflict("Nobody has to say what became of this order any more.")
+    message = f"{work.actor.name} says so: {reason}"
+    _close(work, order, kind, Answer(Outcome.SUCCEEDED if succeeded else Outcome.DECLINED, message=message))
+
+
 def _call_staff(work: Work, order: Order, kind: str, sentence: str) -> None:
     work.change(type(order), order.id, needs_staff=True, lease_until=None, message=sentence)
     payment = work.get(Payment, order.payment_id)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from payadmin import step_up
+from payadmin.actions.payments import approval
 from payadmin.actions.payments.orders import add_event, check_request, confirmed_facts, keys_of
 from payadmin.audit import Event
 from payadmin.kernel.errors import Conflict, Invalid, ProviderDeclined, ProviderUnknown
@@ -15,7 +16,7 @@ from payadmin.work import Unfinished, Work, use_case
 ACT = "payments.refund"
 
 
-@use_case(Permission.PAYMENTS_PAYMENT_REFUND, about=Payment)
+@use_case(Permission.PAYMENTS_PAYMENT_REFUND, about=Payment, gate=approval.REFUND_GATE)
 def request_refund(
     work: Work,
     payment_id: int,
@@ -25,8 +26,8 @@ def request_refund(
     reason: RefundReason,
     note: str | None,
     key: str,
-    offer: str,
-    code: str,
+    offer: str = "",
+    code: str = "",
 ) -> Refund:
     """Promise to give back `amount_minor` of a payment. The same `key` promises once, whoever posts it how often.
 
@@ -45,6 +46,7 @@ def request_refund(
         Invalid: an amount, unit, note or code that makes no sense.
         Conflict: the payment cannot be refunded by that much now, or the form was sent before with another amount;
             nothing was changed.
+        NeedsApproval: a policy asks for a second person; the money is set aside until they decide (PY4).
     """
     payment = work.get(Payment, payment_id, lock=True)
     if already := _refund_with(work, key, payment_id):
@@ -57,7 +59,7 @@ def request_refund(
     return _reserve(work, payment, amount_minor=amount_minor, unit=unit, reason=reason, note=note, key=key)
 
 
-@use_case(Permission.PAYMENTS_PAYMENT_REFUND, about=Payment)
+@use_case(Permission.PAYMENTS_PAYMENT_REFUND, about=Payment, gate=approval.RUN_GATE)
 def refund_in_run(
     work: Work, payment_id: int, *, key: str, run_data: Mapping[str, Any], row_data: Mapping[str, Any]
 ) -> str | Unfinished:
@@ -77,6 +79,7 @@ def refund_in_run(
         Conflict: the payment cannot be refunded by that much any more.
         ProviderDeclined: the provider refused; the reserve was given back.
         ProviderUnknown: nobody knows, and a person has to ask the provider.
+        NeedsApproval: a policy asks for a second person, for this refund, its payment or the total of its run.
     """
     payment = work.get(Payment, payment_id, lock=True)
     refund = _refund_with(work, key, payment_id)
@@ -121,7 +124,12 @@ def _reserve(
     if amount_minor > payment.refundable_minor or not work.change(
         Payment,
         payment.id,
-        when=(Payment.status.in_(REFUNDABLE), Payment.in_flight.is_(None), left >= amount_minor),
+        when=(
+            Payment.status.in_(REFUNDABLE),
+            Payment.in_flight.is_(None),
+            Payment.reserved_minor == 0,
+            left >= amount_minor,
+        ),
         reserved_minor=Payment.reserved_minor + amount_minor,
         in_flight=InFlight.REFUND,
     ):

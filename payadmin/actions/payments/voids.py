@@ -3,6 +3,7 @@
 import secrets
 
 from payadmin import step_up
+from payadmin.actions.payments import approval
 from payadmin.actions.payments.orders import add_event, check_request, confirmed_facts, keys_of
 from payadmin.audit import Event
 from payadmin.kernel.errors import Conflict
@@ -13,9 +14,9 @@ from payadmin.work import Work, use_case
 ACT = "payments.void"
 
 
-@use_case(Permission.PAYMENTS_PAYMENT_VOID, about=Payment)
+@use_case(Permission.PAYMENTS_PAYMENT_VOID, about=Payment, gate=approval.VOID_GATE)
 def request_void(
-    work: Work, payment_id: int, *, reason: RefundReason, note: str | None, key: str, offer: str, code: str
+    work: Work, payment_id: int, *, reason: RefundReason, note: str | None, key: str, offer: str = "", code: str = ""
 ) -> VoidRequest:
     """Promise to void a payment. The same `key` promises once (PY6, PY7).
 
@@ -28,6 +29,7 @@ def request_void(
     Raises:
         Invalid: a note or code that makes no sense.
         Conflict: settled, already refunded in part, voided, or something else is on its way; nothing was changed.
+        NeedsApproval: a policy asks for a second person.
     """
     payment = work.get(Payment, payment_id, lock=True)
     already = work.session.query(VoidRequest).filter(VoidRequest.key == key).one_or_none()

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import or_, select
 
 from payadmin import outbox
+from payadmin.actions.subscriptions.approval import PAID_GATE
 from payadmin.actions.subscriptions.outcomes import Booking, book_found
 from payadmin.actions.subscriptions.scheduled import REASON_LENGTH
 from payadmin.actions.subscriptions.terms import terms_now
@@ -39,7 +40,7 @@ def is_bookable(charge: ScheduledCharge, attempt: ChargeAttempt | None) -> bool:
     )
 
 
-@use_case(Permission.SUBSCRIPTIONS_SUBSCRIPTION_WRITE, about=ScheduledCharge)
+@use_case(Permission.SUBSCRIPTIONS_SUBSCRIPTION_WRITE, about=ScheduledCharge, gate=PAID_GATE)
 def book_as_paid(work: Work, charge_id: int, *, version: int, answer: Answer | None, reason: str) -> None:
     """Book what the provider says it took for a date that waits for staff, with the amount that it reports.
 
@@ -52,6 +53,7 @@ def book_as_paid(work: Work, charge_id: int, *, version: int, answer: Answer | N
         Invalid: no reason.
         Conflict: the provider does not confirm a success that can be booked, the charge has moved on or waits for
             nothing like this, or what the provider took is booked already.
+        NeedsApproval: a policy asks for a second person.
     """
     text = reason.strip()
     if not text or len(text) > REASON_LENGTH:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.exc import IntegrityError
 
+from payadmin.actions.subscriptions.approval import DELETE_POLICY_GATE, SAVE_POLICY_GATE
 from payadmin.audit import Event
 from payadmin.kernel.errors import Conflict, Invalid
 from payadmin.models.subscriptions import ENDED, OnExhausted, RetryPolicy, Subscription
@@ -20,7 +21,7 @@ STALE = "Somebody else changed this policy while you were editing it. Look at wh
 TAKEN = "There is a retry policy of this name already."
 
 
-@use_case(Permission.SUBSCRIPTIONS_SUBSCRIPTION_WRITE)
+@use_case(Permission.SUBSCRIPTIONS_SUBSCRIPTION_WRITE, gate=SAVE_POLICY_GATE)
 def save_retry_policy(
     work: Work,
     *,
@@ -45,6 +46,7 @@ def save_retry_policy(
     Raises:
         Invalid: a value that makes no sense, at its field.
         Conflict: the name is taken, or somebody else changed the policy meanwhile (`data["now"]` is its version).
+        NeedsApproval: an approval policy asks for a second person.
     """
     values = {
         "name": name.strip(),
@@ -77,7 +79,7 @@ def save_retry_policy(
     return policy
 
 
-@use_case(Permission.SUBSCRIPTIONS_SUBSCRIPTION_WRITE, about=RetryPolicy)
+@use_case(Permission.SUBSCRIPTIONS_SUBSCRIPTION_WRITE, about=RetryPolicy, gate=DELETE_POLICY_GATE)
 def delete_retry_policy(work: Work, policy_id: int) -> None:
     """Remove a retry policy that no subscription follows any more.
 
@@ -86,6 +88,7 @@ def delete_retry_policy(work: Work, policy_id: int) -> None:
     Raises:
         NotFound: it is gone already.
         Conflict: subscriptions follow it.
+        NeedsApproval: an approval policy asks for a second person.
     """
     policy = work.get(RetryPolicy, policy_id, lock=True)
     followers = work.one(select(func.count()).where(Subscription.retry_policy_id == policy_id, ~over()))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import select, update
 
 from payadmin import outbox, step_up
+from payadmin.actions.subscriptions.approval import UNPAID_GATE
 from payadmin.actions.subscriptions.attempts import open_attempt
 from payadmin.actions.subscriptions.planning import settle_date
 from payadmin.actions.subscriptions.terms import joined, terms_of, with_terms
@@ -181,13 +182,14 @@ def ask_again(work: Work, charge_id: int) -> None:
     work.record(Event.CHARGE_ASKED_AGAIN, charge, invoice_number=charge.invoice_number)
 
 
-@use_case(Permission.SUBSCRIPTIONS_SUBSCRIPTION_WRITE, about=ScheduledCharge)
+@use_case(Permission.SUBSCRIPTIONS_SUBSCRIPTION_WRITE, about=ScheduledCharge, gate=UNPAID_GATE)
 def declare_unpaid(work: Work, charge_id: int, *, reason: str) -> None:
     """Close a charge whose outcome nobody could tell, after the provider was asked by other means: no money moved.
 
     Raises:
         Invalid: no reason.
         Conflict: nothing about it is undecided.
+        NeedsApproval: a policy asks for a second person.
     """
     text = reason.strip()
     if not text or len(text) > REASON_LENGTH:

@@ -1,0 +1,42 @@
+"""People: which accounts are one human being's. Approvals compare people, so that nobody agrees with themselves."""
+
+from sqlalchemy import or_, select
+
+from payadmin.actions.access.matrix import managed
+from payadmin.audit import Event
+from payadmin.kernel.errors import Invalid
+from payadmin.models.access import StaffUser
+from payadmin.permissions import Permission
+from payadmin.work import Work, use_case
+
+
+@use_case(Permission.ACCESS_STAFF_MANAGE, about=StaffUser)
+def join_accounts(work: Work, staff_id: int, *, first_id: int, reason: str) -> None:
+    """Say that an account belongs to the same person as another one; all accounts of both are then one person's.
+
+    It only ever takes away: two accounts of one person cannot approve each other's requests, open ones included. Saying
+    it again changes nothing, and there is no way back, or a maker could become somebody else.
+
+    Raises:
+        Forbidden: an account is the actor's own, or has roles that the actor may not manage.
+        Invalid: both are the same account, or there is no reason.
+    """
+    if staff_id == first_id:
+        raise Invalid("Choose another account of the same person.", field="first_id")
+    if not reason.strip():
+        raise Invalid("Say how you know that both belong to one person.", field="reason")
+    staff, first = managed(work, staff_id), managed(work, first_id)
+    person, was = first.person, staff.person
+    if person == was:
+        return
+    mine = or_(StaffUser.id == was, StaffUser.person_id == was)
+    for row in work.session.scalars(select(StaffUser).where(mine).order_by(StaffUser.id)).all():
+        work.change(StaffUser, row.id, person_id=person)
+        work.record(
+            Event.ACCESS_STAFF_JOINED,
+            row,
+            before={"person_id": was},
+            after={"person_id": person},
+            reason=reason,
+            username=row.username,
+        )

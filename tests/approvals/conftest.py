@@ -1,0 +1,16 @@
+"""The approvals room works at the refund desk too."""
+
+import pytest
+from flask import Flask
+
+from tests.support.approvals import Room
+from tests.support.desk_fixtures import desk, provider_process, simulator
+from tests.support.make import Make
+
+__all__ = ["desk", "provider_process", "simulator"]
+
+
+@pytest.fixture
+def room(app: Flask, make: Make) -> Room:
+    """Makers and checkers."""
+    return Room(app, make)
