@@ -51,7 +51,7 @@ def test_the_trail_of_an_export_holds_no_personal_data(room: Any) -> None:
         assert client.get(address).status_code == 200
         assert client.get("/transactions/export/csv/?search=ana.lopez%40example.com").status_code == 200
     db.session.rollback()
-    said = [entry.keys["filter"] for entry in db.session.scalars(select(AuditEvent)) if "filter" in entry.keys]
+    said = [entry.keys["filter"] for entry in db.session.scalars(select(AuditEvent)) if "filter" in (entry.keys or {})]
     assert "card_holder_phone=•••23" in said
     assert "search=a•••@example.com" in said
     assert not [words for words in said if "7700900" in words or "lopez" in words]

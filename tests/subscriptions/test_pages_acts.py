@@ -1,6 +1,7 @@
 """What staff do to a subscription in the browser: each act, each refusal, and two people at once."""
 
 import datetime as dt
+import re
 from typing import Any
 
 import pytest
@@ -79,7 +80,7 @@ def test_cancel_says_how_many_dates_go_which_charges_finish_and_that_it_is_for_g
 
     page = operator.get(f"/subscriptions/{row.id}/cancel/").text
 
-    assert "3 execute dates are cancelled" in page
+    assert re.search(r"3 execute dates, from [^,]+ on, are cancelled\.", page)
     assert charge.invoice_number in page
     assert "will finish" in page
     assert "cannot be undone" in page
@@ -106,7 +107,7 @@ def test_delete_takes_it_off_the_lists_and_keeps_its_history(operator: FlaskClie
     row = planned(make, today)
     page = operator.get(f"/subscriptions/{row.id}/delete/").text
     assert "disappears from every list" in page
-    assert "3 execute dates are cancelled" in page
+    assert re.search(r"3 execute dates, from [^,]+ on, are cancelled\.", page)
 
     answer = post(operator, f"/subscriptions/{row.id}/delete/", version="1")
 
