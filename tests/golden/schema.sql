@@ -56,21 +56,6 @@ CREATE TABLE action_run (
 	CONSTRAINT ck_action_run_run_state CHECK (state IN ('DRAFT', 'QUEUED', 'DONE'))
 );
 CREATE INDEX ix_action_run_actor_id_id ON action_run (actor_id, id);
-CREATE TABLE audit_check (
-	id INTEGER NOT NULL,
-	started_at DATETIME NOT NULL,
-	done_at DATETIME,
-	asked_by VARCHAR(100) NOT NULL,
-	seal_id INTEGER NOT NULL,
-	seal_mac VARCHAR(64) NOT NULL,
-	last_id INTEGER NOT NULL,
-	events INTEGER NOT NULL,
-	unsealed INTEGER NOT NULL,
-	adopted INTEGER NOT NULL,
-	broken INTEGER NOT NULL,
-	breaks JSON,
-	CONSTRAINT pk_audit_check PRIMARY KEY (id)
-);
 CREATE TABLE approval_policy (
 	rule VARCHAR(40) NOT NULL,
 	unit VARCHAR(12),
@@ -147,6 +132,21 @@ CREATE INDEX ix_approval_request_status_created_at_id ON approval_request (statu
 CREATE INDEX ix_approval_request_target_table_target_id_id ON approval_request (target_table, target_id, id);
 CREATE INDEX ix_approval_request_unit_amount_minor_id ON approval_request (unit, amount_minor, id);
 CREATE UNIQUE INDEX uq_approval_request_waiting ON approval_request (kind, target_key) WHERE status = 'PENDING';
+CREATE TABLE audit_check (
+	id INTEGER NOT NULL,
+	started_at DATETIME NOT NULL,
+	done_at DATETIME,
+	asked_by VARCHAR(100) NOT NULL,
+	seal_id INTEGER NOT NULL,
+	seal_mac VARCHAR(64) NOT NULL,
+	last_id INTEGER NOT NULL,
+	events INTEGER NOT NULL,
+	unsealed INTEGER NOT NULL,
+	adopted INTEGER NOT NULL,
+	broken INTEGER NOT NULL,
+	breaks JSON,
+	CONSTRAINT pk_audit_check PRIMARY KEY (id)
+);
 CREATE TABLE audit_event (
 	id INTEGER NOT NULL,
 	at DATETIME NOT NULL,
@@ -985,8 +985,7 @@ CREATE TABLE staff_user (
 	id INTEGER NOT NULL,
 	created_at DATETIME NOT NULL,
 	updated_at DATETIME NOT NULL,
-	version INTEGER NOT NULL, manager_id INTEGER CONSTRAINT fk_staff_user_manager_id REFERENCES staff_user (id),
-	version INTEGER NOT NULL, person_id INTEGER CONSTRAINT fk_staff_user_person_id REFERENCES staff_user (id),
+	version INTEGER NOT NULL, manager_id INTEGER CONSTRAINT fk_staff_user_manager_id REFERENCES staff_user (id), person_id INTEGER CONSTRAINT fk_staff_user_person_id REFERENCES staff_user (id),
 	CONSTRAINT pk_staff_user PRIMARY KEY (id),
 	CONSTRAINT ck_staff_user_session_epoch CHECK (session_epoch >= 1),
 	CONSTRAINT ck_staff_user_username_lower CHECK (username = lower(username)),

@@ -57,6 +57,7 @@ class StaffPage(ActPages):
 
     model = StaffUser
     slug = "staff"
+    find_by = ("username", "email")
     plural = "Users"
     singular = "User"
     heading = "User management"
