@@ -21,6 +21,7 @@ class Event(enum.StrEnum):
     ACCESS_CODE_REISSUED = "access.recovery_codes.issued"
     ACCESS_FACTOR_ENROLLED = "access.factor.enrolled"
     ACCESS_FACTOR_RESET = "access.factor.reset"
+    ACCESS_LANGUAGE_CHOSEN = "access.language.chosen"
     ACCESS_PASSWORD_CHANGED = "access.password.changed"  # noqa: S105 - an event's name
     ACCESS_PASSWORD_RESET = "access.password.reset"  # noqa: S105 - an event's name
     ACCESS_SESSION_ENDED = "access.session.ended"
@@ -113,6 +114,8 @@ class Event(enum.StrEnum):
     SUBSCRIPTION_TYPE_CHANGED = "subscriptions.subscription.type_changed"
     SYSTEM_DOORBELL_RUNG = "system.doorbell.rung"
     SYSTEM_MESSAGE_REVIVED = "system.message.revived"
+    TEXT_CHANGED = "system.text.changed"
+    TEXT_RESET = "system.text.reset"
     VOID_CHECKED = "payments.void.checked"
     VOID_FAILED = "payments.void.failed"
     VOID_REQUESTED = "payments.void.requested"

@@ -10,6 +10,8 @@ from importlib.resources import files
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from payadmin.kernel.text import _
+
 SHORTEST = 12
 LONGEST = 128
 REMEMBERED = 4
@@ -49,9 +51,9 @@ def complaint(password: str, *, username: str) -> str | None:
     """What is wrong with a new password, as a sentence for the person who typed it; None when nothing is."""
     plain = password.casefold()
     if len(password) < SHORTEST:
-        return f"Use at least {SHORTEST} characters."
+        return _("Use at least %(shortest)s characters.", shortest=SHORTEST)
     if len(password) > LONGEST:
-        return f"Use at most {LONGEST} characters."
+        return _("Use at most %(longest)s characters.", longest=LONGEST)
     if not any(c.isalpha() for c in password) or not any(c.isdigit() for c in password):
         return "Use at least one letter and one digit."
     if any(not c.isprintable() for c in password):

@@ -4,11 +4,12 @@ import datetime as dt
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from payadmin.db import Base, BigId, Json, UtcDateTime, enum_column, utcnow
 from payadmin.kernel.states import Machine
+from payadmin.models.base import Audited, Row
 
 
 class RunState(StrEnum):
@@ -102,3 +103,19 @@ class UserPreference(Base):
     staff_id: Mapped[int] = mapped_column()
     name: Mapped[str] = mapped_column(String(80))
     value: Mapped[dict[str, Any]] = mapped_column(Json)
+
+
+class TranslationOverride(Row, Audited, Base):
+    """What staff say instead of the catalogue, in one language. Going back to the catalogue keeps the row, empty."""
+
+    __tablename__ = "translation_override"
+    __table_args__ = (UniqueConstraint("language", "digest"),)
+    __title__ = "language"
+
+    language: Mapped[str] = mapped_column(String(8), info={"label": "Language"})
+    # Keys are sentences and whole mails, too long for an index of PostgreSQL.
+    digest: Mapped[str] = mapped_column(String(64), info={"list": False})
+    key: Mapped[str] = mapped_column(Text, info={"label": "Key"})
+    forms: Mapped[list[str] | None] = mapped_column(Json, info={"label": "Text"})
+    # Rises with every change of any row; processes compare the highest with the one they know.
+    serial: Mapped[int] = mapped_column(unique=True)

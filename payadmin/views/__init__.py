@@ -1,7 +1,6 @@
 """Pages: they parse, call and render; they decide nothing."""
 
 from flask import Flask
-from flask_babel import Babel
 from flask_wtf import CSRFProtect
 
 from payadmin.config import Settings
@@ -21,6 +20,7 @@ def init_views(app: Flask, settings: Settings) -> None:
         errors,
         exports_page,  # noqa: F401 - marks its pages
         gate,
+        language,
         login,
         mailbox,  # noqa: F401 - marks its page
         orders,
@@ -33,6 +33,7 @@ def init_views(app: Flask, settings: Settings) -> None:
         security,
         shell,
         subscriptions,
+        texts,
         ui,
         webhooks,  # noqa: F401 - marks its pages
         workers,
@@ -44,7 +45,7 @@ def init_views(app: Flask, settings: Settings) -> None:
         BABEL_DEFAULT_TIMEZONE=settings.business_tz,
     )
     security.init_security(app)
-    Babel(app)
+    language.init_language(app)
     CSRFProtect(app)
     ui.init_ui(app)
     errors.init_errors(app)
@@ -59,5 +60,6 @@ def init_views(app: Flask, settings: Settings) -> None:
     cancel_scheduled.init_cancel_scheduled(app)
     attention.init_attention(app)
     batches.init_batch_transaction(app)
+    texts.init_texts(app)
     palette.init_palette(app)
     registry.init_pages(app)

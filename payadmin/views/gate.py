@@ -27,6 +27,7 @@ PUBLIC = frozenset(
         "login.password",
         "login.enrol",
         "login.recovery",
+        "language.choose",  # a language tells nobody anything, and the sign-in page offers it
         "login.sign_out",  # harmless to strangers, and must work with an expired session
         "hosted.register",  # payers have no account: the signed link is what lets them in
     }
@@ -48,6 +49,8 @@ class SignedIn(UserMixin):
     session_id: int
     last_seen_at: dt.datetime
     actor: Actor
+    language: str | None
+    texts_serial: int | None
 
     def get_id(self) -> str:
         return self.token
@@ -149,7 +152,10 @@ def _signer(settings: Settings) -> URLSafeTimedSerializer:
 
 def _load(token: str) -> SignedIn | None:
     found = open_session_of(db.session(), token, session_rule(), utcnow())
-    return None if found is None else SignedIn(token, found.id, found.last_seen_at, _actor(found))
+    if found is None:
+        return None
+    row, serial = found
+    return SignedIn(token, row.id, row.last_seen_at, _actor(row), row.staff.language, serial)
 
 
 def _actor(found: UserSession) -> Actor:

@@ -14,8 +14,8 @@ from flask import Flask
 from jinja2 import StrictUndefined
 from markupsafe import Markup
 
-from payadmin.kernel.money import format_minor
 from payadmin.views.assets import Assets, init_assets
+from payadmin.views.language import say, speech
 from payadmin.views.security import csp_nonce
 
 TONES = frozenset({"ok", "warn", "bad", "info", "vio", "plain"})
@@ -67,9 +67,13 @@ def icon_maker(assets: Assets) -> Callable[..., Markup]:
     return icon
 
 
-@lru_cache(maxsize=4096)
 def badge(label: str, tone: str = "plain") -> Markup:
-    """A status as a word with a coloured dot."""
+    """A status as a word with a coloured dot, in the reader's language."""
+    return _badge(label if isinstance(label, Markup) else say(label), tone)
+
+
+@lru_cache(maxsize=4096)
+def _badge(label: str, tone: str) -> Markup:
     if tone not in TONES:
         msg = f"there is no tone {tone!r}; tones are {', '.join(sorted(TONES))}"
         raise LookupError(msg)
@@ -80,7 +84,7 @@ def amount(minor: int | None, unit: str, scale: int) -> Markup:
     """An amount in minor units, with its unit in small print."""
     if minor is None:
         return NOTHING
-    return _JOIN((_AMOUNT[0], format_minor(minor, scale), _AMOUNT[1], unit, _AMOUNT[2]))
+    return _JOIN((_AMOUNT[0], speech().amount(minor, scale), _AMOUNT[1], unit, _AMOUNT[2]))
 
 
 def moment_writer(zone: ZoneInfo) -> Callable[[dt.datetime | None], Markup]:
@@ -90,7 +94,7 @@ def moment_writer(zone: ZoneInfo) -> Callable[[dt.datetime | None], Markup]:
         if moment is None:
             return NOTHING
         exact = moment.astimezone(dt.UTC).isoformat(timespec="seconds")
-        return _JOIN((_TIME[0], exact, _TIME[1], f"{moment.astimezone(zone):%d %b %Y, %H:%M}", _TIME[2]))
+        return _JOIN((_TIME[0], exact, _TIME[1], speech().moment(moment.astimezone(zone)), _TIME[2]))
 
     return when
 

@@ -48,6 +48,7 @@ WITHOUT_PAGE = {
     "SpentOffer": "used confirmations, nothing to see",
     "StaffRole": "part of its staff user",
     "StaffUser": "User management comes with its issue",
+    "TranslationOverride": "i18n",
     "Unit": "a choice in filters and forms; Issuers (units) comes with its issue",
     "UserPreference": "the column chooser of each list",
     "UserSession": "My account",

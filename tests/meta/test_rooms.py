@@ -26,25 +26,25 @@ ROOMS = frozenset(
 
 # What belongs to no room: the frame that every room stands in, and where a room speaks by another name.
 FRAME = {
-    "actions": {"exports", "records", "runs", "imports", "import_layouts"},
+    "actions": {"exports", "records", "runs", "imports", "import_layouts", "texts"},
     "models": {"base", "exports", "imports", "outbox", "registrations"},
     "jobs": {"exports", "rings", "runner", "runs", "notifications"},
-    "queries": {"exports", "workers"},
+    "queries": {"exports", "texts", "workers"},
     "views": {
         "account", "all_report", "all_report_filters", "assets", "attention", "base", "bulk", "cancel_scheduled",
         "charts", "checks", "columns", "core", "dates", "errors", "exports", "exports_page", "exports_schedule",
-        "exports_table", "fields", "filters", "forms", "gate", "lists", "login", "mailbox", "orders", "palette",
-        "registry", "retry_policies", "rows", "scheduled", "search", "security", "shell", "ui", "webhooks",
-        "workers",
+        "exports_table", "fields", "filters", "forms", "gate", "language", "lists", "login", "mailbox", "orders", "palette",
+        "registry", "retry_policies", "rows", "scheduled", "search", "security", "shell", "template_texts", "texts", "ui",
+        "webhooks", "workers",
     },
     "templates": {
         "account", "admin", "all_report", "attention", "auth", "errors", "exports", "jobs", "macros",
-        "retry_policies", "scheduled", "webhooks", "workers",
+        "retry_policies", "scheduled", "texts", "webhooks", "workers",
     },
 }  # fmt: skip
 NOT_ROOMS_IN_TESTS = {
     "bench", "browser", "data", "demo", "embedded", "exports", "faults", "golden", "imports", "jobs", "kernel", "meta",
-    "pages", "providers", "reports", "sample", "security", "support", "views",
+    "pages", "providers", "reports", "sample", "security", "support", "texts", "views",
 }  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from payadmin.actions.access.sign_in import plain_username, remember
 from payadmin.audit import Event
 from payadmin.kernel import passwords
 from payadmin.kernel.errors import Conflict, Forbidden, Invalid
+from payadmin.kernel.text import _
 from payadmin.models.access import SecondFactor, SessionEnd, StaffRole, StaffStatus, StaffUser, UserSession
 from payadmin.permissions import MENU_KEYS, Permission, Role, grantable_by
 from payadmin.work import SYSTEM, Actor, Work, use_case
@@ -84,7 +85,7 @@ def _create(
         work, username=username, full_name=full_name, email=email, roles=roles, organization_id=organization_id
     )
     if unknown := set(menu_access) - MENU_KEYS:
-        raise Invalid(f"There is no menu entry {min(unknown)}.", field="menu_access")
+        raise Invalid(_("There is no menu entry %(unknown)s.", unknown=min(unknown)), field="menu_access")
     staff.menu_access = list(menu_access)
     staff.password_hash = password_hash
     staff.password_expires_at = work.now + TEMPORARY_FOR
@@ -161,7 +162,7 @@ def lock_staff(work: Work, staff_id: int, *, reason: str) -> None:
     staff = _managed(work, staff_id)
     before = staff.status
     if not work.change(StaffUser, staff_id, status=StaffStatus.LOCKED, session_epoch=StaffUser.session_epoch + 1):
-        raise Conflict(f"An account that is {before.lower()} cannot be locked.")
+        raise Conflict(_("An account that is %(before)s cannot be locked.", before=before.lower()))
     end_all(work, staff_id, SessionEnd.ENDED_BY_MANAGER)
     work.record(
         Event.ACCESS_STAFF_LOCKED,
@@ -285,7 +286,7 @@ def _check_roles(actor: Actor, roles: frozenset[Role]) -> None:
         raise Invalid("Choose at least one role.", field="roles")
     beyond = roles - (frozenset(Role) if actor is SYSTEM else grantable_by(actor.roles))
     if beyond:
-        raise Forbidden(f"You may not give the role {min(beyond)}.")
+        raise Forbidden(_("You may not give the role %(beyond)s.", beyond=min(beyond)))
 
 
 def _explain_roles(work: Work, staff: StaffUser) -> None:

@@ -15,6 +15,7 @@ from payadmin import outbox
 from payadmin.audit import Event
 from payadmin.kernel.errors import Conflict, Invalid
 from payadmin.kernel.masks import mask_pan_in_text
+from payadmin.kernel.text import NumberText, _
 from payadmin.models.payments import (
     REFUNDABLE,
     VOIDABLE,
@@ -139,9 +140,12 @@ def check_request(payment: Payment, *, kind: str, reason: RefundReason, note: st
     """
     text = (note or "").strip()
     if reason is RefundReason.OTHER and not text:
-        raise Invalid(f"Say in the note why you {kind} the payment.", field="note")
+        raise Invalid(_("Say in the note why you %(kind)s the payment.", kind=kind), field="note")
     if len(text) > NOTE_LENGTH or "\0" in text:
-        raise Invalid(f"Keep the note within {NOTE_LENGTH:,} plain characters.", field="note")
+        raise Invalid(
+            _("Keep the note within %(note_length)s plain characters.", note_length=NumberText(NOTE_LENGTH)),
+            field="note",
+        )
     if not connected(payment.provider):
         raise Conflict(NOT_CONNECTED)
     return mask_pan_in_text(text) or None
