@@ -10,7 +10,7 @@ import logging
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from gettext import c2py  # what gettext reads plural rules with
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -122,6 +122,7 @@ class Language:
     plurals: int
     decimal: str
     group: str
+    scripts: Sequence[str]
     months: Sequence[str]
     long_months: Sequence[str]
 
@@ -130,8 +131,10 @@ class Language:
 def language(code: str) -> Language:
     """The language `code`; read once in each process."""
     catalogue = read_catalogue(code)
-    forms = {}
+    forms, scripts = {}, []
     for message in catalogue:
+        if any("static/js/" in file for file, _line in message.locations):
+            scripts.append(key_of(message))
         if message.id and not message.fuzzy:
             said = tuple(forms_of(message))
             if all(said):
@@ -146,6 +149,7 @@ def language(code: str) -> Language:
         plurals=catalogue.num_plurals,
         decimal=str(symbols["decimal"]),
         group=str(symbols["group"]),
+        scripts=tuple(scripts),
         months=tuple(months["abbreviated"][number] for number in range(1, 13)),
         long_months=tuple(months["wide"][number] for number in range(1, 13)),
     )
@@ -194,6 +198,11 @@ class Speech:
         if found and len(found) == self.language.plurals:
             return found[self.language.plural(abs(number))]
         return english_of(key) if number == 1 else many
+
+    @cached_property
+    def script_texts(self) -> dict[str, str]:
+        """What the scripts of a page say otherwise than in the English that they carry."""
+        return {key: said for key in self.language.scripts if (said := self.find(key)) != key}
 
     # --- kernel.text.Tongue -------------------------------------------------------------------------------------------
 

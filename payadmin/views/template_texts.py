@@ -288,8 +288,9 @@ def _expression(tokens: list[Token], found: list[Found] | None) -> Iterator[Toke
             continue
         before, behind = tokens[at - 1], tokens[at + 1]
         named = before.type in {"eq", "ne", "lbracket"} or behind.type in {"colon", "rbracket", "eq", "ne"}
+        compared = {before.value, behind.value} & {"in", "is", "not"}
         called = before.type == "lparen" and tokens[at - 2].value in {"_", "gettext", "ngettext", "get", "tr"}
-        if named or called or token.value in NAMES:
+        if named or compared or called or token.value in NAMES:
             yield token
             continue
         # A sentence that is put together is a piece, however whole it looks.

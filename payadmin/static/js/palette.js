@@ -1,5 +1,6 @@
 // The command palette (Ctrl K): pages, payments and customers by name or any pasted ID.
 import { find, findAll, icon, make } from "./dom.js";
+import { say } from "./texts.js";
 
 const PAUSE = 120;
 
@@ -42,7 +43,7 @@ function show(found) {
     results.append(option(item, index));
   });
   if (!found.length) {
-    const text = "Nothing found. Try a full reference or an e-mail address.";
+    const text = say("Nothing found. Try a full reference or an e-mail address.");
     results.append(make("div", { className: "empty", role: "option", ariaDisabled: "true", textContent: text }));
   }
   mark();
