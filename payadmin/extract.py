@@ -154,6 +154,8 @@ class _Reader(ast.NodeVisitor):
         elif name in THIRD:
             self._take(node.args[2:3])
         for keyword in node.keywords:
+            if name == "PaymentEvent" and keyword.arg == "event":
+                self._take([keyword.value])
             if keyword.arg in NAMED or (keyword.arg == "title" and self.place.startswith("payadmin/views")):
                 self._take([keyword.value])
         self.generic_visit(node)

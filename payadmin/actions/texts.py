@@ -104,7 +104,8 @@ def _row(work: Work, language: str, key: str, seen_version: int) -> TranslationO
 def _write(work: Work, row: TranslationOverride, forms: list[str] | None) -> None:
     with work.session.no_autoflush:
         highest = work.session.scalar(select(func.max(TranslationOverride.serial)))
-    row.forms, row.serial = forms, (highest or 0) + 1
+    # Counted in microseconds, so that a database restored from a backup never gives a serial a second meaning.
+    row.forms, row.serial = forms, max((highest or 0) + 1, int(work.now.timestamp() * 1_000_000))
     try:
         work.session.flush()
     except IntegrityError as error:

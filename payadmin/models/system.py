@@ -117,5 +117,5 @@ class TranslationOverride(Row, Audited, Base):
     digest: Mapped[str] = mapped_column(String(64), info={"list": False})
     key: Mapped[str] = mapped_column(Text, info={"label": "Key"})
     forms: Mapped[list[str] | None] = mapped_column(Json, info={"label": "Text"})
-    # Rises with every change of any row; processes compare the highest with the one they know.
+    # Rises with every change of any row, never used twice; processes compare the highest with the one they know.
     serial: Mapped[int] = mapped_column(unique=True)

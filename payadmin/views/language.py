@@ -32,13 +32,9 @@ def init_language(app: Flask) -> None:
     """Teach `app` and its templates every language."""
     Babel(app, locale_selector=current_language)
     environment = app.jinja_env
-    environment.install_gettext_callables(  # type: ignore[attr-defined]
-        gettext=lambda text: speech().markup(text),
-        ngettext=lambda one, many, number: _form(one, one, many, number),
-        pgettext=lambda name, text: speech().markup(f"{name}{catalogue.NAME_END}{text}"),
-        npgettext=lambda name, one, many, number: _form(f"{name}{catalogue.NAME_END}{one}", one, many, number),
-        newstyle=True,
-    )
+    # Jinja's own functions would put values in as they are; a value that is `Said` has to be said.
+    environment.newstyle_gettext = True  # type: ignore[attr-defined]
+    environment.globals.update(gettext=_gettext, ngettext=_ngettext, pgettext=_pgettext, _=_gettext)
     environment.policies["ext.i18n.trimmed"] = True
     environment.add_extension(TextExtension)
     environment.finalize = lambda value: value.said(speech()) if isinstance(value, Said) else value
@@ -125,8 +121,22 @@ class TextTag(JSONTag):
         return Text(message, values=values, plural=plural, number=number, name=name)
 
 
-def _form(key: str, one: str, many: str, number: int) -> Markup:
-    return catalogue.escaped(f"{one} {many}", speech().form(key, many if number != 1 else one, number))
+def _gettext(text: str, **values: Any) -> Markup:
+    """A text of a template with its values, as `{% trans %}` asks for it."""
+    return speech().markup(text) % _said(values)
+
+
+def _pgettext(name: str, text: str, **values: Any) -> Markup:
+    return speech().markup(f"{name}{catalogue.NAME_END}{text}") % _said(values)
+
+
+def _ngettext(one: str, many: str, num: int, **values: Any) -> Markup:
+    found = catalogue.escaped(f"{one} {many}", speech().form(one, many, num))
+    return found % _said({"num": num, **values})
+
+
+def _said(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value.said(speech()) if isinstance(value, Said) else value for name, value in values.items()}
 
 
 def _forget() -> None:

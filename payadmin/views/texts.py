@@ -183,7 +183,6 @@ def _text_page(language: str, line: Line, forms: Sequence[str], refusal: Invalid
         others.append((code, called, other.forms, other.is_missing, other.override is not None))
     return render_template(
         "texts/text.html",
-        code=language,
         line=line,
         message=message,
         title=message.name or _short(message.english[0]),
@@ -212,7 +211,12 @@ def _looks(language: str, line: Line, forms: Sequence[str], refusal: Invalid | C
     subject = None
     if (line.message.name or "").endswith(".body"):
         subject = _subject(speech, str(line.message.name).removesuffix("body") + "subject")
-    return {"shown": shown, "subject": subject, "is_mail": (line.message.name or "").startswith("mail.")}
+    return {
+        "code": language,
+        "shown": shown,
+        "subject": subject,
+        "is_mail": (line.message.name or "").startswith("mail."),
+    }
 
 
 def _subject(speech: catalogue.Speech, name: str) -> Markup | None:
@@ -248,7 +252,10 @@ def _sample(name: str, speech: catalogue.Speech, number: int) -> str:
         "name": "Anna Rossi",
         "num": speech.grouped(number),
         "number": speech.grouped(number),
+        "refunded": "",
+        "sentence": speech.find(f"mail.payment.paid{catalogue.NAME_END}we have received your payment. Thank you."),
         "status": speech.find("Paid"),
+        "test": "",
         "transaction": "T20260412-0042",
         "unit": "EUR",
     }

@@ -33,9 +33,9 @@ FRAME = {
     "views": {
         "account", "all_report", "all_report_filters", "assets", "attention", "base", "bulk", "cancel_scheduled",
         "charts", "checks", "columns", "core", "dates", "errors", "exports", "exports_page", "exports_schedule",
-        "exports_table", "fields", "filters", "forms", "gate", "language", "lists", "login", "mailbox", "orders", "palette",
-        "registry", "retry_policies", "rows", "scheduled", "search", "security", "shell", "template_texts", "texts", "ui",
-        "webhooks", "workers",
+        "exports_table", "fields", "filters", "forms", "gate", "language", "lists", "login", "mailbox", "orders",
+        "palette", "registry", "retry_policies", "rows", "scheduled", "search", "security", "shell", "template_texts",
+        "texts", "ui", "webhooks", "workers",
     },
     "templates": {
         "account", "admin", "all_report", "attention", "auth", "errors", "exports", "jobs", "macros",

@@ -183,7 +183,7 @@ def claim_order(work: Work, order_id: int, *, kind: str) -> Claim:
         return Claim(Turn.WAIT, kind, order_id, wait_seconds=1)
     payment = work.get(Payment, order.payment_id)
     if what == "unknown":
-        add_event(work, payment, f"{kind.capitalize()} being checked", detail=STOPPED)
+        add_event(work, payment, "Refund being checked" if kind == "refund" else "Void being checked", detail=STOPPED)
     work.record(EVENTS[kind][what], order, checks=order.checks or None, reference=order.reference, **keys_of(payment))
     return Claim(
         turn=Turn.SEND if what == "sent" else Turn.ASK,
@@ -275,7 +275,9 @@ def leave_to_staff(work: Work, order_id: int, *, kind: str, fence: int, sentence
 def _call_staff(work: Work, order: Order, kind: str, sentence: str) -> None:
     work.change(type(order), order.id, needs_staff=True, lease_until=None, message=sentence)
     payment = work.get(Payment, order.payment_id)
-    add_event(work, payment, f"{kind.capitalize()} needs a decision", detail=sentence)
+    add_event(
+        work, payment, "Refund needs a decision" if kind == "refund" else "Void needs a decision", detail=sentence
+    )
     work.record(EVENTS[kind]["unknown"], order, reason=sentence, outcome="failed", **keys_of(payment))
 
 
@@ -343,6 +345,6 @@ def _leave_unknown(work: Work, order: Order, kind: str, answer: Answer) -> int:
     work.change(type(order), order.id, **values)
     payment = work.get(Payment, order.payment_id)
     if first:
-        add_event(work, payment, f"{kind.capitalize()} being checked", detail=sentence)
+        add_event(work, payment, "Refund being checked" if kind == "refund" else "Void being checked", detail=sentence)
     work.record(EVENTS[kind]["unknown"], order, reason=sentence, outcome="failed", **keys_of(payment))
     return wait
