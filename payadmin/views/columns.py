@@ -19,8 +19,9 @@ from payadmin.kernel.errors import Invalid
 from payadmin.kernel.money import Money, scale_of
 from payadmin.kernel.text import Text, _, day_text
 from payadmin.permissions import Permission
+from payadmin.texts import Speech
 from payadmin.views import ui
-from payadmin.views.language import say
+from payadmin.views.language import say, speech
 
 PAGE_OF = "payadmin.page_of"
 EMPTY = ui.NOTHING
@@ -238,8 +239,8 @@ def renderer(column: Column, names: Mapping[Any, str], links: str | None) -> Cal
     name = column.name
     match column.kind:
         case Kind.MONEY:
-            unit_key, scales = str(column.unit_key), Scales()
-            return lambda row: money_cell(getattr(row, name), getattr(row, unit_key), scales)
+            unit_key, scales, tongue = str(column.unit_key), Scales(), speech()
+            return lambda row: money_cell(getattr(row, name), getattr(row, unit_key), scales, tongue)
         case Kind.ENUM:
             words = {member: enum_cell(member) for member in column.members or ()}
             return lambda row: words.get(getattr(row, name), EMPTY)
@@ -247,7 +248,7 @@ def renderer(column: Column, names: Mapping[Any, str], links: str | None) -> Cal
             flags = {True: ui.badge("Yes", "ok"), False: ui.badge("No", "plain")}
             return lambda row: flags.get(getattr(row, name), EMPTY)
         case Kind.MOMENT:
-            when = ui.moment_writer(zone())
+            when = ui.moment_writer(zone(), speech())
             return lambda row: when(getattr(row, name))
         case Kind.DAY:
             return lambda row: day_cell(getattr(row, name))
@@ -300,12 +301,12 @@ def whole(column: Column, cell: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return full
 
 
-def money_cell(minor: int | None, unit: str | None, scales: Scales | None = None) -> Any:
+def money_cell(minor: int | None, unit: str | None, scales: Scales | None = None, tongue: Speech | None = None) -> Any:
     """An amount as cells show it; an unknown unit is said, never guessed."""
     if minor is None or unit is None:
         return EMPTY
     scale = unit_scale(unit) if scales is None else scales[unit]
-    return say(money_text(minor, unit)) if scale is None else ui.amount(minor, unit, scale)
+    return say(money_text(minor, unit)) if scale is None else ui.amount(minor, unit, scale, tongue)
 
 
 def money_text(minor: int, unit: str) -> str:

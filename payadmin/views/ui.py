@@ -14,6 +14,7 @@ from flask import Flask
 from jinja2 import StrictUndefined
 from markupsafe import Markup
 
+from payadmin.texts import Speech
 from payadmin.views.assets import Assets, init_assets
 from payadmin.views.language import say, speech
 from payadmin.views.security import csp_nonce
@@ -80,21 +81,21 @@ def _badge(label: str, tone: str) -> Markup:
     return _BADGE.format(tone, label)
 
 
-def amount(minor: int | None, unit: str, scale: int) -> Markup:
-    """An amount in minor units, with its unit in small print."""
+def amount(minor: int | None, unit: str, scale: int, tongue: Speech | None = None) -> Markup:
+    """An amount in minor units, with its unit in small print; a column gives its language along, looked up once."""
     if minor is None:
         return NOTHING
-    return _JOIN((_AMOUNT[0], speech().amount(minor, scale), _AMOUNT[1], unit, _AMOUNT[2]))
+    return _JOIN((_AMOUNT[0], (tongue or speech()).amount(minor, scale), _AMOUNT[1], unit, _AMOUNT[2]))
 
 
-def moment_writer(zone: ZoneInfo) -> Callable[[dt.datetime | None], Markup]:
-    """The `when(moment)` of the templates: business time to read, UTC in the markup."""
+def moment_writer(zone: ZoneInfo, tongue: Speech | None = None) -> Callable[[dt.datetime | None], Markup]:
+    """The `when(moment)` of the templates: business time to read, UTC in the markup; `tongue` as in `amount`."""
 
     def when(moment: dt.datetime | None) -> Markup:
         if moment is None:
             return NOTHING
         exact = moment.astimezone(dt.UTC).isoformat(timespec="seconds")
-        return _JOIN((_TIME[0], exact, _TIME[1], speech().moment(moment.astimezone(zone)), _TIME[2]))
+        return _JOIN((_TIME[0], exact, _TIME[1], (tongue or speech()).moment(moment.astimezone(zone)), _TIME[2]))
 
     return when
 
