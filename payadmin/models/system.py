@@ -119,3 +119,6 @@ class TranslationOverride(Row, Audited, Base):
     forms: Mapped[list[str] | None] = mapped_column(Json, info={"label": "Text"})
     # Rises with every change of any row, never used twice; processes compare the highest with the one they know.
     serial: Mapped[int] = mapped_column(unique=True)
+
+    def __str__(self) -> str:
+        return f"{self.key[:80]} ({self.language})"

@@ -133,6 +133,8 @@ def test_an_override_wins_at_once_in_every_process_until_it_is_reset(
         with each.app_context():
             assert "<h1>Accedi</h1>" in login_page(each, "it")
             db.session.remove()
+    with other.app_context():
+        db.engine.dispose()
 
 
 def test_english_can_be_changed_too(app: Flask, make: Make) -> None:
