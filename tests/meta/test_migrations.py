@@ -179,6 +179,7 @@ def test_going_back_leaves_nothing_and_coming_again_makes_the_same(app: Flask) -
 def test_what_a_batch_ordered_is_not_lost_by_going_back(app: Flask) -> None:
     with scratch(app.config["SQLALCHEMY_DATABASE_URI"]) as url:
         upgrade(url)
+        downgrade(url, "0003")
         made = catalog_of(url)
         orphan = (
             "INSERT INTO scheduled_charge (id, due_date, invoice_number, status, amount_minor, unit, attempts, "
