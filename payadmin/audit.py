@@ -26,6 +26,7 @@ class Event(enum.StrEnum):
     ACCESS_EMAIL_CHANGE_STOPPED = "access.email_change.stopped"
     ACCESS_FACTOR_ENROLLED = "access.factor.enrolled"
     ACCESS_FACTOR_RESET = "access.factor.reset"
+    ACCESS_LANGUAGE_CHOSEN = "access.language.chosen"
     ACCESS_PASSWORD_CHANGED = "access.password.changed"  # noqa: S105 - an event's name
     ACCESS_PASSWORD_RESET = "access.password.reset"  # noqa: S105 - an event's name
     ACCESS_PASSWORD_LINK_ASKED = "access.password_link.asked"  # noqa: S105 - an event's name
@@ -135,6 +136,8 @@ class Event(enum.StrEnum):
     SYSTEM_DATABASE_RESTORED = "system.database.restored"
     SYSTEM_DOORBELL_RUNG = "system.doorbell.rung"
     SYSTEM_MESSAGE_REVIVED = "system.message.revived"
+    TEXT_CHANGED = "system.text.changed"
+    TEXT_RESET = "system.text.reset"
     TRAIL_CHECKED = "audit.trail.verified"
     TRAIL_CHECK_STARTED = "audit.trail.verification_started"
     TRAIL_READ = "audit.trail.read"

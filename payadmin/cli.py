@@ -578,6 +578,35 @@ def create_admin(username: str, full_name: str, email: str, home: Path) -> None:
     click.echo(f"Sign in as {invitation.username} with this password, once: {invitation.password}")
 
 
+@main.group("texts")
+def texts_group() -> None:
+    """Look after the texts and their catalogues (developers)."""
+
+
+@texts_group.command("extract")
+def texts_extract() -> None:
+    """Find every text of the program and write it to the catalogues; translations that still fit are kept."""
+    from payadmin import extract
+
+    found = extract.extract()
+    for language, missing in extract.write(found).items():
+        click.echo(f"{language}: {len(found.found)} texts, {missing} not translated")
+
+
+@texts_group.command("check")
+def texts_check() -> None:
+    """Say what is not marked, missing, or said otherwise in a catalogue; ends with 1 if there is anything."""
+    from payadmin import extract
+
+    found = extract.extract()
+    wrong = [f"{each.place}:{each.line}: not marked: {each.text}" for each in found.unmarked]
+    wrong += extract.outdated(found)
+    for line in wrong:
+        click.echo(line)
+    if wrong:
+        raise SystemExit(1)
+
+
 @main.group("import")
 def import_group() -> None:
     """Bring data in from files."""

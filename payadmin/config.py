@@ -10,6 +10,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from flask import current_app
 
+from payadmin.kernel.text import LANGUAGES
+
 # A worker's claim on a refund outlives the three calls it may make (actions/payments/orders.py, CLAIM_LEASE).
 SHORTEST_SECRET = 32
 LONGEST_PROVIDER_CALL = 15
@@ -75,6 +77,13 @@ def _log_format(raw: str) -> str:
     return raw
 
 
+def _language(raw: str) -> str:
+    if raw not in LANGUAGES:
+        msg = f"must be one of {', '.join(LANGUAGES)}"
+        raise ValueError(msg)
+    return raw
+
+
 def _path(raw: str) -> Path:
     return Path(raw).expanduser().absolute()
 
@@ -115,6 +124,9 @@ class Settings:
     )
     mail_from: str = _setting(_text, "The sender of mails.", "payadmin@localhost")
     business_tz: str = _setting(_zone, "The time zone of days, months and schedules.", "Europe/London")
+    default_language: str = _setting(
+        _language, "The language of pages and mails where nobody chose one: `en`, `es`, `id` or `it`.", "en"
+    )
     company_name: str = _setting(_text, "Printed on invoices and mails.", "payadmin")
     files_folder: Path = _setting(_path, "Folder for invoices and other files payadmin keeps.", Path("files"))  # noqa: RUF009
     export_job_rows: int = _setting(_whole, "Larger lists are exported by a worker, for the Exports page.", 50_000)

@@ -8,6 +8,7 @@ from sqlalchemy.exc import IntegrityError
 
 from payadmin.audit import Event
 from payadmin.kernel.errors import Conflict, Forbidden, Invalid, NotFound
+from payadmin.kernel.text import _
 from payadmin.models.system import UserPreference
 from payadmin.permissions import Permission
 from payadmin.work import Work, use_case
@@ -148,7 +149,7 @@ def refusal_of(error: IntegrityError, model: type[Any]) -> Invalid | Conflict:
         )
         if named and columns and ("unique" in lowered):
             label = table.columns[columns[-1]].info.get("label") or columns[-1].replace("_", " ")
-            return Invalid(f"Another record already has this {label}.", field=columns[-1])
+            return Invalid(_("Another record already has this %(label)s.", label=label), field=columns[-1])
     if "foreign key" in lowered:
         return Conflict("It points to a record that does not exist any more. Choose another one.")
     return Conflict("The values do not fit together: a rule of the database refuses them. Nothing was saved.")

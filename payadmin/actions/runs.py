@@ -8,6 +8,7 @@ from sqlalchemy import Select, func, insert, literal, select, update
 
 from payadmin.audit import Event
 from payadmin.kernel.errors import Conflict, Forbidden, NotFound
+from payadmin.kernel.text import NumberText, _
 from payadmin.models.system import ActionItem, ActionRun, ItemState, RunState
 from payadmin.permissions import Permission
 from payadmin.work import Work, use_case
@@ -72,7 +73,10 @@ def draft_run(
     run.total = work.session.scalar(select(func.count()).where(ActionItem.run_id == run.id)) or 0
     if run.total > cap:
         raise Conflict(
-            f"More than {cap:,} rows match. This action takes at most {cap:,} at once: narrow the list first."
+            _(
+                "More than %(cap)s rows match. This action takes at most %(cap)s at once: narrow the list first.",
+                cap=NumberText(cap),
+            )
         )
     if run.total == 0:
         raise Conflict("No rows are selected, or none of them can be seen any more.")

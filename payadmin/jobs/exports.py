@@ -21,6 +21,7 @@ from payadmin.actions import exports
 from payadmin.db import db, utcnow
 from payadmin.jobs import Later, job
 from payadmin.kernel.errors import Forbidden, Refusal
+from payadmin.kernel.text import _
 from payadmin.models.access import StaffUser
 from payadmin.permissions import Permission
 from payadmin.queries.exports import due_exports
@@ -106,7 +107,7 @@ def why_not_written(error: OSError) -> str:
     if error.errno in _FULL:
         return "The disk for exported files is full. Tell an administrator, then export again."
     cause = errno.errorcode.get(error.errno or 0, "no reason given")
-    return f"The file could not be kept ({cause}). Tell an administrator."
+    return _("The file could not be kept (%(cause)s). Tell an administrator.", cause=cause)
 
 
 def keep_exports(settings: "Settings") -> None:
@@ -162,14 +163,14 @@ def _as_requester(claimed: exports.Claimed) -> Iterator[Any]:
             raise Refusal("This list does not exist any more.")
         needs = {*claimed.needs, *map(str, page.export_needs()), str(Permission.EXPORTS_EXPORT_READ)}
         if not page.is_accessible() or not needs <= set(map(str, g.actor.permissions)):
-            raise Forbidden(f"{g.actor.name} may no longer export this list.")
+            raise Forbidden(_("%(actor)s may no longer export this list.", actor=g.actor.name))
         yield page
 
 
 def _actor(staff_id: int) -> Actor:
     staff = db.session.get_one(StaffUser, staff_id)
     if not staff.may_sign_in:
-        raise Forbidden(f"{staff.username} may no longer sign in.")
+        raise Forbidden(_("%(username)s may no longer sign in.", username=staff.username))
     return Actor(
         staff_id=staff.id,
         name=staff.username,
@@ -212,7 +213,12 @@ def _write(page: Any, claimed: exports.Claimed, path: Path) -> _Written:
 
     def tell(rows: int) -> None:
         if time.monotonic() > until:
-            raise Refusal(f"It took longer than {MOST_SECONDS // 60} minutes. Narrow the list and export again.")
+            raise Refusal(
+                _(
+                    "It took longer than %(most_seconds)s minutes. Narrow the list and export again.",
+                    most_seconds=MOST_SECONDS // 60,
+                )
+            )
         if not exports.note_progress(SYSTEM, claimed.export_id, attempt=claimed.attempt, rows=rows, total=total):
             raise Dropped
 

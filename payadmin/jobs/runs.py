@@ -9,6 +9,7 @@ from payadmin.actions import load_actions, runs
 from payadmin.db import db
 from payadmin.jobs import Later, job
 from payadmin.kernel.errors import Conflict, NeedsApproval, NotFound, Refusal
+from payadmin.kernel.text import _
 from payadmin.models.access import StaffUser
 from payadmin.models.system import ItemState
 from payadmin.work import SYSTEM, USE_CASES, Actor, NotDone, Unfinished
@@ -31,7 +32,7 @@ def run_item(*, item_id: int) -> Later | None:
     state = ItemState.SUCCEEDED
     try:
         if actor is None:
-            raise Refusal(f"{claimed.actor_name} may no longer sign in.")  # noqa: TRY301 - ends like the act's own
+            raise Refusal(_("%(actor_name)s may no longer sign in.", actor_name=claimed.actor_name))  # noqa: TRY301 - ends like the act's own
         sentence = USE_CASES[claimed.handler](
             actor, claimed.row_id, key=claimed.key, run_data=claimed.run_data, row_data=claimed.row_data
         )

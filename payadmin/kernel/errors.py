@@ -6,12 +6,15 @@ They are raised in actions (and in what actions stand on) and turned into answer
 
 from typing import Any, ClassVar
 
+from payadmin.kernel.text import Said, Text
+
 
 class Refusal(Exception):
     """A request that payadmin understands and declines.
 
     Args:
-        sentence: what staff read; it says what happened and what to do next.
+        sentence: what staff read; it says what happened and what to do next. Where it holds values it is made with
+            `payadmin.kernel.text._`, so that everybody can read it in their language.
         field: the form field or column the sentence belongs to, if there is one.
         data: facts for the page, the API or the audit trail (no secrets).
     """
@@ -21,7 +24,7 @@ class Refusal(Exception):
 
     def __init__(self, sentence: str, *, field: str | None = None, **data: Any) -> None:
         super().__init__(sentence)
-        self.sentence = sentence
+        self.sentence = sentence if isinstance(sentence, Said) else Text(sentence)
         self.field = field
         self.data = data
         self.is_recorded = False  # set by what wrote it into the audit trail

@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Final
 
 from payadmin.kernel.errors import Invalid
+from payadmin.kernel.text import AmountText, _
 
 MAX_MINOR: Final = 10**15
 MAX_SCALE: Final = 8
@@ -27,7 +28,7 @@ class Money:
     scale: int
 
     def __str__(self) -> str:
-        return f"{format_minor(self.minor, self.scale)} {self.unit}"
+        return AmountText(f"{format_minor(self.minor, self.scale)} {self.unit}", self.minor, self.unit, self.scale)
 
     def __bool__(self) -> bool:
         return self.minor != 0
@@ -64,7 +65,7 @@ class Money:
 
     def _same_unit(self, other: "Money") -> int:
         if (self.unit, self.scale) != (other.unit, other.scale):
-            raise Invalid(f"{self.unit} and {other.unit} cannot be added or compared.")
+            raise Invalid(_("%(unit)s and %(unit2)s cannot be added or compared.", unit=self.unit, unit2=other.unit))
         return other.minor
 
 
@@ -75,13 +76,15 @@ def parse_minor(text: str, scale: int, *, max_minor: int = MAX_MINOR, allow_zero
         raise Invalid("Enter an amount.")
     match = _AMOUNT.fullmatch(typed) if len(typed) <= _LONGEST_AMOUNT else None
     if match is None:
-        raise Invalid(f"{_shown(typed)} is not an amount. {_example(scale)}")
+        raise Invalid(_("%(typed)s is not an amount. %(scale)s", typed=_shown(typed), scale=_example(scale)))
     whole, fraction = match[1].replace(",", ""), match[2] or ""
     if len(fraction) > scale:
-        raise Invalid(f"{typed} has too many decimals. {_example(scale)}")
+        raise Invalid(_("%(typed)s has too many decimals. %(scale)s", typed=typed, scale=_example(scale)))
     minor = int(whole + fraction.ljust(scale, "0"))
     if minor > max_minor:
-        raise Invalid(f"{typed} is too large: at most {format_minor(max_minor, scale)}.")
+        raise Invalid(
+            _("%(typed)s is too large: at most %(max_minor)s.", typed=typed, max_minor=format_minor(max_minor, scale))
+        )
     if minor == 0 and not allow_zero:
         raise Invalid("The amount must be more than zero.")
     return minor
@@ -109,9 +112,9 @@ def scale_of(code: str) -> int:
     try:
         exponent = Currency(code).exponent
     except ValueError:
-        raise Invalid(f"{_shown(code)} is not a currency code. Use three letters such as EUR.") from None
+        raise Invalid(_("%(code)s is not a currency code. Use three letters such as EUR.", code=_shown(code))) from None
     if exponent is None:
-        raise Invalid(f"{code} is not a currency that amounts can be charged in.")
+        raise Invalid(_("%(code)s is not a currency that amounts can be charged in.", code=code))
     return int(exponent)
 
 

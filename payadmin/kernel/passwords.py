@@ -14,6 +14,8 @@ from importlib.resources import files
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from payadmin.kernel.text import _
+
 SHORTEST = 12
 LONGEST = 128
 REMEMBERED = 4
@@ -61,9 +63,9 @@ def complaint(password: str, *, username: str, names: Iterable[str] = ()) -> str
     """
     plain = password.casefold()
     if len(password) < SHORTEST:
-        return f"Use at least {SHORTEST} characters."
+        return _("Use at least %(shortest)s characters.", shortest=SHORTEST)
     if len(password) > LONGEST:
-        return f"Use at most {LONGEST} characters."
+        return _("Use at most %(longest)s characters.", longest=LONGEST)
     if not any(c.isalpha() for c in password) or not any(c.isdigit() for c in password):
         return "Use at least one letter and one digit."
     if any(not c.isprintable() for c in password):
@@ -95,7 +97,7 @@ def password_of(secret: str, nonce: str) -> str:
     for turn in itertools.count():
         digest = hmac.digest(secret.encode(), f"payadmin temporary password {turn} {nonce}".encode(), "sha512")
         number, letters = int.from_bytes(digest), []
-        for _ in range(16):
+        for _place in range(16):
             number, place = divmod(number, len(_ALPHABET))
             letters.append(_ALPHABET[place])
         password = "-".join("".join(letters[start : start + 4]) for start in range(0, 16, 4))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from payadmin.kernel.errors import Invalid
-from payadmin.kernel.text import day_text
+from payadmin.kernel.text import NumberText, _, day_text
 
 ALL_MONTHS = tuple(range(1, 13))
 LAST_DAY = 28
@@ -69,7 +69,7 @@ class Schedule:
                 _within(self.months, 1, 12, "months", "Choose at least one month; tick “all months” to mean all.")
             case ScheduleKind.FULL_DATE:
                 if not 1 <= len(self.dates) <= MOST_DATES:
-                    raise Invalid(f"Choose from 1 to {MOST_DATES} dates.", field="dates")
+                    raise Invalid(_("Choose from 1 to %(most_dates)s dates.", most_dates=MOST_DATES), field="dates")
             case ScheduleKind.INTERVAL:
                 _check_interval(self.interval_unit, self.interval_count, self.anchor)
 
@@ -155,10 +155,14 @@ def check(
     if schedule.kind is ScheduleKind.FULL_DATE and changed:
         past = [date for date in schedule.dates if date < today]
         if past:
-            raise Invalid(f"{past[0]} has passed: choose dates from {today} on.", field="dates")
+            raise Invalid(
+                _("%(past)s has passed: choose dates from %(today)s on.", past=past[0], today=today), field="dates"
+            )
         outside = [date for date in schedule.dates if date < start or (expiration is not None and date > expiration)]
         if outside:
-            raise Invalid(f"{outside[0]} lies outside the start and expiration dates.", field="dates")
+            raise Invalid(
+                _("%(outside)s lies outside the start and expiration dates.", outside=outside[0]), field="dates"
+            )
     if not next_dates(schedule, max(start, today) - dt.timedelta(days=1), 1, until=expiration):
         raise Invalid(
             "This schedule never runs between its start and expiration dates.",
@@ -219,7 +223,9 @@ def _check_interval(unit: IntervalUnit | None, count: int | None, anchor: dt.dat
     if unit is None:
         raise Invalid("Choose days or months.", field="interval_unit")
     if count is None or not 1 <= count <= MOST_COUNT:
-        raise Invalid(f"Enter a number from 1 to {MOST_COUNT:,}.", field="interval_count")
+        raise Invalid(
+            _("Enter a number from 1 to %(most_count)s.", most_count=NumberText(MOST_COUNT)), field="interval_count"
+        )
     if anchor is None:
         raise Invalid("Enter the date of the first run.", field="anchor")
 
@@ -228,7 +234,7 @@ def _within(values: tuple[int, ...], low: int, high: int, field: str, empty: str
     if not values:
         raise Invalid(empty, field=field)
     if values[0] < low or values[-1] > high:
-        raise Invalid(f"Choose numbers from {low} to {high}.", field=field)
+        raise Invalid(_("Choose numbers from %(low)s to %(high)s.", low=low, high=high), field=field)
 
 
 def _listed(words: list[str]) -> str:

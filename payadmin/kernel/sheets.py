@@ -17,6 +17,7 @@ from payadmin.kernel import workbooks
 from payadmin.kernel.errors import Invalid
 from payadmin.kernel.masks import mask_pan_in_text
 from payadmin.kernel.money import Money
+from payadmin.kernel.text import NumberText, _
 from payadmin.kernel.xlsx import Cell, column_letters
 
 Value = workbooks.Value
@@ -109,7 +110,13 @@ def read_table(
     """The table in a file that nobody vouches for; what cannot be read for certain is refused, with its place."""
     size = len(source) if isinstance(source, bytes) else source.stat().st_size
     if size > max_bytes:
-        raise Invalid(f"The file has {size:,} bytes; at most {max_bytes:,} are read. Split it into smaller files.")
+        raise Invalid(
+            _(
+                "The file has %(size)s bytes; at most %(max_bytes)s are read. Split it into smaller files.",
+                size=NumberText(size),
+                max_bytes=NumberText(max_bytes),
+            )
+        )
     data = source if isinstance(source, bytes) else source.read_bytes()
     if not data.strip():
         raise Invalid("The file is empty.")
@@ -170,24 +177,32 @@ def _squeezed(text: str) -> str:
 
 
 def _header(numbered: Iterator[tuple[int, list[Value]]], max_columns: int) -> tuple[str, ...]:
-    _, values = next(numbered, (0, []))
+    _number, values = next(numbered, (0, []))
     labels = [_squeezed(text_of(value)) for value in values]
     while labels and not labels[-1]:
         labels.pop()
     if not labels:
         raise Invalid("The first row is empty; it must hold the names of the columns.")
     if len(labels) > max_columns:
-        raise Invalid(f"The file has {len(labels)} columns; at most {max_columns} are read.")
+        raise Invalid(
+            _(
+                "The file has %(number)s columns; at most %(max_columns)s are read.",
+                number=len(labels),
+                max_columns=max_columns,
+            )
+        )
     seen: dict[str, int] = {}
     for place, label in enumerate(labels, 1):
         if not label:
-            raise Invalid(f"Column {column_letters(place)} has no name in the first row.", row=1)
+            raise Invalid(_("Column %(place)s has no name in the first row.", place=column_letters(place)), row=1)
         if _HIDDEN.search(label) or len(label) > _LONGEST_CELL:
-            raise Invalid(f"The name of column {column_letters(place)} holds hidden characters.", row=1)
+            raise Invalid(
+                _("The name of column %(place)s holds hidden characters.", place=column_letters(place)), row=1
+            )
         first = seen.setdefault(label.casefold(), place)
         if first != place:
             both = f"{column_letters(first)} and {column_letters(place)}"
-            raise Invalid(f'Columns {both} have the same name, "{_named(label)}".', row=1)
+            raise Invalid(_('Columns %(both)s have the same name, "%(label)s".', both=both, label=_named(label)), row=1)
     return tuple(labels)
 
 
@@ -205,11 +220,33 @@ def _checked(
             continue
         count += 1
         if count > max_rows:
-            raise Invalid(f"The file has more than {max_rows:,} rows. Split it into smaller files.", row=number)
+            raise Invalid(
+                _(
+                    "The file has more than %(max_rows)s rows. Split it into smaller files.",
+                    max_rows=NumberText(max_rows),
+                ),
+                row=number,
+            )
         if len(values) > width and any(value is not None for value in values[width:]):
-            raise Invalid(f"Row {number} has {len(values)} cells, but the first row names {width} columns.", row=number)
+            raise Invalid(
+                _(
+                    "Row %(number)s has %(number2)s cells, but the first row names %(width)s columns.",
+                    number=number,
+                    number2=len(values),
+                    width=width,
+                ),
+                row=number,
+            )
         if len(values) < width:
-            raise Invalid(f"Row {number} has {len(values)} cells instead of {width}.", row=number)
+            raise Invalid(
+                _(
+                    "Row %(number)s has %(number2)s cells instead of %(width)s.",
+                    number=number,
+                    number2=len(values),
+                    width=width,
+                ),
+                row=number,
+            )
         for place, value in enumerate(values[:width]):
             if isinstance(value, str) and (len(value) > _LONGEST_CELL or _HIDDEN.search(value)):
                 trouble = "is too long" if len(value) > _LONGEST_CELL else "holds hidden control characters"
@@ -230,7 +267,9 @@ def _read_csv(data: bytes) -> tuple[Iterator[tuple[int, list[Value]]], tuple[str
         raise Invalid("The file is not a table. Send CSV, XLSX or XLS.")
     if b"\0" in data:
         line = data.count(b"\n", 0, data.index(b"\0")) + 1
-        raise Invalid(f"Line {line} holds a NUL byte, so the file is damaged or not a CSV file.", row=line)
+        raise Invalid(
+            _("Line %(line)s holds a NUL byte, so the file is damaged or not a CSV file.", line=line), row=line
+        )
     text, notes = _decode(data)
     return _csv_records(text), notes
 
@@ -243,7 +282,7 @@ def _decode(data: bytes) -> tuple[str, tuple[str, ...]]:
     try:
         text = data.decode("cp1252")
     except UnicodeDecodeError:
-        raise Invalid(f"Line {line} is not UTF-8 text. Save the file as CSV UTF-8.", row=line) from None
+        raise Invalid(_("Line %(line)s is not UTF-8 text. Save the file as CSV UTF-8.", line=line), row=line) from None
     return text, (f"Line {line} is not UTF-8, so the file was read as Windows-1252; check accented letters.",)
 
 
@@ -257,7 +296,9 @@ def _csv_records(text: str) -> Iterator[tuple[int, list[Value]]]:
         try:
             record = next(reader, None)
         except csv.Error as broken:
-            raise Invalid(f"Row {number} cannot be read: {_csv_trouble(broken)}", row=number) from None
+            raise Invalid(
+                _("Row %(number)s cannot be read: %(broken)s", number=number, broken=_csv_trouble(broken)), row=number
+            ) from None
         if record is None:
             return
         if number == 1 and not record:

@@ -17,6 +17,7 @@ from typing import Any, Final
 from payadmin.kernel import shared_strings
 from payadmin.kernel.errors import Invalid
 from payadmin.kernel.masks import mask_pan_in_text
+from payadmin.kernel.text import NumberText, _
 from payadmin.kernel.xlsx import column_letters
 
 Value = str | Decimal | date | datetime | bool | None
@@ -52,12 +53,20 @@ class Limits:
         """Refuse a sheet that reaches further than the limits; the header is one row more."""
         if row > self.rows + 1:
             raise Invalid(
-                f"The sheet reaches row {row:,}; at most {self.rows:,} rows are read."
-                " Delete empty formatted rows at its end, or split it."
+                _(
+                    "The sheet reaches row %(row)s; at most %(rows)s rows are read. "
+                    "Delete empty formatted rows at its end, or split it.",
+                    row=NumberText(row),
+                    rows=NumberText(self.rows),
+                )
             )
         if column > self.columns:
             raise Invalid(
-                f"The sheet reaches column {column_letters(column)}; at most {self.columns} columns are read."
+                _(
+                    "The sheet reaches column %(column)s; at most %(columns)s columns are read.",
+                    column=column_letters(column),
+                    columns=self.columns,
+                )
             )
 
 
@@ -92,10 +101,16 @@ def _parts(data: bytes) -> list[zipfile.ZipInfo]:
     if "xl/workbook.xml" not in names:
         raise Invalid("The file is a ZIP archive, not an XLSX workbook. Send CSV, XLSX or XLS.")
     if len(names) > _MAX_PARTS or len(set(names)) < len(names):
-        raise Invalid(f"The workbook has {len(names)} parts; at most {_MAX_PARTS} different ones are read.")
+        raise Invalid(
+            _(
+                "The workbook has %(number)s parts; at most %(max_parts)s different ones are read.",
+                number=len(names),
+                max_parts=_MAX_PARTS,
+            )
+        )
     for mark, what in _FORBIDDEN_PARTS:
         if any(mark in name for name in names):
-            raise Invalid(f"The workbook contains {what}. Save it as a plain XLSX or CSV file.")
+            raise Invalid(_("The workbook contains %(what)s. Save it as a plain XLSX or CSV file.", what=what))
     return parts
 
 
@@ -118,7 +133,12 @@ def _unpack(data: bytes, part: zipfile.ZipInfo, left: int) -> bytes:
     else:
         raise Invalid(_DAMAGED)
     if len(unpacked) > left:
-        raise Invalid(f"The workbook unpacks to more than {_MAX_UNPACKED:,} bytes. Send CSV, or split it.")
+        raise Invalid(
+            _(
+                "The workbook unpacks to more than %(max_unpacked)s bytes. Send CSV, or split it.",
+                max_unpacked=NumberText(_MAX_UNPACKED),
+            )
+        )
     if len(unpacked) != part.file_size:
         raise Invalid(_DAMAGED)
     return unpacked
@@ -150,7 +170,7 @@ def _check_sheet(text: bytes, limits: Limits) -> None:
         here = ""
         for match in _REFERENCE.finditer(text, max(0, formula.start() - 200), formula.start()):
             here = (match[1] + match[2]).decode()
-        raise Invalid(f"Cell {here} holds a formula. Paste the values instead, and send the file again.")
+        raise Invalid(_("Cell %(here)s holds a formula. Paste the values instead, and send the file again.", here=here))
 
 
 def _cells_between(text: bytes, start: int | None, end: int, limits: Limits) -> int:
@@ -187,7 +207,7 @@ class _Compound:
             raise Invalid(_DAMAGED)
         places = list(struct.unpack_from("<109I", data, 76))
         following, left = struct.unpack_from("<2I", data, 68)
-        for _ in range(min(left, len(data) // self._sector)):
+        for _place in range(min(left, len(data) // self._sector)):
             more = self._numbers(following)
             places += more[:-1]
             following = more[-1]
@@ -249,7 +269,9 @@ def _check_records(stream: bytes, limits: Limits) -> None:
             row, column = struct.unpack_from("<2H", stream, at + 4)
             if kind == _FORMULA_RECORD:
                 cell = f"{column_letters(column + 1)}{row + 1}"
-                raise Invalid(f"Cell {cell} holds a formula. Paste the values instead, and send the file again.")
+                raise Invalid(
+                    _("Cell %(cell)s holds a formula. Paste the values instead, and send the file again.", cell=cell)
+                )
             if kind in _MANY_RECORDS:
                 column = struct.unpack_from("<H", stream, at + 2 + size)[0]
             elif kind == _TEXT_RECORD:
@@ -320,7 +342,10 @@ def _value(cell: Any, row: int, place: int) -> Value:
         return cell
     if isinstance(cell, int | float):
         if not math.isfinite(cell):
-            raise Invalid(f"Row {row}, column {column_letters(place)} holds a number that is none.", row=row)
+            raise Invalid(
+                _("Row %(row)s, column %(place)s holds a number that is none.", row=row, place=column_letters(place)),
+                row=row,
+            )
         return Decimal(f"{cell:.15g}" if isinstance(cell, float) else cell)  # 15 digits: what the sheet itself keeps
     if isinstance(cell, datetime):
         return cell.replace(tzinfo=UTC)

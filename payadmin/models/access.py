@@ -84,6 +84,8 @@ class StaffUser(Row, Audited, Base):
     # Every session carries the epoch it was opened in: raising it ends them all at once, on every web process.
     session_epoch: Mapped[int] = mapped_column(default=1, info=_SECRET)
     last_login_at: Mapped[dt.datetime | None] = mapped_column(info={"label": "Last sign-in", "readonly": True})
+    # Empty: what the browser asks for, else the setting.
+    language: Mapped[str | None] = text_column(8, info={"label": "Language", "list": False})
 
     role_rows: Mapped[list["StaffRole"]] = relationship(
         back_populates="staff", lazy="selectin", cascade="all, delete-orphan", order_by="StaffRole.id"

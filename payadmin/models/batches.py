@@ -10,6 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
 from payadmin.db import Base, BigId, Json, UtcDateTime, enum_column, search_text
 from payadmin.kernel.errors import Conflict
 from payadmin.kernel.states import Machine
+from payadmin.kernel.text import NumberText, Text, _
 from payadmin.models.base import Audited, Row, minor_column
 from payadmin.models.parties import Customer, Organization
 from payadmin.models.subscriptions import Purpose
@@ -165,7 +166,13 @@ class Batch(Row, Audited, Base):
     def _only_allowed_moves(self, _key: str, after: BatchStatus) -> BatchStatus:
         before = self.status
         if before is not None and before is not after and not BATCH_MACHINE.allows(before, after):
-            raise Conflict(f"A batch that is {before.value.lower()} cannot become {after.value.lower()}.")
+            raise Conflict(
+                _(
+                    "A batch that is %(before)s cannot become %(after)s.",
+                    before=Text(before.value).lower(),
+                    after=Text(after.value).lower(),
+                )
+            )
         return after
 
     @property
@@ -192,7 +199,11 @@ def why_not_processable(row: Any) -> str | None:
         return "Its columns are not those of the template. Correct the file and upload it again."
     if row.kind is BatchKind.SINGLE_PAYMENT and row.rows_invalid:
         rows = "row has an error" if row.rows_invalid == 1 else "rows have errors"
-        return f"{row.rows_invalid:,} {rows}. Correct the file and upload it again; nothing is charged until then."
+        return _(
+            "%(rows_invalid)s %(rows)s. Correct the file and upload it again; nothing is charged until then.",
+            rows_invalid=NumberText(row.rows_invalid),
+            rows=rows,
+        )
     if not row.rows_valid:
         return "No row is valid. Correct the file and upload it again."
     return None

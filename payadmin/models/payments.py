@@ -11,6 +11,8 @@ from payadmin.db import Base, BigId, UtcDateTime, enum_column, search_text, utcn
 from payadmin.kernel.errors import Conflict
 from payadmin.kernel.money import Money
 from payadmin.kernel.states import Machine
+from payadmin.kernel.text import Text as Words
+from payadmin.kernel.text import _
 from payadmin.models.base import Audited, Row, minor_column
 from payadmin.models.parties import Customer, Organization
 from payadmin.models.subscriptions import ScheduledCharge, Subscription
@@ -306,7 +308,13 @@ class Payment(Row, Audited, Base):
     def _only_allowed_moves(self, _key: str, after: PaymentStatus) -> PaymentStatus:
         before = self.status
         if before is not None and before is not after and not PAYMENT_MACHINE.allows(before, after):
-            raise Conflict(f"A payment that is {before.value.lower()} cannot become {after.value.lower()}.")
+            raise Conflict(
+                _(
+                    "A payment that is %(before)s cannot become %(after)s.",
+                    before=Words(before.value).lower(),
+                    after=Words(after.value).lower(),
+                )
+            )
         return after
 
     @property
@@ -343,7 +351,7 @@ HELD = "A refund of this payment waits for approval. It has to be decided or can
 def why_not_refundable(row: Any) -> str | None:
     """Why a payment cannot be refunded now; reads only columns, so that lists can ask for plain rows."""
     if row.in_flight:
-        return f"A {row.in_flight.value.lower()} is being processed."
+        return _("A %(in_flight)s is being processed.", in_flight=Words(row.in_flight.value).lower())
     if row.status is S.TOTALLY_REFUNDED:
         return "Already refunded in full."
     if row.status is S.VOIDED:
@@ -360,7 +368,7 @@ def why_not_refundable(row: Any) -> str | None:
 def why_not_voidable(row: Any) -> str | None:
     """Why a payment cannot be voided now; reads only columns (PY7)."""
     if row.in_flight:
-        return f"A {row.in_flight.value.lower()} is being processed."
+        return _("A %(in_flight)s is being processed.", in_flight=Words(row.in_flight.value).lower())
     if row.status is S.VOIDED:
         return "Already voided."
     if row.status in {S.PARTIALLY_REFUNDED, S.TOTALLY_REFUNDED} or row.refunded_minor:
@@ -434,7 +442,13 @@ class ProviderOrder(Row, Audited):
     def _only_allowed_moves(self, _key: str, after: OrderStatus) -> OrderStatus:
         before = self.status
         if before is not None and before is not after and not ORDER_MACHINE.allows(before, after):
-            raise Conflict(f"An order that is {before.value.lower()} cannot become {after.value.lower()}.")
+            raise Conflict(
+                _(
+                    "An order that is %(before)s cannot become %(after)s.",
+                    before=Words(before.value).lower(),
+                    after=Words(after.value).lower(),
+                )
+            )
         return after
 
     @property

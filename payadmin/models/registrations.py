@@ -12,6 +12,8 @@ from payadmin.db import Base, Json, UtcDateTime, enum_column, search_text
 from payadmin.kernel.errors import Conflict
 from payadmin.kernel.schedules import IntervalUnit, Schedule, ScheduleKind
 from payadmin.kernel.states import Machine
+from payadmin.kernel.text import Text as Words
+from payadmin.kernel.text import _
 from payadmin.models.base import Audited, Row, minor_column
 from payadmin.models.parties import Customer, Organization
 from payadmin.models.subscriptions import Purpose, Subscription, schedule_columns, schedule_of, schedule_values
@@ -122,7 +124,13 @@ class RegistrationLink(Row, Audited, Base):
     def _only_allowed_moves(self, _key: str, after: LinkStatus) -> LinkStatus:
         before = self.status
         if before is not None and before is not after and not LINK_MACHINE.allows(before, after):
-            raise Conflict(f"A link that is {before.value.lower()} cannot become {after.value.lower()}.")
+            raise Conflict(
+                _(
+                    "A link that is %(before)s cannot become %(after)s.",
+                    before=Words(before.value).lower(),
+                    after=Words(after.value).lower(),
+                )
+            )
         return after
 
     @property

@@ -11,6 +11,7 @@ from payadmin.db import Base, BigId, Json, UtcDateTime, enum_column, search_text
 from payadmin.kernel.errors import Conflict, Invalid
 from payadmin.kernel.schedules import IntervalUnit, Schedule, ScheduleKind
 from payadmin.kernel.states import Machine
+from payadmin.kernel.text import Text, _
 from payadmin.models.base import Audited, Row, minor_column
 from payadmin.models.parties import Customer, Organization
 
@@ -331,7 +332,13 @@ class Subscription(Row, Audited, Base):
     def _only_allowed_moves(self, _key: str, after: SubscriptionStatus) -> SubscriptionStatus:
         before = self.status
         if before is not None and before is not after and not SUBSCRIPTION_MACHINE.allows(before, after):
-            raise Conflict(f"A subscription that is {before.value.lower()} cannot become {after.value.lower()}.")
+            raise Conflict(
+                _(
+                    "A subscription that is %(before)s cannot become %(after)s.",
+                    before=Text(before.value).lower(),
+                    after=Text(after.value).lower(),
+                )
+            )
         return after
 
     @property

@@ -249,3 +249,22 @@ class StaffNotice(Base):
     key: Mapped[str | None] = mapped_column(String(120), info={"secret": True})
     created_at: Mapped[dt.datetime] = mapped_column(UtcDateTime, default=utcnow, info={"label": "When"})
     read_at: Mapped[dt.datetime | None] = mapped_column(UtcDateTime, info={"label": "Read"})
+
+
+class TranslationOverride(Row, Audited, Base):
+    """What staff say instead of the catalogue, in one language. Going back to the catalogue keeps the row, empty."""
+
+    __tablename__ = "translation_override"
+    __table_args__ = (UniqueConstraint("language", "digest"),)
+    __title__ = "language"
+
+    language: Mapped[str] = mapped_column(String(8), info={"label": "Language"})
+    # Keys are sentences and whole mails, too long for an index of PostgreSQL.
+    digest: Mapped[str] = mapped_column(String(64), info={"list": False})
+    key: Mapped[str] = mapped_column(Text, info={"label": "Key"})
+    forms: Mapped[list[str] | None] = mapped_column(Json, info={"label": "Text"})
+    # Rises with every change of any row, never used twice; processes compare the highest with the one they know.
+    serial: Mapped[int] = mapped_column(unique=True)
+
+    def __str__(self) -> str:
+        return f"{self.key[:80]} ({self.language})"

@@ -18,6 +18,7 @@ from payadmin.models.access import (
     StaffUser,
     UserSession,
 )
+from payadmin.models.system import TranslationOverride
 from payadmin.permissions import Role, grantable_by
 
 
@@ -34,17 +35,22 @@ def token_hash(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def open_session_of(session: Session, token: str, rule: SessionRule, now: dt.datetime) -> UserSession | None:
-    """The session that `token` opens; None if it ended, idled out, grew too old, or its account changed."""
-    found = session.scalar(
-        select(UserSession)
+def open_session_of(
+    session: Session, token: str, rule: SessionRule, now: dt.datetime
+) -> tuple[UserSession, int | None] | None:
+    """The session that `token` opens; None if it ended, idled out, grew too old, or its account changed.
+
+    The serial of the texts comes along (`payadmin.texts`): every page needs both, and one question is cheaper than two.
+    """
+    row = session.execute(
+        select(UserSession, select(func.max(TranslationOverride.serial)).scalar_subquery())
         .where(UserSession.token_hash == token_hash(token))
         .options(joinedload(UserSession.staff))
         .execution_options(populate_existing=True)
-    )
-    if found is None or not found.is_open(now, idle=rule.idle, absolute=rule.absolute):
+    ).one_or_none()
+    if row is None or not row[0].is_open(now, idle=rule.idle, absolute=rule.absolute):
         return None
-    return found
+    return row[0], row[1]
 
 
 def open_sessions(session: Session, staff_id: int, rule: SessionRule, now: dt.datetime) -> Sequence[UserSession]:

@@ -1,7 +1,6 @@
 """Pages: they parse, call and render; they decide nothing."""
 
 from flask import Flask
-from flask_babel import Babel
 from flask_wtf import CSRFProtect
 
 from payadmin.config import Settings
@@ -28,6 +27,7 @@ def init_views(app: Flask, settings: Settings) -> None:
         finder,
         gate,
         guide,
+        language,
         login,
         mailbox,  # noqa: F401 - marks its page
         notices,
@@ -42,6 +42,7 @@ def init_views(app: Flask, settings: Settings) -> None:
         shell,
         subscriptions,
         system,
+        texts,
         ui,
         webhooks,  # noqa: F401 - marks its pages
         workers,
@@ -53,7 +54,7 @@ def init_views(app: Flask, settings: Settings) -> None:
         BABEL_DEFAULT_TIMEZONE=settings.business_tz,
     )
     security.init_security(app)
-    Babel(app)
+    language.init_language(app)
     CSRFProtect(app)
     ui.init_ui(app)
     changes.init_changes(app)
@@ -76,6 +77,7 @@ def init_views(app: Flask, settings: Settings) -> None:
     attention.init_attention(app)
     approvals.init_approvals(app)
     batches.init_batch_transaction(app)
+    texts.init_texts(app)
     palette.init_palette(app)
     notices.init_notices(app)
     finder.init_finder(app)

@@ -8,6 +8,7 @@ from payadmin.config import current_settings
 from payadmin.db import db, utcnow
 from payadmin.kernel import passwords, totp
 from payadmin.kernel.errors import Conflict, Invalid
+from payadmin.kernel.text import _n
 from payadmin.models.access import StaffUser
 from payadmin.queries.access import factor_of, open_email_change, open_sessions, recovery_codes_left
 from payadmin.views.gate import browser, current_session_id, enter, session_rule
@@ -167,7 +168,7 @@ def end_session(session_id: int) -> Response:
 def end_other_sessions() -> Response:
     """Sign out every browser but this one."""
     ended = access.end_other_sessions(current_actor(), current_session_id())
-    flash(f"{ended} other {'session was' if ended == 1 else 'sessions were'} ended.", "success")
+    flash(_n("%(number)s other session was ended.", "%(number)s other sessions were ended.", ended), "success")
     return redirect(url_for("account.index"))
 
 

@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, or_, select
 from payadmin.db import db
 from payadmin.kernel.cards import fingerprints
 from payadmin.kernel.masks import card_number_digits
+from payadmin.kernel.text import NumberText, _
 from payadmin.models.batches import Batch, BatchKind
 from payadmin.models.payments import Payment
 from payadmin.views.columns import Column
@@ -36,7 +37,9 @@ class CardFilter(Criterion):
         if _LAST4.fullmatch(value):
             return Active(Payment.card_last4 == value, f"ends in {value}", (value,), {"last4": value})
         if not _FINGERPRINTS.fullmatch(value):
-            raise BadAddress(f"{self.label}: give the full number on the form, or the last four digits.")
+            raise BadAddress(
+                _("%(label)s: give the full number on the form, or the last four digits.", label=self.label)
+            )
         *found, last4 = value.split(".")
         return Active(Payment.card_fingerprint.in_(found), f"a full number, •••{last4}", (value,), {})
 
@@ -97,7 +100,13 @@ class FileFilter(Criterion):
         # Looked up first: inside the list's statement a planner could not tell how few files there are.
         ids = db.session.scalars(select(Batch.id).where(named).limit(MOST_FILES + 1)).all()
         if len(ids) > MOST_FILES:
-            raise BadAddress(f"{self.label}: more than {MOST_FILES:,} files begin so. Type more of the name.")
+            raise BadAddress(
+                _(
+                    "%(label)s: more than %(most_files)s files begin so. Type more of the name.",
+                    label=self.label,
+                    most_files=NumberText(MOST_FILES),
+                )
+            )
         return Active(Payment.batch_id.in_(ids), f"begins with {text[:-1]}" if prefix else text, (text,), {})
 
 

@@ -29,6 +29,7 @@ from payadmin.views.columns import (
 )
 from payadmin.views.core import NUMBERS
 from payadmin.views.filters import Active, Filter
+from payadmin.views.language import say, speech
 from payadmin.views.reveals import RevealPages
 from payadmin.views.rows import Head, Line, print_rows
 from payadmin.views.search import leads
@@ -95,8 +96,10 @@ class PayAdminModelView(RevealPages):
 
     def filter_inputs(self, each: Filter, on: Active | None) -> Markup:
         """The inputs of a filter's form. While it is not in use they are the same for everybody, so they are kept."""
-        kept: dict[tuple[str, str], tuple[float, Markup]] = current_app.extensions.setdefault("payadmin.inputs", {})
-        place = (self.endpoint, each.key)
+        kept: dict[tuple[str, str, int], tuple[float, Markup]] = current_app.extensions.setdefault(
+            "payadmin.inputs", {}
+        )
+        place = (self.endpoint, each.key, id(speech()))
         if on is None and place in kept and kept[place][0] > time.monotonic() and not current_app.testing:
             return kept[place][1]
         inputs = current_app.jinja_env.get_template("admin/model/_filters.html").module.inputs  # type: ignore[attr-defined]
@@ -131,7 +134,7 @@ class PayAdminModelView(RevealPages):
                 sort = lists.Sort(column, not asked.sort.descending if on else column.kind is not Kind.TEXT)
                 url = f"{self.address}{asked.query_string(sort=sort)}"
             css = " ".join(filter(None, ("end" if column.kind in NUMBERS else "", self.phone_.get(column.key, ""))))
-            heads.append(Head(column.key, column.label, css, url, direction, opens=column is opener))
+            heads.append(Head(column.key, say(column.label), css, url, direction, opens=column is opener))
         return heads
 
     def _opener(self, shown: Sequence[Column]) -> Column | None:
@@ -142,13 +145,13 @@ class PayAdminModelView(RevealPages):
     def _lines(self, shown: Sequence[Column], rows: Sequence[Any], names: dict[str, dict[int, str]]) -> list[Line]:
         cells = [self.cell(column, names.get(column.key, {})) for column in shown]
         title, sums, off = self._title_name, self._sum, self.offers()
-        scales = Scales()
+        scales, singular = Scales(), say(self.singular_)
         attr = title_attr(self.model)
         name_of = masked(attr.property.columns[0].info.get("mask") if attr is not None else None)
         return [
             Line(
                 row.id,
-                name_of(getattr(row, title)) if title else f"{self.singular_} {row.id}",
+                name_of(getattr(row, title)) if title else f"{singular} {row.id}",
                 [cell(row) for cell in cells],
                 _sum_of(row, sums, scales) if sums is not None else None,
                 off(row) if off is not None else None,
@@ -163,7 +166,7 @@ class PayAdminModelView(RevealPages):
     def _tab(self, asked: lists.Request, tab: lists.Tab, count: str) -> tuple[str, str, str, bool]:
         keys = {key for other in self.tab_list for key in other.args}
         on = lists.is_on(asked, tab) if tab.args else not keys & asked.active.keys()
-        return tab.label, count, f"{self.address}{asked.query_string(without=keys, **tab.args)}", on
+        return say(tab.label), count, f"{self.address}{asked.query_string(without=keys, **tab.args)}", on
 
     @property
     def _title_name(self) -> str | None:
@@ -207,9 +210,9 @@ class PayAdminModelView(RevealPages):
 
         def fact(key: str) -> tuple[str, Any]:
             column = self.columns[key]
-            return column.label, whole(column, self.cell(column, names.get(key, {})))(row)
+            return say(column.label), whole(column, self.cell(column, names.get(key, {})))(row)
 
-        return [(heading, [fact(key) for key in keys]) for heading, keys in sections.items()]
+        return [(say(heading), [fact(key) for key in keys]) for heading, keys in sections.items()]
 
     def _related(self, row: Any) -> Iterable[Related]:
         pages: dict[Any, PayAdminModelView] = current_app.extensions[PAGE_OF]
@@ -238,7 +241,7 @@ class PayAdminModelView(RevealPages):
         rows = db.session.execute(statement.with_only_columns(*wanted, maintain_column_froms=True)).all()
         heads, lines = self._heads(None, shown), self._lines(shown, rows, self.names_for(shown, rows))
         return Related(
-            label=self.plural_,
+            label=say(self.plural_),
             heads=heads,
             rows=print_rows(heads, lines, self.address, choose=False, menu=False),
             all_url=f"{self.address}?{link.key}={row.id}" if link.key in self.shape.filters else None,

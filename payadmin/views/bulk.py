@@ -19,6 +19,7 @@ from payadmin.db import db
 from payadmin.kernel.errors import Conflict, Forbidden, Invalid, NotFound
 from payadmin.kernel.masks import mask_pan_in_text
 from payadmin.kernel.money import Money
+from payadmin.kernel.text import NumberText, _, _n
 from payadmin.models.system import ActionItem, ActionRun, ItemState, RunState
 from payadmin.permissions import Permission
 from payadmin.views import lists
@@ -26,6 +27,7 @@ from payadmin.views.columns import is_hidden, title_attr, unit_scale
 from payadmin.views.core import PageCore
 from payadmin.views.fields import no_controls
 from payadmin.views.filters import BadAddress, row_id_of
+from payadmin.views.language import say
 from payadmin.views.search import MOST_MATCHES
 from payadmin.views.security import current_actor
 from payadmin.work import USE_CASES
@@ -148,13 +150,15 @@ class BulkPages(PageCore):
     def menu_actions(self) -> list[dict[str, Any]]:
         """What the menu of each row offers; `{id}` stands for the row."""
         entries: list[dict[str, Any]] = [
-            {"name": "open", "label": "Open", "icon": "eye", "url": f"{self.address}{{id}}/"}
+            {"name": "open", "label": say("Open"), "icon": "eye", "url": f"{self.address}{{id}}/"}
         ]
         if self.may("edit"):
-            entries.append({"name": "edit", "label": "Edit", "icon": "pencil", "url": f"{self.address}{{id}}/edit/"})
+            entries.append(
+                {"name": "edit", "label": say("Edit"), "icon": "pencil", "url": f"{self.address}{{id}}/edit/"}
+            )
         for each in self.allowed_actions():
             url = f"{self.address}{{id}}/action/{each.name}/"
-            shown = {"label": each.label, "icon": each.icon, "danger": each.danger}
+            shown = {"label": say(each.label), "icon": each.icon, "danger": each.danger}
             entries.append({"name": each.name, "url": url, "dialog": True, **shown})
         return entries
 
@@ -165,7 +169,7 @@ class BulkPages(PageCore):
             return None
 
         def off(row: Any) -> dict[str, str] | None:
-            found = {name: why for name, offered in choosy if (why := offered(row)) is not None}
+            found = {name: say(why) for name, offered in choosy if (why := offered(row)) is not None}
             return found or None
 
         return off
@@ -199,7 +203,12 @@ class BulkPages(PageCore):
     def _all_matching(self, listed: str) -> Any:
         asked = lists.read(self.shape, MultiDict(parse_qsl(listed, keep_blank_values=True)))
         if asked.found is not None and asked.found.truncated:
-            raise Conflict(f"The search finds more than {MOST_MATCHES:,} rows. Narrow it before choosing all of them.")
+            raise Conflict(
+                _(
+                    "The search finds more than %(number)s rows. Narrow it before choosing all of them.",
+                    number=NumberText(MOST_MATCHES),
+                )
+            )
         return lists.narrow(replace(asked, after=None, before=None), self.get_query())
 
     def _draft(self, action: RowAction, token: str, selection: Any, listed: str) -> ActionRun:
@@ -350,9 +359,7 @@ class BulkPages(PageCore):
             code_error=code_error,
             post_url=url_for(f"{self.endpoint}.{'one_view' if single else 'run_view'}", **place),
             back=f"{self.address}{row_id}/" if single else self._back(run),
-            title=f"{action.label.rstrip('…')}: {candidates[0].item.label or row_id}"
-            if single
-            else action.label.rstrip("…"),
+            title=f"{_verb(action)}: {candidates[0].item.label or row_id}" if single else _verb(action),
         )
 
     def _back(self, run: ActionRun | None) -> str:
@@ -368,7 +375,7 @@ class BulkPages(PageCore):
             run=run,
             action=action,
             items=items,
-            title=f"{action.label.rstrip('…')}: {run.total:,} {'row' if run.total == 1 else 'rows'}",
+            title=f"{_verb(action)}: {say(_n('%(number)s row', '%(number)s rows', run.total))}",
             status_url=url_for(f"{self.endpoint}.run_status_view", token=run.token),
             again_url=url_for(f"{self.endpoint}.rerun_view", token=run.token),
             offer=step_up.offer(current_actor(), *self._again(run, action, items)) if action.step_up else None,
@@ -387,12 +394,12 @@ class BulkPages(PageCore):
         numbers = {row[0]: row[1] for row in db.session.execute(counted)}
         ended = (ItemState.SUCCEEDED, ItemState.FAILED, ItemState.SKIPPED)
         done = sum(numbers.get(state, 0) for state in ended)
-        counts = [(state.value, numbers.get(state, 0)) for state in ended]
+        counts = [(say(state.value), numbers.get(state, 0)) for state in ended]
         return {
             "done": done,
             "total": run.total,
             "finished": run.state is RunState.DONE,
-            "counts": [*counts, ("Remaining", run.total - done)],
+            "counts": [*counts, (say("Remaining"), run.total - done)],
         }
 
     def _again(self, run: ActionRun, action: RowAction, items: Sequence[ActionItem]) -> tuple[str, dict[str, Any]]:
@@ -417,16 +424,29 @@ class BulkPages(PageCore):
             flash(refusal.sentence, "error")
             return redirect(url_for(f"{self.endpoint}.run_view", token=token))
         flash(
-            f"{number:,} {'row is' if number == 1 else 'rows are'} tried again." if number else "Nothing is left to do."
+            _n("%(number)s row is tried again.", "%(number)s rows are tried again.", number)
+            if number
+            else _("Nothing is left to do.")
         )
         return redirect(url_for(f"{self.endpoint}.run_view", token=token))
+
+
+def _verb(action: RowAction) -> str:
+    """What the action is called where nothing more is asked for."""
+    return say(action.label).rstrip("…")
 
 
 def chosen_ids(most: int) -> list[int]:
     """The rows ticked on a list, each once; more than `most` are refused before the database sees them."""
     ids = [row_id_of(text) for text in dict.fromkeys(request.form.getlist("id"))]
     if len(ids) > most:
-        raise Conflict(f"This action takes at most {most:,} rows at once, and {len(ids):,} are chosen.")
+        raise Conflict(
+            _(
+                "This action takes at most %(most)s rows at once, and %(number)s are chosen.",
+                most=NumberText(most),
+                number=NumberText(len(ids)),
+            )
+        )
     found = [row_id for row_id in ids if row_id is not None]
     if len(found) < len(ids):
         raise BadAddress("A chosen row is not a row.")

@@ -16,10 +16,12 @@ from sqlalchemy.orm import InstrumentedAttribute, Mapper
 from payadmin.db import Base, UtcDateTime, db
 from payadmin.kernel import masks
 from payadmin.kernel.errors import Invalid
-from payadmin.kernel.money import format_minor, scale_of
-from payadmin.kernel.text import day_text
+from payadmin.kernel.money import Money, scale_of
+from payadmin.kernel.text import Text, _, day_text
 from payadmin.permissions import Permission
+from payadmin.texts import Speech
 from payadmin.views import ui
+from payadmin.views.language import say, speech
 
 PAGE_OF = "payadmin.page_of"
 REVEALED = "payadmin.revealed"
@@ -44,7 +46,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, eq=False)
 class Column:
-    """One attribute of a model as every page sees it.
+    """One attribute of a model as every page sees it. Its label is English in code and in files, translated on pages.
 
     `key` names it in URLs and forms: the relationship's name where there is one, else the attribute's. `attr` is always
     the column itself, for a link the foreign key.
@@ -117,7 +119,7 @@ def _column(mapper: Mapper[Any], name: str, relations: Mapping[Any, str], labels
     label = labels.get(key) or source.info.get("label") or key.removesuffix("_id").replace("_", " ").capitalize()
     return Column(
         key=key,
-        label=label,
+        label=Text(label),
         kind=kind,
         attr=attr,
         info=source.info,
@@ -164,7 +166,7 @@ def titles_of(column: Column, ids: set[Any]) -> dict[Any, str]:
     if not ids or column.target is None or column.target_attr is None:
         return {}
     if title is None:
-        return {row_id: f"No. {row_id}" for row_id in ids}
+        return {row_id: say(_("No. %(number)s", number=row_id)) for row_id in ids}
     show = masked(title.property.columns[0].info.get("mask"))
     scope = scope_of(column).where(column.target_attr.in_(ids))
     found = db.session.execute(scope.with_only_columns(column.target_attr, title, maintain_column_froms=True))
@@ -219,7 +221,7 @@ def unit_scale(code: str) -> int | None:
 def label_of(member: enum.Enum) -> str:
     """What screens call an enum member: its value, unless that is only a code."""
     text = str(member.value)
-    return text if text != member.name and not text.isupper() else text.replace("_", " ").capitalize()
+    return Text(text if text != member.name and not text.isupper() else text.replace("_", " ").capitalize())
 
 
 def tone_of(member: enum.Enum) -> str:
@@ -242,7 +244,7 @@ _TONES = (
 def enum_cell(member: enum.Enum) -> Any:
     """A state is a badge; a choice among equals, such as a channel, is plain text."""
     is_state = any(other.name in _TONES for other in type(member))
-    return ui.badge(label_of(member), tone_of(member)) if is_state else label_of(member)
+    return ui.badge(label_of(member), tone_of(member)) if is_state else say(label_of(member))
 
 
 def renderer(column: Column, names: Mapping[Any, str], links: str | None) -> Callable[[Any], Any]:
@@ -256,8 +258,8 @@ def renderer(column: Column, names: Mapping[Any, str], links: str | None) -> Cal
     name = column.name
     match column.kind:
         case Kind.MONEY:
-            unit_key, scales = str(column.unit_key), Scales()
-            return lambda row: money_cell(getattr(row, name), getattr(row, unit_key), scales)
+            unit_key, scales, tongue = str(column.unit_key), Scales(), speech()
+            return lambda row: money_cell(getattr(row, name), getattr(row, unit_key), scales, tongue)
         case Kind.ENUM:
             words = {member: enum_cell(member) for member in column.members or ()}
             return lambda row: words.get(getattr(row, name), EMPTY)
@@ -265,7 +267,7 @@ def renderer(column: Column, names: Mapping[Any, str], links: str | None) -> Cal
             flags = {True: ui.badge("Yes", "ok"), False: ui.badge("No", "plain")}
             return lambda row: flags.get(getattr(row, name), EMPTY)
         case Kind.MOMENT:
-            when = ui.moment_writer(zone())
+            when = ui.moment_writer(zone(), speech())
             return lambda row: when(getattr(row, name))
         case Kind.DAY:
             return lambda row: day_cell(getattr(row, name))
@@ -318,18 +320,20 @@ def whole(column: Column, cell: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return full
 
 
-def money_cell(minor: int | None, unit: str | None, scales: Scales | None = None) -> Any:
+def money_cell(minor: int | None, unit: str | None, scales: Scales | None = None, tongue: Speech | None = None) -> Any:
     """An amount as cells show it; an unknown unit is said, never guessed."""
     if minor is None or unit is None:
         return EMPTY
     scale = unit_scale(unit) if scales is None else scales[unit]
-    return f"{minor} minor units of {unit}" if scale is None else ui.amount(minor, unit, scale)
+    return say(money_text(minor, unit)) if scale is None else ui.amount(minor, unit, scale, tongue)
 
 
 def money_text(minor: int, unit: str) -> str:
     """An amount in a sentence."""
     scale = unit_scale(unit)
-    return f"{minor} minor units of {unit}" if scale is None else f"{format_minor(minor, scale)} {unit}"
+    if scale is None:
+        return _("%(minor)s minor units of %(unit)s", minor=minor, unit=unit)
+    return str(Money(minor, unit, scale))
 
 
 _JOIN = Markup("").join
@@ -340,7 +344,7 @@ def link_cell(value: int | None, names: Mapping[int, str], links: str | None) ->
     """A related row by name."""
     if value is None:
         return EMPTY
-    name = names.get(value, f"No. {value}")
+    name = names.get(value) or say(_("No. %(number)s", number=value))
     return _JOIN((_LINK[0], links.format(value), _LINK[1], name, _LINK[2])) if links else name
 
 
@@ -358,4 +362,4 @@ _DAY = Markup('<time datetime="{}">{}</time>')
 
 def day_cell(day: dt.date | None) -> Any:
     """A business day."""
-    return EMPTY if day is None else _DAY.format(day.isoformat(), day_text(day))
+    return EMPTY if day is None else _DAY.format(day.isoformat(), say(day_text(day)))

@@ -13,6 +13,7 @@ from werkzeug.wrappers import Response
 
 from payadmin.db import Base, db
 from payadmin.kernel.errors import Forbidden, NotFound
+from payadmin.kernel.text import Text, _
 from payadmin.permissions import MENU, Item, Permission
 from payadmin.views import checks
 from payadmin.views.columns import PAGE_OF, Column, Kind, columns_of, label_of, masked, title_attr, tone_of
@@ -114,9 +115,9 @@ class PageCore(ModelView):
 
     def __init__(self, model: type[Base]) -> None:
         self.slug_ = self.slug or _kebab(self.plural or _plural(model))
-        self.plural_ = self.plural or _words(_plural(model))
-        self.singular_ = self.singular or _words(model.__name__)
-        self.heading_ = self.heading or self.plural_
+        self.plural_ = Text(self.plural or _words(_plural(model)))
+        self.singular_ = Text(self.singular or _words(model.__name__))
+        self.heading_ = Text(self.heading or self.plural_)
         self.columns = {key: column for key, column in columns_of(model, self.labels).items() if not column.secret}
         super().__init__(model, db, name=self.plural_, endpoint=self.slug_.replace("-", "_"), url=f"/{self.slug_}")
 
@@ -267,7 +268,7 @@ class PageCore(ModelView):
         known = 0 < row_id <= LARGEST_ID
         found = db.session.scalars(self.get_query().where(self.model.id == row_id)).one_or_none() if known else None
         if found is None:
-            raise NotFound(f"There is no such {self.singular_.lower()}.")
+            raise NotFound(_("There is no such %(thing)s.", thing=self.singular_.lower()))
         return found
 
     def describe(self, row: Any) -> str:

@@ -19,6 +19,7 @@ from payadmin.db import db
 from payadmin.kernel.errors import Invalid, NotFound, Refusal
 from payadmin.kernel.masks import mask_pan_in_text
 from payadmin.kernel.money import Money
+from payadmin.kernel.text import _
 from payadmin.models.parties import Customer
 from payadmin.models.subscriptions import ScheduledCharge, Subscription, why_not_cancellable
 from payadmin.models.system import ActionItem, ActionRun, RunState
@@ -51,7 +52,10 @@ class ReasonForm(ConfirmForm):
         [
             DataRequired("Say why."),
             Length(
-                max=recurring.REASON_LENGTH, message=f"Keep the reason within {recurring.REASON_LENGTH} characters."
+                max=recurring.REASON_LENGTH,
+                message=_(
+                    "Keep the reason within %(reason_length)s characters.", reason_length=recurring.REASON_LENGTH
+                ),
             ),
             no_controls,
             no_cards,
@@ -106,7 +110,7 @@ def choose(act: Act) -> Response:
         raise BadAddress("The list's address holds control characters.")
     ids = chosen_ids(recurring.MOST_AT_ONCE)
     if not ids:
-        flash(f"Choose at least one {act.object} first.", "error")
+        flash(_("Choose at least one %(object)s first.", object=act.object), "error")
         return redirect(_back(act, listed), 303)
     token = secrets.token_urlsafe(18)
     rows: Select[Any] = select(ScheduledCharge).where(ScheduledCharge.id.in_(ids))

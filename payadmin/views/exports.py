@@ -16,6 +16,7 @@ from payadmin.actions import exports, records
 from payadmin.db import db
 from payadmin.kernel.errors import Conflict, Forbidden, Invalid, NotFound, Refusal
 from payadmin.kernel.masks import mask, mask_search
+from payadmin.kernel.text import NumberText, _
 from payadmin.models.exports import FileKind
 from payadmin.models.payments import Mode
 from payadmin.permissions import Permission
@@ -70,8 +71,11 @@ class ExportPages(BulkPages):
         later = self._more_than(asked, settings.export_job_rows)
         if later and not current_actor().may(Permission.EXPORTS_EXPORT_READ):
             raise Conflict(
-                f"Lists of more than {settings.export_job_rows:,} rows are written by a worker and fetched from the "
-                "Exports page, which your menu does not include. Narrow the list, or ask for that page."
+                _(
+                    "Lists of more than %(export_job_rows)s rows are written by a worker and fetched from the Exports "
+                    "page, which your menu does not include. Narrow the list, or ask for that page.",
+                    export_job_rows=NumberText(settings.export_job_rows),
+                )
             )
         confirmed = large or later
         if confirmed and request.method == "GET":
@@ -107,7 +111,10 @@ class ExportPages(BulkPages):
         asked = lists.read(self.shape, args)
         if asked.found is not None and asked.found.truncated:
             raise Conflict(
-                f"The search finds more than {MOST_MATCHES:,} rows, and the file would miss some. Narrow it."
+                _(
+                    "The search finds more than %(most_matches)s rows, and the file would miss some. Narrow it.",
+                    most_matches=NumberText(MOST_MATCHES),
+                )
             )
         return asked
 
@@ -147,7 +154,7 @@ class ExportPages(BulkPages):
         """
         known = {**self.columns, **self.file_only_columns()}
         if lost := [key for key in keys if key not in known]:
-            raise Conflict(f"The list no longer has the column “{lost[0]}”. Ask for the file again.")
+            raise Conflict(_("The list no longer has the column “%(lost)s”. Ask for the file again.", lost=lost[0]))
         return [known[key] for key in keys]
 
     def _more_than(self, asked: lists.Request, most: int) -> bool:
@@ -185,7 +192,7 @@ class ExportPages(BulkPages):
         act, subject = self._act(asked, kind)
         return self.render(
             "admin/model/export.html",
-            title=f"Export {self.plural_.lower()}",
+            title=_("Export %(things)s", things=self.plural_.lower()),
             kind_label=TYPES[kind][0],
             count=lists.count(asked, self.get_query()),
             small=SMALL,

@@ -15,6 +15,7 @@ from payadmin.actions import exports
 from payadmin.db import db
 from payadmin.kernel.errors import Invalid, NotFound
 from payadmin.kernel.periods import LAST_DAY, Period, Rhythm
+from payadmin.kernel.text import _
 from payadmin.models.access import StaffStatus, StaffUser
 from payadmin.models.exports import ExportReader, ExportSchedule, FileKind
 from payadmin.models.payments import Mode
@@ -96,7 +97,13 @@ def schedule_page(page: "ExportPages", asked: lists.Request) -> Any:
         else:
             first = schedule.next_at
             assert first is not None
-            flash(f"Saved. The first file is written on {first.astimezone(zone()):%-d %B %Y at %H:%M}.", "success")
+            flash(
+                _(
+                    "Saved. The first file is written on %(zone)s.",
+                    zone=f"{first.astimezone(zone()):%-d %B %Y at %H:%M}",
+                ),
+                "success",
+            )
             return redirect(url_for("export_schedules.details_view", row_id=schedule.id), 303)
     return _shown(page, asked, form, problem), 422
 

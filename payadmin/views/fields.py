@@ -29,8 +29,10 @@ from wtforms.widgets import CheckboxInput, ListWidget, TextInput, html_params
 from payadmin.kernel.errors import Invalid, Refusal
 from payadmin.kernel.masks import mask_pan_in_text
 from payadmin.kernel.money import decimal_text, parse_minor
+from payadmin.kernel.text import NumberText, _
 from payadmin.views.columns import Column, Kind, label_of, zone
 from payadmin.views.filters import row_id_of
+from payadmin.views.language import say
 
 LARGEST_NUMBER = 2**63 - 1
 LONGEST_TEXT = 10_000
@@ -51,7 +53,7 @@ class EnumField(SelectField):
     ) -> None:
         self.members = members
         empty = [SelectChoice(value="", label="")] if blank else []
-        choices = empty + [SelectChoice(value=member.name, label=label_of(member)) for member in members]
+        choices = empty + [SelectChoice(value=member.name, label=say(label_of(member))) for member in members]
         super().__init__(label, validators, choices=choices, coerce=self._member, **kw)
 
     def _member(self, value: Any) -> Any:
@@ -237,7 +239,7 @@ class LinkField(Field):
 
     def title(self) -> str:
         """The name of the chosen row."""
-        return self.titles({self.data}).get(self.data, f"No. {self.data}")
+        return self.titles({self.data}).get(self.data) or say(_("No. %(number)s", number=self.data))
 
     def process_formdata(self, valuelist: list[str]) -> None:
         """Read an id."""
@@ -288,7 +290,12 @@ class PayAdminConverter(AdminModelConverter):
         if required:
             validators[0] = DataRequired("This is needed.")  # after the blanks around it are gone
         length = getattr(source.type, "length", None)
-        validators.append(Length(max=length or LONGEST_TEXT, message=f"At most {length or LONGEST_TEXT:,} characters."))
+        validators.append(
+            Length(
+                max=length or LONGEST_TEXT,
+                message=_("At most %(number)s characters.", number=NumberText(length or LONGEST_TEXT)),
+            )
+        )
         validators.append(no_controls)
         if column.info.get("mask") != "phone":  # one phone number in a hundred looks like a card number
             validators.append(no_cards)

@@ -14,8 +14,9 @@ from sqlalchemy.orm import InstrumentedAttribute
 from payadmin.db import db
 from payadmin.kernel.errors import Invalid, Refusal
 from payadmin.kernel.money import decimal_text, parse_minor
-from payadmin.kernel.text import day_text
+from payadmin.kernel.text import Text, _, day_text
 from payadmin.views.columns import Column, Kind, is_hidden, label_of, money_text, scope_of, titles_of, unit_scale, zone
+from payadmin.views.language import say
 
 T = TypeVar("T")
 
@@ -84,7 +85,9 @@ class Filter:
 
     def refuse(self, value: str) -> BadAddress:
         """The answer to a value that makes no sense."""
-        return BadAddress(f"“{value[:40]}” is not a value that {self.label} can be filtered by.")
+        return BadAddress(
+            _("“%(value)s” is not a value that %(filter)s can be filtered by.", value=value[:40], filter=self.label)
+        )
 
 
 class EnumFilter(Filter):
@@ -99,7 +102,7 @@ class EnumFilter(Filter):
             chosen = [members[value] for value in dict.fromkeys(values)]
         except KeyError as unknown:
             raise self.refuse(str(unknown.args[0])) from None
-        words = ", ".join(label_of(member) for member in chosen)
+        words = ", ".join(say(label_of(member)) for member in chosen)
         return Active(self.column.attr.in_(chosen), words, tuple(member.name for member in chosen), {})
 
     def choices(self) -> list[Choice]:
@@ -139,10 +142,10 @@ class FlagFilter(Filter):
         wanted = {"yes": True, "no": False}.get(values[0])
         if wanted is None:
             raise self.refuse(values[0])
-        return Active(self.column.attr.is_(wanted), "yes" if wanted else "no", tuple(values), {})
+        return Active(self.column.attr.is_(wanted), say(_("yes") if wanted else _("no")), tuple(values), {})
 
     def choices(self) -> list[Choice]:
-        return [Choice("yes", "Yes"), Choice("no", "No")]
+        return [Choice("yes", Text("Yes")), Choice("no", Text("No"))]
 
 
 class DayFilter(Filter):
@@ -154,7 +157,7 @@ class DayFilter(Filter):
     def read(self, values: list[str]) -> Active:
         start, end = _ends(values[0], self._day)
         if start and end and end < start:
-            raise BadAddress(f"{self.label}: the first day is after the last one.")
+            raise BadAddress(_("%(filter)s: the first day is after the last one.", filter=self.label))
         fields = {"from": start.isoformat() if start else "", "to": end.isoformat() if end else ""}
         where = [self.column.attr >= self._first(start)] if start else []
         if end:
@@ -201,10 +204,10 @@ class MoneyFilter(Filter):
     def read(self, values: list[str]) -> Active:
         code, colon, amounts = values[0].partition(":")
         if not colon or not _UNIT.fullmatch(code):
-            raise BadAddress(f"{self.label}: name the currency first, such as EUR:10.00..20.00.")
+            raise BadAddress(_("%(filter)s: name the currency first, such as EUR:10.00..20.00.", filter=self.label))
         scale = unit_scale(code)
         if scale is None:
-            raise BadAddress(f"{self.label}: {code} is not a known currency.")
+            raise BadAddress(_("%(filter)s: %(unit)s is not a known currency.", filter=self.label, unit=code))
         start, end = (None, None) if amounts == RANGE else _ends(amounts, lambda text: self._minor(text, scale))
         where = [self.unit.attr == code]
         if start is not None:
@@ -228,7 +231,7 @@ class MoneyFilter(Filter):
         try:
             return parse_minor(text, scale, allow_zero=True)
         except Invalid as refusal:
-            raise BadAddress(f"{self.label}: {refusal.sentence}") from None
+            raise BadAddress(_("%(filter)s: %(sentence)s", filter=self.label, sentence=refusal.sentence)) from None
 
 
 class TextFilter(Filter):
@@ -244,7 +247,7 @@ class TextFilter(Filter):
             if self.begins is None or len(text) < 2:  # noqa: PLR2004 - at least one character before the star
                 raise self.refuse(text)
             refuse_guesses(self.column)
-            return Active(self.begins(text[:-1]), f"begins with {text[:-1]}", (text,), {})
+            return Active(self.begins(text[:-1]), say(_("begins with %(text)s", text=text[:-1])), (text,), {})
         return Active(self.column.attr == text, text, (text,), {})
 
 
@@ -274,7 +277,7 @@ class LinkFilter(Filter):
         if None in ids or len(ids) > MOST_LINKS:
             raise self.refuse(values[0])
         names = titles_of(self.column, wanted)
-        summary = ", ".join(names.get(row_id, f"No. {row_id}") for row_id in sorted(wanted))
+        summary = ", ".join(names.get(row_id, say(_("No. %(number)s", number=row_id))) for row_id in sorted(wanted))
         return Active(self.column.attr.in_(wanted), summary, tuple(dict.fromkeys(values)), {})
 
     def joined(self, parts: Mapping[str, str]) -> list[str]:
@@ -284,9 +287,18 @@ class LinkFilter(Filter):
             return [typed]
         found = found_by_name(self.column, typed, MOST_LINKS + 1)
         if not found:
-            raise BadAddress(f"{self.label}: nothing is called “{typed}”, and no name begins so.")
+            raise BadAddress(
+                _("%(filter)s: nothing is called “%(name)s”, and no name begins so.", filter=self.label, name=typed)
+            )
         if len(found) > MOST_LINKS:
-            raise BadAddress(f"{self.label}: more than {MOST_LINKS} names begin with “{typed}”. Type more of it.")
+            raise BadAddress(
+                _(
+                    "%(filter)s: more than %(number)s names begin with “%(name)s”. Type more of it.",
+                    filter=self.label,
+                    number=MOST_LINKS,
+                    name=typed,
+                )
+            )
         return [str(row_id) for row_id in found]
 
 
@@ -354,7 +366,7 @@ def day_of(text: str, label: str) -> dt.date:
     except ValueError:
         day = None
     if day is None or not 1900 <= day.year <= 2200:  # noqa: PLR2004 - time zones overflow at the calendar's ends
-        raise BadAddress(f"{label}: write days as 2026-01-31.")
+        raise BadAddress(_("%(filter)s: write days as 2026-01-31.", filter=label))
     return day
 
 
@@ -383,12 +395,12 @@ def _ends(text: str, read: Callable[[str], T]) -> tuple[T | None, T | None]:
 
 def _range_text(start: Any, end: Any, show: Callable[[Any], str]) -> str:
     if start is None and end is None:
-        return "any"
+        return say(_("any"))
     if start is None:
-        return f"up to {show(end)}"
+        return say(_("up to %(end)s", end=show(end)))
     if end is None:
-        return f"from {show(start)}"
-    return show(start) if start == end else f"{show(start)} – {show(end)}"
+        return say(_("from %(start)s", start=show(start)))
+    return say(show(start)) if start == end else f"{say(show(start))} – {say(show(end))}"
 
 
 def business_zone_name() -> str:

@@ -14,11 +14,13 @@ from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  #
 from payadmin.actions import records
 from payadmin.db import db
 from payadmin.kernel.errors import Conflict, Invalid, NotFound
+from payadmin.kernel.text import _
 from payadmin.permissions import Permission
 from payadmin.views.columns import Column, Kind, masked, renderer, scope_of, title_attr, titles_of, unit_scale
 from payadmin.views.exports import ExportPages
 from payadmin.views.fields import PayAdminConverter, put
 from payadmin.views.filters import CodeFilter, begins_with, row_id_of
+from payadmin.views.language import say
 from payadmin.views.search import is_text, leads
 from payadmin.views.security import current_actor
 
@@ -66,7 +68,7 @@ class FormPages(ExportPages):
                 unit = getattr(self.get_row(row_id), unit_key)
             found = unit_scale(unit) if unit else 2
             if found is None:
-                raise Invalid(f"{unit} is not a known currency.", field=column.key)
+                raise Invalid(_("%(unit)s is not a known currency.", unit=unit), field=column.key)
             return found
 
         return scale
@@ -87,7 +89,7 @@ class FormPages(ExportPages):
                 )
             except (Invalid, Conflict) as refusal:
                 return self._form_page(self.create_template, form, refusal)
-            flash(f"{self.singular_} created.", "success")
+            flash(_("%(thing)s created.", thing=self.singular_), "success")
             return redirect(f"{self.address}{row_id}/")
         return self._form_page(self.create_template, form)
 
@@ -128,7 +130,7 @@ class FormPages(ExportPages):
         except Conflict as refusal:
             flash(refusal.sentence, "error")
             return redirect(f"{self.address}{row_id}/")
-        flash(f"{self.singular_} deleted.", "success")
+        flash(_("%(thing)s deleted.", thing=self.singular_), "success")
         return redirect(self.address)
 
     def values_of(self, form: Form) -> dict[str, Any]:
@@ -157,7 +159,7 @@ class FormPages(ExportPages):
             sentence=sentence,
             changed=changed,
             row=row,
-            title=f"New {self.singular_.lower()}" if row is None else self.describe(row),
+            title=_("New %(thing)s", thing=self.singular_.lower()) if row is None else self.describe(row),
             back=self.address if row is None else f"{self.address}{row.id}/",
         )
         return page, status
@@ -172,7 +174,7 @@ class FormPages(ExportPages):
             if form[column.key].data != getattr(row, column.name):
                 value = getattr(row, column.name)
                 names = titles_of(column, {value}) if column.kind is Kind.LINK and value else {}
-                differing.append((column.label, renderer(column, names, None)(row)))
+                differing.append((say(column.label), renderer(column, names, None)(row)))
         return differing
 
     # --- looking up ---------------------------------------------------------------------------------------------------
@@ -199,7 +201,7 @@ class FormPages(ExportPages):
         columns = (target.id, title)  # type: ignore[attr-defined]
         found = db.session.execute(scope.with_only_columns(*columns, maintain_column_froms=True))
         show = masked(title.property.columns[0].info.get("mask"))
-        return [(row_id, f"{show(text)} (No. {row_id})") for row_id, text in found]
+        return [(row_id, say(_("%(name)s (No. %(number)s)", name=show(text), number=row_id))) for row_id, text in found]
 
 
 def _searched(target: Any) -> list[Any]:

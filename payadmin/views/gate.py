@@ -31,6 +31,7 @@ PUBLIC = frozenset(
         "forgotten.ask",  # whoever forgot the password cannot sign in
         "forgotten.choose",  # the link in the mail is what lets them in, once
         "forgotten.confirm_address",  # the same, on whatever device reads that mailbox
+        "language.choose",  # a language tells nobody anything, and the sign-in page offers it
         "login.sign_out",  # harmless to strangers, and must work with an expired session
         "probes.healthz",  # a load balancer has no account: says only that the process answers
         "probes.readyz",  # the same: says only whether it can work
@@ -55,6 +56,8 @@ class SignedIn(UserMixin):
     session_id: int
     last_seen_at: dt.datetime
     actor: Actor
+    language: str | None
+    texts_serial: int | None
 
     def get_id(self) -> str:
         return self.token
@@ -156,7 +159,10 @@ def _signer(settings: Settings) -> URLSafeTimedSerializer:
 
 def _load(token: str) -> SignedIn | None:
     found = open_session_of(db.session(), token, session_rule(), utcnow())
-    return None if found is None else SignedIn(token, found.id, found.last_seen_at, _actor(found))
+    if found is None:
+        return None
+    row, serial = found
+    return SignedIn(token, row.id, row.last_seen_at, _actor(row), row.staff.language, serial)
 
 
 def _actor(found: UserSession) -> Actor:

@@ -16,8 +16,10 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import ClauseElement, Executable
 
 from payadmin.db import db, utcnow
+from payadmin.kernel.text import _
 from payadmin.views.columns import Column, Kind, is_hidden, zone
 from payadmin.views.filters import Active, BadAddress, Filter, clean, day_of, moment_of
+from payadmin.views.language import say, speech
 from payadmin.views.search import Found, Lookup
 
 if TYPE_CHECKING:
@@ -136,7 +138,7 @@ def read(shape: Shape, args: "MultiDict[str, str]") -> Request:
         if key not in ARGUMENTS:
             raise BadAddress("This list knows no such argument.")
         if len(several) > 1:
-            raise BadAddress(f"“{key}” is given more than once.")
+            raise BadAddress(_("“%(key)s” is given more than once.", key=key))
     one = {key: several[0] for key, several in values.items() if several}
     if len({"after", "before", "last", "at"} & one.keys()) > 1:
         raise BadAddress("Only one place in the list can be asked for.")
@@ -144,7 +146,7 @@ def read(shape: Shape, args: "MultiDict[str, str]") -> Request:
     asked = replace(asked, search=one.get("search", "").strip(), last=_flag(one, "last"), at=_at(one, asked.sort))
     asked = replace(asked, view=_view(one.get("view")))
     if asked.sort.column.kind is Kind.MONEY and asked.unit is None:
-        raise BadAddress(f"Filter by one currency to sort by {asked.sort.column.label}.")
+        raise BadAddress(_("Filter by one currency to sort by %(column)s.", column=asked.sort.column.label))
     cursors = {key: decode(one[key], asked.sort, shape) for key in ("after", "before") if key in one}
     return replace(asked, after=cursors.get("after"), before=cursors.get("before"))
 
@@ -163,11 +165,11 @@ def _join_parts(shape: Shape, values: dict[str, list[str]]) -> dict[str, list[st
             joined.setdefault(base, {})[part] = several[0]
     for base, parts in joined.items():
         if base in whole:
-            raise BadAddress(f"“{base}” is given more than once.")
+            raise BadAddress(_("“%(key)s” is given more than once.", key=base))
         whole[base] = shape.filters[base].joined(parts)
     for base, several in whole.items():
         if len(several) > 1 and base in shape.filters and not shape.filters[base].repeatable:
-            raise BadAddress(f"“{base}” is given more than once.")
+            raise BadAddress(_("“%(key)s” is given more than once.", key=base))
     return whole
 
 
@@ -176,7 +178,7 @@ def _sort(shape: Shape, text: str | None) -> Sort:
         return shape.default_sort
     column = shape.sortable.get(text.removeprefix("-"))
     if column is None or is_hidden(column.attr):  # the order of what is masked would tell it
-        raise BadAddress(f"This list cannot be sorted by “{text[:40]}”.")
+        raise BadAddress(_("This list cannot be sorted by “%(column)s”.", column=text[:40]))
     return Sort(column, text.startswith("-"))
 
 
@@ -184,7 +186,9 @@ def _size(text: str | None) -> int:
     if text is None:
         return SIZE
     if text not in map(str, SIZES):
-        raise BadAddress(f"A page has {', '.join(map(str, SIZES[:-1]))} or {SIZES[-1]} rows.")
+        raise BadAddress(
+            _("A page has %(sizes)s or %(largest)s rows.", sizes=", ".join(map(str, SIZES[:-1])), largest=SIZES[-1])
+        )
     return int(text)
 
 
@@ -198,7 +202,7 @@ def _view(text: str | None) -> int | None:
 
 def _flag(one: Mapping[str, str], key: str) -> bool:
     if one.get(key, "1") != "1":
-        raise BadAddress(f"“{key}” is either 1 or absent.")
+        raise BadAddress(_("“%(key)s” is either 1 or absent.", key=key))
     return key in one
 
 
@@ -361,11 +365,11 @@ def count(asked: Request, scope: "Select[Any]") -> Count:
     if not asked.narrowed and (estimate := _estimate(scope)) > COUNT_CAP:
         digits = len(str(estimate)) - 3
         rounded = round(estimate, -digits)
-        return Count(rounded, f"~{rounded:,}", exact=False)
+        return Count(rounded, f"~{speech().grouped(rounded)}", exact=False)
     number = db.session.scalar(select(capped(statement))) or 0
     if number > COUNT_CAP:
-        return Count(number, f"{COUNT_CAP:,}+", exact=False)
-    return Count(number, f"{number:,}", exact=True)
+        return Count(number, f"{speech().grouped(COUNT_CAP)}+", exact=False)
+    return Count(number, speech().grouped(number), exact=True)
 
 
 def capped(statement: "Select[Any]") -> Any:
@@ -400,7 +404,7 @@ def tab_counts(shape: Shape, scope: "Select[Any]", tabs: Sequence[Tab]) -> list[
     scope. What is remembered is found by the scope's own statement and values, so a scope can never be forgotten.
     """
     compiled = scope.with_only_columns(shape.model.id, maintain_column_froms=True).compile(db.session.get_bind())
-    key = (shape.name, str(compiled), tuple(map(str, compiled.params.items())))
+    key = (shape.name, speech().code, str(compiled), tuple(map(str, compiled.params.items())))
     cache: dict[Any, tuple[float, list[str]]] = current_app.extensions.setdefault("payadmin.tab_counts", {})
     if (kept := cache.get(key)) and kept[0] > time.monotonic() and not current_app.testing:
         return kept[1]
@@ -409,7 +413,8 @@ def tab_counts(shape: Shape, scope: "Select[Any]", tabs: Sequence[Tab]) -> list[
         conditions = [shape.filters[key].read(list(values)).where for key, values in tab.args.items()]
         counts.append(capped(scope.where(*conditions)).label(f"c{place}"))
     numbers = db.session.execute(select(*counts)).one()
-    labels = [f"{COUNT_CAP:,}+" if number > COUNT_CAP else f"{number:,}" for number in numbers]
+    grouped = speech().grouped
+    labels = [f"{grouped(COUNT_CAP)}+" if number > COUNT_CAP else grouped(number) for number in numbers]
     if len(cache) > MOST_KEPT:
         cache.clear()
     cache[key] = (time.monotonic() + TAB_SECONDS, labels)
@@ -433,10 +438,10 @@ def presets() -> list[tuple[str, str, str]]:
     """Ranges of days that filters offer: a word, the first and the last day."""
     now = today()
     spans = (
-        ("Today", now),
-        ("7 days", now - dt.timedelta(days=6)),
-        ("30 days", now - dt.timedelta(days=29)),
-        ("This month", now.replace(day=1)),
-        ("This year", now.replace(month=1, day=1)),
+        (_("Today"), now),
+        (_("7 days"), now - dt.timedelta(days=6)),
+        (_("30 days"), now - dt.timedelta(days=29)),
+        (_("This month"), now.replace(day=1)),
+        (_("This year"), now.replace(month=1, day=1)),
     )
-    return [(label, first.isoformat(), now.isoformat()) for label, first in spans]
+    return [(say(label), first.isoformat(), now.isoformat()) for label, first in spans]

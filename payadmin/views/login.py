@@ -14,6 +14,7 @@ from payadmin.actions.access import Opened, Ticket
 from payadmin.db import db
 from payadmin.kernel import passwords, totp
 from payadmin.kernel.errors import Conflict, Invalid
+from payadmin.kernel.text import _
 from payadmin.queries.access import recovery_codes_left
 from payadmin.views.gate import browser, current_session_id, enter, known_device, leave, limiter, remember_device
 from payadmin.views.security import request_id, safe_next
@@ -152,8 +153,11 @@ def recovery() -> Response | str | tuple[str, int]:
     response = _enter(opened, ticket, _next())
     left = recovery_codes_left(db.session(), opened.staff_id)
     flash(
-        f"You signed in with a recovery code; {left} are left. If your phone is gone, set up a new authenticator on "
-        "the page My account.",
+        _(
+            "You signed in with a recovery code; %(left)s are left. If your phone is gone, set up a new authenticator "
+            "on the page My account.",
+            left=left,
+        ),
         "warning",
     )
     return response

@@ -14,6 +14,7 @@ from payadmin import step_up
 from payadmin.actions import payments
 from payadmin.db import db
 from payadmin.kernel.errors import Forbidden, NeedsApproval, Refusal
+from payadmin.kernel.text import _
 from payadmin.models.parties import Customer
 from payadmin.models.payments import Mode, Payment, RefundReason, why_not_refundable, why_not_voidable
 from payadmin.permissions import Permission
@@ -112,7 +113,10 @@ def refund_page(payment: Payment) -> Any:
             offer=form.offer.data or "",
             code=(form.code.data or "").strip(),
         )
-        return f"The refund of {money_text(refund.amount_minor, refund.unit)} is accepted and will be processed."
+        return _(
+            "The refund of %(amount_minor)s is accepted and will be processed.",
+            amount_minor=money_text(refund.amount_minor, refund.unit),
+        )
 
     return _order_page(
         payment,

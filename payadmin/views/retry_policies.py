@@ -16,6 +16,7 @@ from payadmin.actions import subscriptions
 from payadmin.actions.subscriptions.policies import MOST_ATTEMPTS, NAME_LENGTH, over
 from payadmin.db import db
 from payadmin.kernel.errors import Conflict, Invalid
+from payadmin.kernel.text import _
 from payadmin.models.subscriptions import OnExhausted, RetryPolicy, Subscription
 from payadmin.permissions import Permission
 from payadmin.providers.declines import DECLINE_CODES
@@ -78,7 +79,10 @@ class RetryPolicyForm(Form):
     max_attempts = NumberField(
         "Attempts",
         [InputRequired("This is needed.")],
-        description=f"The first one counts too: 1 means that nothing is tried again. At most {MOST_ATTEMPTS}.",
+        description=_(
+            "The first one counts too: 1 means that nothing is tried again. At most %(most_attempts)s.",
+            most_attempts=MOST_ATTEMPTS,
+        ),
         render_kw={"inputmode": "numeric", "autocomplete": "off"},
     )
     delays_days = DaysField(
@@ -282,7 +286,12 @@ def story(delays: Sequence[int], attempts: int, codes: Sequence[str], on_exhaust
         if attempt == 2:  # noqa: PLR2004 - the first that is tried again
             steps.append(Step("rotate", f"{_days(wait)} after the decline", f"Attempt {attempt} of {attempts}."))
         else:
-            told = f"Attempt {attempt} of {attempts}, {_days(total)} in all."
+            told = _(
+                "Attempt %(attempt)s of %(attempts)s, %(total)s in all.",
+                attempt=attempt,
+                attempts=attempts,
+                total=_days(total),
+            )
             steps.append(Step("rotate", f"{_days(wait)} after that", told))
     ending = _ENDINGS[on_exhausted] if on_exhausted else "what you choose happens to the subscription"
     last = "the first attempt is declined" if attempts == 1 else f"attempt {attempts} is declined too"

@@ -21,6 +21,8 @@ from flask import (
 from werkzeug.local import LocalProxy
 
 from payadmin import permissions
+from payadmin.kernel.text import Text
+from payadmin.views.language import say
 from payadmin.views.security import safe_next
 
 if TYPE_CHECKING:
@@ -98,7 +100,7 @@ def menu_for(actor: Visitor | None) -> tuple[MenuSection, ...]:
     for label, known in items.items():
         links = tuple(
             MenuLink(
-                item.label,
+                say(item.label),
                 item.icon,
                 url_for(pages[item.key]),
                 current=_is_current(pages[item.key]),
@@ -108,7 +110,7 @@ def menu_for(actor: Visitor | None) -> tuple[MenuSection, ...]:
             if item.key in pages and item.permission in actor.permissions and permissions.opens(actor.menu, item.key)
         )
         if links:
-            sections.append(MenuSection(label, links))
+            sections.append(MenuSection(say(label), links))
     return tuple(sections)
 
 
@@ -134,7 +136,9 @@ def set_mode() -> Response:
     if mode not in MODES:
         abort(400)
     session["mode"] = mode
-    flash(f"You are looking at {mode.lower()} payments.", "success")
+    flash(
+        Text("You are looking at live payments." if mode == "LIVE" else "You are looking at test payments."), "success"
+    )
     return make_response(redirect(safe_next(request.form.get("next"), url_for("shell.home"))))
 
 

@@ -14,8 +14,9 @@ from flask import Flask
 from jinja2 import StrictUndefined
 from markupsafe import Markup
 
-from payadmin.kernel.money import format_minor
+from payadmin.texts import Speech
 from payadmin.views.assets import Assets, init_assets
+from payadmin.views.language import say, speech
 from payadmin.views.security import csp_nonce
 
 TONES = frozenset({"ok", "warn", "bad", "info", "vio", "plain"})
@@ -67,30 +68,34 @@ def icon_maker(assets: Assets) -> Callable[..., Markup]:
     return icon
 
 
-@lru_cache(maxsize=4096)
 def badge(label: str, tone: str = "plain") -> Markup:
-    """A status as a word with a coloured dot."""
+    """A status as a word with a coloured dot, in the reader's language."""
+    return _badge(label if isinstance(label, Markup) else say(label), tone)
+
+
+@lru_cache(maxsize=4096)
+def _badge(label: str, tone: str) -> Markup:
     if tone not in TONES:
         msg = f"there is no tone {tone!r}; tones are {', '.join(sorted(TONES))}"
         raise LookupError(msg)
     return _BADGE.format(tone, label)
 
 
-def amount(minor: int | None, unit: str, scale: int) -> Markup:
-    """An amount in minor units, with its unit in small print."""
+def amount(minor: int | None, unit: str, scale: int, tongue: Speech | None = None) -> Markup:
+    """An amount in minor units, with its unit in small print; a column gives its language along, looked up once."""
     if minor is None:
         return NOTHING
-    return _JOIN((_AMOUNT[0], format_minor(minor, scale), _AMOUNT[1], unit, _AMOUNT[2]))
+    return _JOIN((_AMOUNT[0], (tongue or speech()).amount(minor, scale), _AMOUNT[1], unit, _AMOUNT[2]))
 
 
-def moment_writer(zone: ZoneInfo) -> Callable[[dt.datetime | None], Markup]:
-    """The `when(moment)` of the templates: business time to read, UTC in the markup."""
+def moment_writer(zone: ZoneInfo, tongue: Speech | None = None) -> Callable[[dt.datetime | None], Markup]:
+    """The `when(moment)` of the templates: business time to read, UTC in the markup; `tongue` as in `amount`."""
 
     def when(moment: dt.datetime | None) -> Markup:
         if moment is None:
             return NOTHING
         exact = moment.astimezone(dt.UTC).isoformat(timespec="seconds")
-        return _JOIN((_TIME[0], exact, _TIME[1], f"{moment.astimezone(zone):%d %b %Y, %H:%M}", _TIME[2]))
+        return _JOIN((_TIME[0], exact, _TIME[1], (tongue or speech()).moment(moment.astimezone(zone)), _TIME[2]))
 
     return when
 

@@ -985,7 +985,7 @@ CREATE TABLE staff_user (
 	id INTEGER NOT NULL,
 	created_at DATETIME NOT NULL,
 	updated_at DATETIME NOT NULL,
-	version INTEGER NOT NULL, manager_id INTEGER CONSTRAINT fk_staff_user_manager_id REFERENCES staff_user (id), person_id INTEGER CONSTRAINT fk_staff_user_person_id REFERENCES staff_user (id),
+	version INTEGER NOT NULL, manager_id INTEGER CONSTRAINT fk_staff_user_manager_id REFERENCES staff_user (id), person_id INTEGER CONSTRAINT fk_staff_user_person_id REFERENCES staff_user (id), language VARCHAR(8),
 	CONSTRAINT pk_staff_user PRIMARY KEY (id),
 	CONSTRAINT ck_staff_user_session_epoch CHECK (session_epoch >= 1),
 	CONSTRAINT ck_staff_user_username_lower CHECK (username = lower(username)),
@@ -1051,6 +1051,20 @@ CREATE INDEX ix_subscription_unit_amount_minor_id ON subscription (unit, amount_
 CREATE INDEX ix_subscription_unplanned ON subscription (id) WHERE schedule_kind IS NOT NULL AND planned_until IS NULL AND status IN ('ACTIVE', 'ON_HOLD', 'INACTIVE');
 CREATE UNIQUE INDEX uq_subscription_batch_row_id ON subscription (batch_row_id);
 CREATE UNIQUE INDEX uq_subscription_merchant_billing ON subscription (merchant_id, billing_number);
+CREATE TABLE translation_override (
+	language VARCHAR(8) NOT NULL,
+	digest VARCHAR(64) NOT NULL,
+	"key" TEXT NOT NULL,
+	forms JSON,
+	serial INTEGER NOT NULL,
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_translation_override PRIMARY KEY (id),
+	CONSTRAINT uq_translation_override_language_digest UNIQUE (language, digest),
+	CONSTRAINT uq_translation_override_serial UNIQUE (serial)
+);
 CREATE TABLE unit (
 	code VARCHAR(12) NOT NULL,
 	name VARCHAR(100) NOT NULL,

@@ -56,6 +56,7 @@ WITHOUT_PAGE = {
     "SpentOffer": "used confirmations, nothing to see",
     "StaffNotice": "the bell and Notifications",
     "StaffRole": "part of its staff user",
+    "TranslationOverride": "i18n",
     "Unit": "a choice in filters and forms; Issuers (units) comes with its issue",
     "UserPreference": "the column chooser of each list",
     "UserSession": "My account, and the details of its user",

@@ -26,25 +26,28 @@ ROOMS = frozenset(
 
 # What belongs to no room: the frame that every room stands in, and where a room speaks by another name.
 FRAME = {
-    "actions": {"exports", "imports", "import_layouts", "notices", "records", "reveals", "runs", "saved_views"},
+    "actions": {
+        "exports", "imports", "import_layouts", "notices", "records", "reveals", "runs", "saved_views", "texts",
+    },
     "models": {"base", "exports", "imports", "outbox", "registrations"},
     "jobs": {"exports", "rings", "runner", "runs", "notifications"},
-    "queries": {"exports", "workers"},
+    "queries": {"exports", "texts", "workers"},
     "views": {
         "account", "all_report", "all_report_filters", "assets", "attention", "base", "bell", "bulk",
         "cancel_scheduled", "changes", "charts", "checks", "columns", "core", "dates", "errors", "exports",
         "exports_page", "exports_schedule", "exports_table", "fields", "filters", "finder", "forms", "gate", "guide",
-        "lists", "login", "mailbox", "notices", "orders", "palette", "registry", "resolving", "retry_policies",
-        "reveals", "rows", "saved_views", "scheduled", "search", "security", "shell", "ui", "webhooks", "workers",
+        "language", "lists", "login", "mailbox", "notices", "orders", "palette", "registry", "resolving",
+        "retry_policies", "reveals", "rows", "saved_views", "scheduled", "search", "security", "shell",
+        "template_texts", "texts", "ui", "webhooks", "workers",
     },
     "templates": {
         "account", "admin", "all_report", "attention", "auth", "errors", "exports", "finder", "help", "jobs", "macros",
-        "notices", "retry_policies", "scheduled", "webhooks", "workers",
+        "notices", "retry_policies", "scheduled", "texts", "webhooks", "workers",
     },
 }  # fmt: skip
 NOT_ROOMS_IN_TESTS = {
     "bench", "browser", "data", "demo", "embedded", "exports", "faults", "golden", "imports", "jobs", "kernel", "meta",
-    "pages", "providers", "reports", "sample", "security", "support", "views",
+    "pages", "providers", "reports", "sample", "security", "support", "texts", "views",
 }  # fmt: skip
 
 

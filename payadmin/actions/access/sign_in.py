@@ -17,6 +17,7 @@ from payadmin.audit import Event
 from payadmin.db import db
 from payadmin.kernel import passwords
 from payadmin.kernel.errors import Conflict, Invalid
+from payadmin.kernel.text import _
 from payadmin.models.access import PasswordMemory, SecondFactor, StaffStatus, StaffUser, UserSession
 from payadmin.permissions import Permission
 from payadmin.queries import access
@@ -199,7 +200,10 @@ def new_hash(staff_id: int, *, password: str) -> str:
         raise Invalid(problem, field="password")
     if any(passwords.matches(earlier, password) for earlier in known.hashes):
         raise Invalid(
-            f"You have used this password before. Choose one that is not among your last {passwords.REMEMBERED}.",
+            _(
+                "You have used this password before. Choose one that is not among your last %(remembered)s.",
+                remembered=passwords.REMEMBERED,
+            ),
             field="password",
         )
     return passwords.hash_password(password)

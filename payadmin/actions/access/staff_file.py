@@ -215,7 +215,7 @@ class _Row:
             ("organization", self._organization),
             ("support_manager", self._manager),
         )
-        found = {}
+        found: dict[str, str] = {}
         for column, check in checks:
             try:
                 check()

@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 from payadmin.kernel.errors import Invalid
 from payadmin.kernel.money import parse_minor
 from payadmin.kernel.schedules import ALL_MONTHS, LAST_DAY, Schedule, ScheduleKind, check
+from payadmin.kernel.text import _
 from payadmin.models.subscriptions import Purpose
 
 E = TypeVar("E")
@@ -56,7 +57,7 @@ def amount_of(text: str, unit: str, scales: Mapping[str, int]) -> int:
 def unit_of(text: str, scales: Mapping[str, int]) -> str:
     if text not in scales:
         known = ", ".join(sorted(scales)[:12])
-        raise Invalid(f"{_shown(text)} is not a currency that is taken here: {known}.")
+        raise Invalid(_("%(text)s is not a currency that is taken here: %(known)s.", text=_shown(text), known=known))
     return text
 
 
@@ -89,9 +90,9 @@ def date_of(text: str, *, today: dt.date, past: str) -> dt.date:
     """A day from today to a year from now."""
     day = _day(text)
     if day < today:
-        raise Invalid(f"{day} has passed: {past} {today} or later.")
+        raise Invalid(_("%(day)s has passed: %(past)s %(today)s or later.", day=day, past=past, today=today))
     if day > today + dt.timedelta(days=LAST_DAYS):
-        raise Invalid(f"{day} is more than a year ahead.")
+        raise Invalid(_("%(day)s is more than a year ahead.", day=day))
     return day
 
 
@@ -154,7 +155,7 @@ def _kind(text: str) -> ScheduleKind:
 def _one_of(text: str, words: Mapping[str, E]) -> E:
     found = words.get(text.upper().replace(" ", "_"))
     if found is None:
-        raise Invalid(f"{_shown(text)} is not one of {', '.join(words)}.")
+        raise Invalid(_("%(text)s is not one of %(words)s.", text=_shown(text), words=", ".join(words)))
     return found
 
 
@@ -204,7 +205,7 @@ def _day(text: str) -> dt.date:
     except ValueError:
         day = None
     if day is None or not 2000 <= day.year < 2100:  # noqa: PLR2004 - anything else is a slip
-        raise Invalid(f"{_shown(text)} is not a date; write year, month and day as in 2027-01-31.")
+        raise Invalid(_("%(text)s is not a date; write year, month and day as in 2027-01-31.", text=_shown(text)))
     return day
 
 

@@ -20,6 +20,7 @@ from payadmin.actions.batches.validation import MOVED_ON, business_day, forget_w
 from payadmin.audit import Event
 from payadmin.kernel.errors import Conflict
 from payadmin.kernel.schedules import ScheduleKind
+from payadmin.kernel.text import Text, _
 from payadmin.models.batches import OPEN, WORKING, Batch, BatchKind, BatchRow, BatchStatus, RowStatus
 from payadmin.models.parties import Customer, CustomerStatus, Organization, OrganizationStatus
 from payadmin.models.payments import Payment
@@ -91,8 +92,11 @@ def process_batch(
     if overtaken := _overtaken(work, batch, business_day(work, zone)):
         rows = "1 row is" if overtaken == 1 else f"{overtaken:,} rows are"
         raise Conflict(
-            f"{rows} no longer right: since the check a date has passed, a number was used or a customer was blocked."
-            " Check the file again.",
+            _(
+                "%(rows)s no longer right: since the check a date has passed, a number was used or a customer was "
+                "blocked. Check the file again.",
+                rows=rows,
+            ),
             batch_id=batch_id,
         )
     step_up.spend(work, offer, code, PROCESS_ACT, process_subject(batch))
@@ -125,7 +129,9 @@ def resume_batch(work: Work, batch_id: int) -> None:
     """
     batch = work.get(Batch, batch_id)
     if batch.status not in WORKING:
-        raise Conflict(f"The batch is {batch.status.value.lower()}: there is nothing to go on with.")
+        raise Conflict(
+            _("The batch is %(status)s: there is nothing to go on with.", status=Text(batch.status.value).lower())
+        )
     work.record(Event.BATCH_RESUMED, batch, file=batch.file_name)
     if batch.status is BatchStatus.PROCESSING:
         work.promise("order_batch", batch_id=batch_id)
@@ -143,7 +149,7 @@ def discard_batch(work: Work, batch_id: int, *, version: int, reason: str | None
     batch = work.get(Batch, batch_id, lock=True)
     before = batch.status
     if before not in OPEN:
-        raise Conflict(f"The batch is {before.value.lower()}, so it cannot be discarded.")
+        raise Conflict(_("The batch is %(before)s, so it cannot be discarded.", before=Text(before.value).lower()))
     if not work.change(Batch, batch_id, when=(Batch.version == version,), status=BatchStatus.DISCARDED):
         raise Conflict(MOVED_ON)
     forget_waiting(work, batch_id)

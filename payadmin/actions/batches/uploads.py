@@ -12,6 +12,7 @@ from payadmin.actions.batches.validation import forget_waiting
 from payadmin.audit import Event
 from payadmin.db import db
 from payadmin.kernel.errors import Conflict, Forbidden, Invalid
+from payadmin.kernel.text import Text, _
 from payadmin.models.batches import OPEN, Batch, BatchKind, BatchPart, BatchStatus
 from payadmin.models.parties import Organization, OrganizationKind, OrganizationStatus
 from payadmin.models.payments import PaymentMethod
@@ -146,11 +147,24 @@ def store_batch(
 def _replaced(work: Work, batch_id: int, version: int | None, kind: BatchKind) -> Batch:
     old = work.get(Batch, batch_id, lock=True)
     if old.status not in OPEN:
-        raise Conflict(f"{old} is {old.status.value.lower()}, so it cannot be replaced any more.", batch_id=old.id)
+        raise Conflict(
+            _(
+                "%(old)s is %(status)s, so it cannot be replaced any more.",
+                old=old,
+                status=Text(old.status.value).lower(),
+            ),
+            batch_id=old.id,
+        )
     if version is not None and old.version != version:
         raise Conflict("This batch has moved on meanwhile. Look at it again before you replace it.", batch_id=old.id)
     if old.kind is not kind:
-        raise Invalid(f"{old} is of the type {old.kind.value.lower()}; upload a file of the same type.")
+        raise Invalid(
+            _(
+                "%(old)s is of the type %(kind)s; upload a file of the same type.",
+                old=old,
+                kind=Text(old.kind.value).lower(),
+            )
+        )
     return old
 
 
@@ -168,7 +182,13 @@ def _refuse_same(session: Any, sheet: Sheet, *, kind: BatchKind, merchant_id: in
     if earlier.id == replaces:
         raise Conflict("This file says the same as the one it is to replace. Correct it first.", batch_id=earlier.id)
     raise Conflict(
-        f'This file says the same as "{earlier.file_name}", which {earlier.uploaded_by} uploaded on'
-        f" {earlier.created_at:%Y-%m-%d %H:%M} UTC and which is {earlier.status.value.lower()}. Nothing was taken in.",
+        _(
+            'This file says the same as "%(file_name)s", which %(uploaded_by)s uploaded on %(created_at)s UTC '
+            "and which is %(status)s. Nothing was taken in.",
+            file_name=earlier.file_name,
+            uploaded_by=earlier.uploaded_by,
+            created_at=f"{earlier.created_at:%Y-%m-%d %H:%M}",
+            status=Text(earlier.status.value).lower(),
+        ),
         batch_id=earlier.id,
     )

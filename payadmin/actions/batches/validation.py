@@ -12,6 +12,7 @@ from payadmin.actions.batches.checking import Checker, Waiting
 from payadmin.actions.batches.columns import CARD_NO
 from payadmin.audit import Event
 from payadmin.kernel.errors import Conflict
+from payadmin.kernel.text import Text, _
 from payadmin.models.batches import CHECKED, Batch, BatchPart, BatchRow, BatchStatus, RowStatus
 from payadmin.models.system import NoticeKind
 from payadmin.notices import notify, staff_named
@@ -64,7 +65,9 @@ def check_again(work: Work, batch_id: int, *, version: int) -> None:
     """
     batch = work.get(Batch, batch_id, lock=True)
     if batch.status not in CHECKED:
-        raise Conflict(f"The batch is {batch.status.value.lower()}, so it cannot be checked again.")
+        raise Conflict(
+            _("The batch is %(status)s, so it cannot be checked again.", status=Text(batch.status.value).lower())
+        )
     before = batch.status
     counts = dict.fromkeys(("rows_checked", "rows_valid", "rows_invalid", "checked_through"), 0)
     if not work.change(

@@ -13,6 +13,7 @@ from payadmin.actions.exports.mails import tell_readers, tell_requester
 from payadmin.audit import Event
 from payadmin.config import Settings
 from payadmin.kernel.errors import Conflict, Forbidden, NotFound
+from payadmin.kernel.text import Text, _
 from payadmin.models.exports import (
     Export,
     ExportReader,
@@ -101,7 +102,12 @@ def request_export(
         Export.requester_id == work.actor.staff_id, Export.status.in_((ExportStatus.QUEUED, ExportStatus.RUNNING))
     )
     if len(work.session.scalars(waiting.limit(MOST_OPEN)).all()) >= MOST_OPEN:
-        raise Conflict(f"{MOST_OPEN} of your exports are still being written. Wait for one to finish, or cancel one.")
+        raise Conflict(
+            _(
+                "%(most_open)s of your exports are still being written. Wait for one to finish, or cancel one.",
+                most_open=MOST_OPEN,
+            )
+        )
     export = work.add(
         Export(
             requester_id=work.actor.staff_id,
@@ -132,7 +138,12 @@ def cancel_export(work: Work, export_id: int, /) -> None:
     """
     export = _own(work, export_id)
     if not work.change(Export, export_id, status=ExportStatus.CANCELLED, done_at=work.now, lease_until=None):
-        raise Conflict(f"This export is {work.get(Export, export_id).status.value.lower()}: nothing is left to cancel.")
+        raise Conflict(
+            _(
+                "This export is %(status)s: nothing is left to cancel.",
+                status=Text(work.get(Export, export_id).status.value).lower(),
+            )
+        )
     work.record(Event.EXPORT_CANCELLED, export, page=export.page)
 
 

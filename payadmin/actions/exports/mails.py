@@ -1,13 +1,13 @@
 """What people are told of their exports: that the file waits, and where; never the file."""
 
-from string import Template
 from typing import Final
 
 from sqlalchemy import select
 
+from payadmin import texts
 from payadmin.audit import Event
 from payadmin.config import Settings
-from payadmin.kernel.text import one_line
+from payadmin.kernel.text import NumberText, Text, named, one_line
 from payadmin.models.access import StaffUser
 from payadmin.models.exports import Export, ExportReader, ExportSchedule, ExportStatus
 from payadmin.models.payments import Notification
@@ -15,26 +15,36 @@ from payadmin.permissions import Permission
 from payadmin.providers.mail import domain_of, is_address
 from payadmin.work import Work
 
-_READY: Final = Template("""\
-Dear $name,
+_READY_SUBJECT: Final = named("mail.export_ready.subject", "The export “%(title)s” is ready")
+_READY: Final = named(
+    "mail.export_ready.body",
+    """\
+Dear %(name)s,
 
-the export "$title" is ready: $rows rows of $list.
+the export "%(title)s" is ready: %(rows)s rows of %(list)s.
 
-$where
-The file is kept until $until. You will be asked to sign in.
+%(where)s
+The file is kept until %(until)s. You will be asked to sign in.
 
-$company
-""")
-_FAILED: Final = Template("""\
-Dear $name,
+%(company)s
+""",
+)
+_FAILED_SUBJECT: Final = named("mail.export_failed.subject", "The export “%(title)s” could not be made")
+_FAILED: Final = named(
+    "mail.export_failed.body",
+    """\
+Dear %(name)s,
 
-the export "$title" of $list could not be made:
+the export "%(title)s" of %(list)s could not be made:
 
-$reason
+%(reason)s
 
-$where
-$company
-""")
+%(where)s
+%(company)s
+""",
+)
+_OPEN: Final = named("mail.export.open", "Open it here: %(link)s")
+_OPEN_PAGE: Final = named("mail.export.open_page", "Open the page Exports in payadmin.")
 
 
 def tell_requester(work: Work, export: Export, settings: Settings) -> None:
@@ -63,22 +73,28 @@ def _promise(work: Work, export: Export, title: str, staff: StaffUser, settings:
     ready = export.status is ExportStatus.READY
     until = export.expires_at.astimezone(settings.zone) if export.expires_at else None
     address = f"{settings.public_url.rstrip('/')}/exports/{export.id}/" if settings.public_url else ""
-    facts = {
+    speech = texts.speech_of(work.session, staff.language)
+    facts: dict[str, object] = {
         "name": one_line(staff.full_name),
         "title": one_line(title),
-        "list": one_line(export.page_title),
-        "rows": f"{export.rows_done:,}",
-        "reason": one_line(export.reason or ""),
-        "where": f"Open it here: {address}" if address else "Open the page Exports in payadmin.",
-        "until": f"{until.day} {until:%B %Y, %H:%M}" if until else "",
+        "list": Text(one_line(export.page_title)),
+        "where": _OPEN.of(link=address) if address else _OPEN_PAGE,
         "company": one_line(settings.company_name),
     }
-    word = "is ready" if ready else "could not be made"
+    if ready:
+        body = _READY.of(
+            rows=NumberText(export.rows_done),
+            until=f"{speech.long_day(until)}, {until:%H:%M}" if until else "",
+            **facts,
+        )
+    else:
+        body = _FAILED.of(reason=Text(one_line(export.reason or "")), **facts)
+    subject = (_READY_SUBJECT if ready else _FAILED_SUBJECT).of(title=one_line(title)[:120])
     notification = work.add(
         Notification(
             recipient=staff.email,
-            subject=f"The export “{one_line(title)[:120]}” {word}",
-            body=(_READY if ready else _FAILED).substitute(facts),
+            subject=speech.say(subject),
+            body=speech.say(body),
             # One mail for a person and an export, whoever comes to promise it.
             message_id=f"<export-{export.id}-{staff.id}@{domain_of(settings.mail_from)}>",
             created_at=work.now,

@@ -12,7 +12,7 @@ from payadmin.actions.exports.files import AT_ONCE
 from payadmin.audit import Event
 from payadmin.kernel.errors import Conflict, Forbidden, Invalid, NotFound
 from payadmin.kernel.periods import LAST_DAY, Period, Rhythm, first_due, last_due
-from payadmin.kernel.text import one_line
+from payadmin.kernel.text import Text, _, one_line
 from payadmin.models.access import StaffUser
 from payadmin.models.exports import Export, ExportReader, ExportSchedule, FileKind, ScheduleStatus
 from payadmin.models.payments import Mode
@@ -79,7 +79,9 @@ def save_schedule(
         ExportSchedule.owner_id == work.actor.staff_id, ExportSchedule.status != ScheduleStatus.DELETED
     )
     if len(work.session.scalars(living.limit(MOST_SCHEDULES)).all()) >= MOST_SCHEDULES:
-        raise Conflict(f"You have {MOST_SCHEDULES} scheduled exports. Delete one first.")
+        raise Conflict(
+            _("You have %(most_schedules)s scheduled exports. Delete one first.", most_schedules=MOST_SCHEDULES)
+        )
     schedule = work.add(
         ExportSchedule(
             title=title,
@@ -185,7 +187,7 @@ def pause_schedule(work: Work, schedule_id: int, /) -> None:
     """
     schedule = _own(work, schedule_id)
     if not work.change(ExportSchedule, schedule_id, status=ScheduleStatus.PAUSED, next_at=None):
-        raise Conflict(f"This schedule is {schedule.status.value.lower()} already.")
+        raise Conflict(_("This schedule is %(status)s already.", status=Text(schedule.status.value).lower()))
     work.record(Event.EXPORT_SCHEDULE_PAUSED, schedule)
 
 
@@ -200,7 +202,9 @@ def resume_schedule(work: Work, schedule_id: int, /, *, zone: ZoneInfo) -> dt.da
     schedule = _own(work, schedule_id)
     following = _next(schedule, work.now, zone)
     if not work.change(ExportSchedule, schedule_id, status=ScheduleStatus.ACTIVE, next_at=following, reason=None):
-        raise Conflict(f"This schedule is {schedule.status.value.lower()}, so it cannot be resumed.")
+        raise Conflict(
+            _("This schedule is %(status)s, so it cannot be resumed.", status=Text(schedule.status.value).lower())
+        )
     work.record(Event.EXPORT_SCHEDULE_RESUMED, schedule)
     return following
 
@@ -304,7 +308,10 @@ def _check(title: str, rhythm: Rhythm, weekday: int | None, day: int | None, at_
     if (rhythm is Rhythm.WEEKLY) != (weekday is not None) or not 1 <= (weekday or 1) <= 7:  # noqa: PLR2004 - a week
         raise Invalid("Choose the day of the week.", field="weekday")
     if (rhythm is Rhythm.MONTHLY) != (day is not None) or not 1 <= (1 if day is None else day) <= LAST_DAY:
-        raise Invalid(f"Choose a day of the month from 1 to {LAST_DAY}, which every month has.", field="day")
+        raise Invalid(
+            _("Choose a day of the month from 1 to %(last_day)s, which every month has.", last_day=LAST_DAY),
+            field="day",
+        )
     if not 0 <= at_minute < MINUTES:
         raise Invalid("Write the time as 07:30.", field="at")
 
@@ -313,7 +320,9 @@ def _readers(work: Work, readers: Collection[int], needs: Sequence[Permission]) 
     """The other people to be told; only those who could make the file themselves."""
     wanted = sorted(set(readers) - {work.actor.staff_id})
     if len(wanted) > MOST_READERS:
-        raise Invalid(f"At most {MOST_READERS} people can be told of the files.", field="readers")
+        raise Invalid(
+            _("At most %(most_readers)s people can be told of the files.", most_readers=MOST_READERS), field="readers"
+        )
     people = {staff.id: staff for staff in work.session.scalars(select(StaffUser).where(StaffUser.id.in_(wanted)))}
     for staff_id in wanted:
         staff = people.get(staff_id)

@@ -26,6 +26,7 @@ from payadmin.kernel.invoice_pdf import LAYOUT, InvoiceFacts, InvoiceLine, rende
 from payadmin.kernel.masks import mask_pan_in_text
 from payadmin.kernel.money import Money
 from payadmin.kernel.sheets import csv_rows
+from payadmin.kernel.text import NumberText, _
 from payadmin.kernel.xlsx import ZipSink
 from payadmin.models.payments import (
     Invoice,
@@ -129,7 +130,13 @@ def issue_invoices(work: Work, payment_ids: Sequence[int], *, settings: Settings
     if not chosen:
         raise Invalid("Choose at least one payment.")
     if len(chosen) > MOST_INVOICES:
-        raise Invalid(f"One archive holds at most {MOST_INVOICES} invoices; {len(chosen):,} payments were chosen.")
+        raise Invalid(
+            _(
+                "One archive holds at most %(most_invoices)s invoices; %(number)s payments were chosen.",
+                most_invoices=MOST_INVOICES,
+                number=NumberText(len(chosen)),
+            )
+        )
     found = [
         entry or NoInvoice(str(payment_id), "", NO_SUCH_PAYMENT)
         for payment_id, entry in zip(chosen, _issue(work, chosen, settings), strict=True)

@@ -8,6 +8,7 @@ from payadmin.actions.payments.orders import add_event
 from payadmin.audit import Event
 from payadmin.kernel.errors import Invalid
 from payadmin.kernel.masks import mask_pan_in_text
+from payadmin.kernel.text import NumberText, _
 from payadmin.models.payments import Note, Payment
 from payadmin.permissions import Permission
 from payadmin.work import Work, use_case
@@ -37,7 +38,14 @@ def add_note(work: Work, payment_id: int, *, body: str, key: str | None = None) 
     if not text:
         raise Invalid("Write something.", field="body")
     if len(text) > NOTE_LENGTH:
-        raise Invalid(f"Keep the note within {NOTE_LENGTH:,} characters; this one has {len(text):,}.", field="body")
+        raise Invalid(
+            _(
+                "Keep the note within %(note_length)s characters; this one has %(number)s.",
+                note_length=NumberText(NOTE_LENGTH),
+                number=NumberText(len(text)),
+            ),
+            field="body",
+        )
     if "\0" in text:
         raise Invalid("The note holds a character that cannot be stored. Type it again.", field="body")
     note = work.add(

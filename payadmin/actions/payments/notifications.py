@@ -2,16 +2,16 @@
 
 import datetime as dt
 import hashlib
-from string import Template
 from typing import Final
 
 from sqlalchemy import select
 
+from payadmin import texts
 from payadmin.actions.payments.orders import add_event
 from payadmin.audit import Event
 from payadmin.config import Settings
 from payadmin.kernel.errors import Conflict, Invalid
-from payadmin.kernel.text import one_line
+from payadmin.kernel.text import Text, _, named, one_line
 from payadmin.models.audit import AuditEvent
 from payadmin.models.parties import Customer, Organization
 from payadmin.models.payments import (
@@ -31,28 +31,33 @@ from payadmin.work import Work, use_case
 COOL_DOWN: Final = dt.timedelta(seconds=60)
 
 _SENTENCES: Final = {
-    "Created": "we have received your order to pay and are working on it.",
-    "Paid": "we have received your payment. Thank you.",
-    "Partially refunded": "part of your payment was given back to you.",
-    "Totally refunded": "your payment was given back to you in full.",
-    "Failed": "your payment did not go through. You have not been charged.",
-    "Voided": "your payment was cancelled. You will not be charged.",
-    "Charged back": "your bank has taken your payment back.",
+    "Created": named("mail.payment.created", "we have received your order to pay and are working on it."),
+    "Paid": named("mail.payment.paid", "we have received your payment. Thank you."),
+    "Partially refunded": named("mail.payment.partially_refunded", "part of your payment was given back to you."),
+    "Totally refunded": named("mail.payment.totally_refunded", "your payment was given back to you in full."),
+    "Failed": named("mail.payment.failed", "your payment did not go through. You have not been charged."),
+    "Voided": named("mail.payment.voided", "your payment was cancelled. You will not be charged."),
+    "Charged back": named("mail.payment.charged_back", "your bank has taken your payment back."),
 }
-_SUBJECT: Final = Template("${test}Your payment of $amount to $merchant")
-_BODY: Final = Template("""\
-Dear $customer,
+_SUBJECT: Final = named("mail.payment.subject", "%(test)sYour payment of %(amount)s to %(merchant)s")
+_BODY: Final = named(
+    "mail.payment.body",
+    """\
+Dear %(customer)s,
 
-$sentence
+%(sentence)s
 
-Paid to:      $merchant
-Amount:       $amount
-${refunded}Status:       $status
-Date:         $date
-Transaction:  $transaction
+Paid to:      %(merchant)s
+Amount:       %(amount)s
+%(refunded)sStatus:       %(status)s
+Date:         %(date)s
+Transaction:  %(transaction)s
 
-$company
-${test}""")
+%(company)s
+%(test)s""",
+)
+_REFUNDED: Final = named("mail.payment.refunded", "Refunded:     %(amount)s")
+_TEST: Final = named("mail.payment.test", "This was a test: no money was moved.")
 _EVENTS: Final = {
     NotificationState.SENT: (Event.NOTIFICATION_SENT, "Email notification sent"),
     NotificationState.KEPT: (Event.NOTIFICATION_KEPT, "Email notification kept"),
@@ -178,7 +183,12 @@ def _check_cool_down(work: Work, payment: Payment, settings: Settings) -> None:
     seconds = int((ready - work.now).total_seconds()) + 1
     at = f"{ready.astimezone(settings.zone):%H:%M:%S}"
     raise Conflict(
-        f"A mail about this payment was requested just now. The next can be requested at {at}, in {seconds} s.",
+        _(
+            "A mail about this payment was requested just now. The next can be requested at %(time)s, "
+            "in %(seconds)s s.",
+            time=at,
+            seconds=seconds,
+        ),
         retry_after_seconds=seconds,
     )
 
@@ -186,19 +196,21 @@ def _check_cool_down(work: Work, payment: Payment, settings: Settings) -> None:
 def _written(work: Work, payment: Payment, customer: Customer, settings: Settings) -> tuple[str, str]:
     scale = work.one(select(Unit.scale).where(Unit.code == payment.unit))
     status = DISPLAY_STATUS[payment.status]
-    refunded = f"Refunded:     {payment.money(payment.refunded_minor, scale)}\n" if payment.refunded_minor else ""
+    speech = texts.speech_of(work.session, customer.locale)
+    refunded = _REFUNDED.of(amount=payment.money(payment.refunded_minor, scale))
     local = payment.created_at.astimezone(settings.zone)
-    facts = {
+    facts: dict[str, object] = {
         "customer": one_line(customer.name),
         "merchant": one_line(work.get(Organization, payment.merchant_id).name),
-        "amount": str(payment.money(payment.amount_minor, scale)),
-        "refunded": refunded,
-        "status": status,
+        "amount": payment.money(payment.amount_minor, scale),
+        "refunded": f"{speech.say(refunded)}\n" if payment.refunded_minor else "",
+        "status": Text(status),
         "sentence": _SENTENCES[status],
-        "date": f"{local.day} {local:%B %Y}",
+        "date": speech.long_day(local),
         "transaction": one_line(payment.transaction_id),
         "company": one_line(settings.company_name),
     }
     test = payment.mode is Mode.TEST
-    subject = _SUBJECT.substitute(facts, test="[TEST] " if test else "")
-    return subject, _BODY.substitute(facts, test="\nThis was a test: no money was moved.\n" if test else "")
+    last = f"\n{speech.say(_TEST)}\n" if test else ""
+    subject = _SUBJECT.of(test="[TEST] " if test else "", amount=facts["amount"], merchant=facts["merchant"])
+    return speech.say(subject), speech.say(_BODY.of(test=last, **facts))

@@ -15,6 +15,7 @@ from payadmin import outbox
 from payadmin.audit import Event
 from payadmin.kernel.errors import Conflict, Invalid
 from payadmin.kernel.masks import mask_pan_in_text
+from payadmin.kernel.text import NumberText, _
 from payadmin.models.payments import (
     REFUNDABLE,
     VOIDABLE,
@@ -141,9 +142,12 @@ def check_request(payment: Payment, *, kind: str, reason: RefundReason, note: st
     """
     text = (note or "").strip()
     if reason is RefundReason.OTHER and not text:
-        raise Invalid(f"Say in the note why you {kind} the payment.", field="note")
+        raise Invalid(_("Say in the note why you %(kind)s the payment.", kind=kind), field="note")
     if len(text) > NOTE_LENGTH or "\0" in text:
-        raise Invalid(f"Keep the note within {NOTE_LENGTH:,} plain characters.", field="note")
+        raise Invalid(
+            _("Keep the note within %(note_length)s plain characters.", note_length=NumberText(NOTE_LENGTH)),
+            field="note",
+        )
     if not connected(payment.provider):
         raise Conflict(NOT_CONNECTED)
     return mask_pan_in_text(text) or None
@@ -181,7 +185,7 @@ def claim_order(work: Work, order_id: int, *, kind: str) -> Claim:
         return Claim(Turn.WAIT, kind, order_id, wait_seconds=1)
     payment = work.get(Payment, order.payment_id)
     if what == "unknown":
-        add_event(work, payment, f"{kind.capitalize()} being checked", detail=STOPPED)
+        add_event(work, payment, "Refund being checked" if kind == "refund" else "Void being checked", detail=STOPPED)
     work.record(EVENTS[kind][what], order, checks=order.checks or None, reference=order.reference, **keys_of(payment))
     return Claim(
         turn=Turn.SEND if what == "sent" else Turn.ASK,
@@ -287,7 +291,9 @@ def resolve(work: Work, order_id: int, *, kind: str, succeeded: bool, reason: st
 def _call_staff(work: Work, order: Order, kind: str, sentence: str) -> None:
     work.change(type(order), order.id, needs_staff=True, lease_until=None, message=sentence)
     payment = work.get(Payment, order.payment_id)
-    add_event(work, payment, f"{kind.capitalize()} needs a decision", detail=sentence)
+    add_event(
+        work, payment, "Refund needs a decision" if kind == "refund" else "Void needs a decision", detail=sentence
+    )
     work.record(EVENTS[kind]["unknown"], order, reason=sentence, outcome="failed", **keys_of(payment))
     notify(
         work.session,
@@ -364,6 +370,6 @@ def _leave_unknown(work: Work, order: Order, kind: str, answer: Answer) -> int:
     work.change(type(order), order.id, **values)
     payment = work.get(Payment, order.payment_id)
     if first:
-        add_event(work, payment, f"{kind.capitalize()} being checked", detail=sentence)
+        add_event(work, payment, "Refund being checked" if kind == "refund" else "Void being checked", detail=sentence)
     work.record(EVENTS[kind]["unknown"], order, reason=sentence, outcome="failed", **keys_of(payment))
     return wait

@@ -9,6 +9,7 @@ from payadmin.actions.payments import approval
 from payadmin.actions.payments.orders import add_event, check_request, confirmed_facts, keys_of
 from payadmin.audit import Event
 from payadmin.kernel.errors import Conflict, Invalid, ProviderDeclined, ProviderUnknown
+from payadmin.kernel.text import _
 from payadmin.models.payments import REFUNDABLE, InFlight, OrderStatus, Payment, Refund, RefundReason
 from payadmin.permissions import Permission
 from payadmin.work import Unfinished, Work, use_case
@@ -115,7 +116,7 @@ def _reserve(
 ) -> Refund:
     text = check_request(payment, kind="refund", reason=reason, note=note)
     if unit != payment.unit:
-        raise Invalid(f"This payment was made in {payment.unit}: refund it in {payment.unit}.", field="amount")
+        raise Invalid(_("This payment was made in %(unit)s: refund it in %(unit)s.", unit=payment.unit), field="amount")
     if why := payment.why_not_refundable:
         raise Conflict(why)
     if amount_minor <= 0:

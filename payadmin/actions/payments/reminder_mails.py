@@ -1,16 +1,16 @@
 """Reminder mails: tell a customer that a date is due, once, beside the message to the merchant; nothing is charged."""
 
 import hashlib
-from string import Template
 from typing import Any, Final
 
 from sqlalchemy import select
 
+from payadmin import texts
 from payadmin.actions.payments.notifications import why_not_notifiable
 from payadmin.audit import Event
 from payadmin.config import Settings
 from payadmin.kernel.money import Money
-from payadmin.kernel.text import one_line
+from payadmin.kernel.text import named, one_line
 from payadmin.models.parties import Customer, Organization
 from payadmin.models.payments import Notification, Unit
 from payadmin.models.subscriptions import ChargeStatus, ScheduledCharge, Subscription
@@ -18,20 +18,23 @@ from payadmin.permissions import Permission
 from payadmin.providers.mail import domain_of
 from payadmin.work import Work, use_case
 
-_SUBJECT: Final = Template("Reminder: $amount to $merchant is due on $date")
-_BODY: Final = Template("""\
-Dear $customer,
+_SUBJECT: Final = named("mail.reminder.subject", "Reminder: %(amount)s to %(merchant)s is due on %(date)s")
+_BODY: Final = named(
+    "mail.reminder.body",
+    """\
+Dear %(customer)s,
 
 this is a reminder that a payment is due. Nothing is charged automatically.
 
-Pay to:          $merchant
-Amount:          $amount
-Due on:          $date
-Billing number:  $billing
-Invoice number:  $invoice
+Pay to:          %(merchant)s
+Amount:          %(amount)s
+Due on:          %(date)s
+Billing number:  %(billing)s
+Invoice number:  %(invoice)s
 
-$company
-""")
+%(company)s
+""",
+)
 
 
 @use_case(Permission.SYSTEM_JOB_RUN)
@@ -78,13 +81,15 @@ def _written(
     work: Work, charge: ScheduledCharge, subscription: Subscription, customer: Customer, settings: Settings
 ) -> tuple[str, str]:
     scale = work.one(select(Unit.scale).where(Unit.code == charge.unit))
+    speech = texts.speech_of(work.session, customer.locale)
     facts = {
         "customer": one_line(customer.name),
         "merchant": one_line(work.get(Organization, subscription.merchant_id).name),
         "amount": str(Money(charge.amount_minor, charge.unit, scale)),
-        "date": f"{charge.due_date.day} {charge.due_date:%B %Y}",
+        "date": speech.long_day(charge.due_date),
         "billing": one_line(subscription.billing_number),
         "invoice": one_line(charge.invoice_number),
         "company": one_line(settings.company_name),
     }
-    return _SUBJECT.substitute(facts), _BODY.substitute(facts)
+    subject = _SUBJECT.of(**{name: facts[name] for name in ("amount", "merchant", "date")})
+    return speech.say(subject), speech.say(_BODY.of(**facts))

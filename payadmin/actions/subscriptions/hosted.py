@@ -20,6 +20,7 @@ from payadmin.actions.subscriptions.registering import register
 from payadmin.audit import Event
 from payadmin.kernel.errors import Conflict, Invalid, Refusal
 from payadmin.kernel.masks import mask_pan_in_text
+from payadmin.kernel.text import _
 from payadmin.models.parties import Customer
 from payadmin.models.registrations import LinkStatus, RegistrationLink, state_of
 from payadmin.models.subscriptions import Purpose, Subscription, SubscriptionOrigin
@@ -95,7 +96,10 @@ def use_registration_link(
         if stored.token is None:
             said = mask_pan_in_text(stored.message or "The card was not accepted.")
             note_refused_card(actor, link_id, sentence=said)
-            raise Invalid(f"{said} Nothing was registered. Check the number, or use another card.", field="card_number")
+            raise Invalid(
+                _("%(said)s Nothing was registered. Check the number, or use another card.", said=said),
+                field="card_number",
+            )
     try:
         return complete_registration(
             actor,

@@ -12,6 +12,7 @@ from payadmin.actions.subscriptions.scheduled import REASON_LENGTH
 from payadmin.actions.subscriptions.terms import terms_now
 from payadmin.audit import Event
 from payadmin.kernel.errors import Conflict, Invalid
+from payadmin.kernel.text import _
 from payadmin.models.payments import Payment, Unit
 from payadmin.models.subscriptions import (
     AttemptState,
@@ -57,7 +58,9 @@ def book_as_paid(work: Work, charge_id: int, *, version: int, answer: Answer | N
     """
     text = reason.strip()
     if not text or len(text) > REASON_LENGTH:
-        raise Invalid(f"Say why, in at most {REASON_LENGTH} characters.", field="reason")
+        raise Invalid(
+            _("Say why, in at most %(reason_length)s characters.", reason_length=REASON_LENGTH), field="reason"
+        )
     # A subscription is held before its dates, and a date before its attempts, as workers do.
     subscription_id = work.get(ScheduledCharge, charge_id).subscription_id
     if subscription_id is not None:
@@ -76,14 +79,19 @@ def book_as_paid(work: Work, charge_id: int, *, version: int, answer: Answer | N
     if work.exists(
         or_(Payment.provider_payment_id == answer.provider_id, Payment.transaction_id == attempt.reference)
     ) or work.exists(ChargeAttempt.provider_id == answer.provider_id, ChargeAttempt.id != attempt.id):
-        raise Conflict(f"{answer.provider_id} is booked already as a payment, so nothing was booked again.")
+        raise Conflict(
+            _(
+                "%(provider_id)s is booked already as a payment, so nothing was booked again.",
+                provider_id=answer.provider_id,
+            )
+        )
     before: dict[str, object] = {"status": charge.status, "amount_minor": charge.amount_minor, "unit": charge.unit}
     never, now = dt.timedelta(), outbox.database_now(work.session)
     book_found(
         work, Booking(attempt, charge, terms_now(work, charge_id), attempt.fence, answer, now, never, never), answer
     )
     taken: dict[str, Any] = {"amount_minor": answer.amount_minor, "unit": answer.unit}
-    work.change(ScheduledCharge, charge_id, message=f"Booked by staff: {text}", **taken)
+    work.change(ScheduledCharge, charge_id, message=_("Booked by staff: %(text)s", text=text), **taken)
     work.record(
         Event.CHARGE_BOOKED_BY_STAFF,
         charge,

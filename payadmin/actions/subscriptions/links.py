@@ -2,13 +2,13 @@
 
 import datetime as dt
 import hashlib
-from string import Template
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
+from payadmin import texts
 from payadmin.actions.subscriptions.planning import business_day
 from payadmin.actions.subscriptions.registering import TAKEN, check_terms
 from payadmin.audit import Event
@@ -17,7 +17,7 @@ from payadmin.kernel.errors import Conflict, Invalid
 from payadmin.kernel.links import fingerprint_of, new_nonce, token_of
 from payadmin.kernel.money import Money
 from payadmin.kernel.schedules import Schedule, check
-from payadmin.kernel.text import one_line
+from payadmin.kernel.text import Text, _, named, one_line
 from payadmin.models.parties import Customer, CustomerStatus, Organization, OrganizationKind, OrganizationStatus
 from payadmin.models.payments import Notification, Unit
 from payadmin.models.registrations import LinkStatus, RegistrationLink, kept_rule, state_of
@@ -35,24 +35,30 @@ NOT_MAILABLE: Final = "Links can be e-mailed once PUBLIC_URL says where payadmin
 # The mail as it is kept, and shown on the Mailbox page, does not hold the link; the worker that sends it puts it in.
 PLACE: Final = "[personal link, only in the mail itself]"
 
-_SUBJECT: Final = Template("Register your payments to $merchant")
-_BODY: Final = Template("""\
-Dear $customer,
+_SUBJECT: Final = named("mail.registration.subject", "Register your payments to %(merchant)s")
+_BODY: Final = named(
+    "mail.registration.body",
+    """\
+Dear %(customer)s,
 
-$merchant invites you to register $what.
+%(merchant)s invites you to register %(what)s.
 
-Billing number:  $billing
-Amount:          $amount
-When:            $schedule
+Billing number:  %(billing)s
+Amount:          %(amount)s
+When:            %(schedule)s
 
 See what you agree to, and register, here:
-$link
+%(link)s
 
-The link is for you alone and works once, until $until.
+The link is for you alone and works once, until %(until)s.
 If you did not expect this, ignore it: nothing happens without you.
 
-$company
-""")
+%(company)s
+""",
+)
+_CUSTOMER: Final = named("mail.registration.customer", "customer")
+_RECURRING: Final = named("mail.registration.recurring", "a recurring payment")
+_REMINDER: Final = named("mail.registration.reminder", "for payment reminders")
 
 
 @use_case(Permission.SUBSCRIPTIONS_SUBSCRIPTION_WRITE)
@@ -91,7 +97,7 @@ def make_registration_link(
     today = business_day(work, settings.zone)
     number = check_terms(work, billing_number=billing_number, amount_minor=amount_minor, unit=unit, method=method)
     if start_date < today:
-        raise Invalid(f"The start date has passed: choose {today} or later.", field="start_date")
+        raise Invalid(_("The start date has passed: choose %(today)s or later.", today=today), field="start_date")
     check(schedule, start=start_date, expiration=expiration_date, today=today)
     if not connected(provider):
         raise Invalid("payadmin has no connection to this payment provider.", field="provider")
@@ -261,7 +267,7 @@ def check_address(work: Work, email: str | None) -> None:
 def _open(work: Work, link_id: int) -> RegistrationLink:
     link = work.get(RegistrationLink, link_id, lock=True)
     if link.status is not LinkStatus.OPEN:
-        raise Conflict(f"The link was {link.status.value.lower()} already.")
+        raise Conflict(_("The link was %(status)s already.", status=Text(link.status.value).lower()))
     return link
 
 
@@ -273,7 +279,7 @@ def _change(work: Work, link: RegistrationLink, version: int, **values: Any) -> 
 
 def _expiry(work: Work, days: int) -> dt.datetime:
     if not 1 <= days <= LONGEST_DAYS:
-        raise Invalid(f"A link works for 1 to {LONGEST_DAYS} days.", field="works_for")
+        raise Invalid(_("A link works for 1 to %(days)s days.", days=LONGEST_DAYS), field="works_for")
     return work.now + dt.timedelta(days=days)
 
 
@@ -306,20 +312,21 @@ def _mail(work: Work, link: RegistrationLink, settings: Settings) -> None:
 
 def _written(work: Work, link: RegistrationLink, customer: Customer | None, settings: Settings) -> tuple[str, str]:
     scale = work.one(select(Unit.scale).where(Unit.code == link.unit))
+    speech = texts.speech_of(work.session, customer.locale if customer is not None else None)
     facts = {
-        "customer": one_line(customer.name) if customer is not None else "customer",
+        "customer": one_line(customer.name) if customer is not None else _CUSTOMER,
         "merchant": one_line(work.get(Organization, link.merchant_id).name),
-        "what": "a recurring payment" if link.purpose is Purpose.RECURRING else "for payment reminders",
+        "what": _RECURRING if link.purpose is Purpose.RECURRING else _REMINDER,
         "billing": one_line(link.billing_number),
         "amount": str(Money(link.amount_minor, link.unit, scale)),
         "schedule": str(link.rule),
         "link": PLACE,
-        "until": _moment(link.expires_at, settings.zone),
+        "until": _moment(speech, link.expires_at, settings.zone),
         "company": one_line(settings.company_name),
     }
-    return _SUBJECT.substitute(facts), _BODY.substitute(facts)
+    return speech.say(_SUBJECT.of(merchant=facts["merchant"])), speech.say(_BODY.of(**facts))
 
 
-def _moment(at: dt.datetime, zone: ZoneInfo) -> str:
+def _moment(speech: texts.Speech, at: dt.datetime, zone: ZoneInfo) -> str:
     local = at.astimezone(zone)
-    return f"{local.day} {local:%B %Y, %H:%M} ({zone.key})"
+    return f"{speech.long_day(local)}, {local:%H:%M} ({zone.key})"

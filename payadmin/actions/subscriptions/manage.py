@@ -12,6 +12,7 @@ from payadmin.actions.subscriptions.registering import keys_of, register
 from payadmin.audit import Event
 from payadmin.kernel.errors import Conflict, Invalid
 from payadmin.kernel.schedules import Schedule, check
+from payadmin.kernel.text import Text, _
 from payadmin.models.subscriptions import (
     ENDED,
     NOT_BEGUN,
@@ -167,7 +168,7 @@ def activate_subscription(
     )
     late = (ScheduledCharge.due_date < today, ScheduledCharge.status == ChargeStatus.SCHEDULED)
     for charge_id in _charge_ids(work, subscription_id, *late):
-        sentence = f"The subscription was {held_as} on this date."
+        sentence = _("The subscription was %(held_as)s on this date.", held_as=held_as)
         if was_inactive:
             settle_date(work, charge_id, ChargeStatus.SKIPPED, Event.CHARGE_SKIPPED, sentence)
         else:
@@ -197,7 +198,7 @@ def change_purpose(work: Work, subscription_id: int, *, version: int, purpose: P
         raise Invalid("A recurring charge needs a stored card.", field="purpose")
     before = subscription.purpose
     if before is purpose:
-        raise Conflict(f"The subscription is of the type {purpose.value.lower()} already.")
+        raise Conflict(_("The subscription is of the type %(purpose)s already.", purpose=Text(purpose.value).lower()))
     _change(work, subscription, version, purpose=purpose)
     work.record(
         Event.SUBSCRIPTION_TYPE_CHANGED,
@@ -269,7 +270,12 @@ def choose_retry_policy(work: Work, subscription_id: int, *, version: int, retry
 def _open(work: Work, subscription_id: int) -> Subscription:
     subscription = work.get(Subscription, subscription_id, lock=True)
     if subscription.status in ENDED or subscription.deleted_at is not None:
-        raise Conflict(f"The subscription is {subscription.status.value.lower()} and cannot be changed any more.")
+        raise Conflict(
+            _(
+                "The subscription is %(status)s and cannot be changed any more.",
+                status=Text(subscription.status.value).lower(),
+            )
+        )
     return subscription
 
 
@@ -286,7 +292,13 @@ def _move_subscription(
     if subscription.deleted_at is not None:
         raise Conflict("The subscription is deleted.")
     if not Subscription.machine.allows(before, status):
-        raise Conflict(f"A subscription that is {before.value.lower()} cannot become {status.value.lower()}.")
+        raise Conflict(
+            _(
+                "A subscription that is %(before)s cannot become %(status)s.",
+                before=Text(before.value).lower(),
+                status=Text(status.value).lower(),
+            )
+        )
     _change(work, subscription, version, status=status)
     work.record(
         event, subscription, before={"status": before}, after={"status": status}, reason=reason, **keys_of(subscription)

@@ -8,6 +8,7 @@ from sqlalchemy.exc import IntegrityError
 from payadmin.actions.subscriptions.approval import DELETE_POLICY_GATE, SAVE_POLICY_GATE
 from payadmin.audit import Event
 from payadmin.kernel.errors import Conflict, Invalid
+from payadmin.kernel.text import _, _n
 from payadmin.models.subscriptions import ENDED, OnExhausted, RetryPolicy, Subscription
 from payadmin.permissions import Permission
 from payadmin.work import Work, use_case
@@ -93,8 +94,13 @@ def delete_retry_policy(work: Work, policy_id: int) -> None:
     policy = work.get(RetryPolicy, policy_id, lock=True)
     followers = work.one(select(func.count()).where(Subscription.retry_policy_id == policy_id, ~over()))
     if followers:
-        subject = "One subscription follows" if followers == 1 else f"{followers:,} subscriptions follow"
-        raise Conflict(f"{subject} this policy: give {'it' if followers == 1 else 'them'} another one first.")
+        raise Conflict(
+            _n(
+                "One subscription follows this policy: give it another one first.",
+                "%(number)s subscriptions follow this policy: give them another one first.",
+                followers,
+            )
+        )
     free = (
         update(Subscription)
         .where(Subscription.retry_policy_id == policy_id)
@@ -112,14 +118,21 @@ def over() -> ColumnElement[bool]:
 
 def _check(name: str, delays_days: Sequence[int], max_attempts: int, retryable_codes: Sequence[str]) -> None:
     if not name or len(name) > NAME_LENGTH or not name.isprintable():
-        raise Invalid(f"Enter a name of at most {NAME_LENGTH} characters.", field="name")
+        raise Invalid(_("Enter a name of at most %(name_length)s characters.", name_length=NAME_LENGTH), field="name")
     if not 1 <= max_attempts <= MOST_ATTEMPTS:
-        raise Invalid(f"Enter from 1 to {MOST_ATTEMPTS} attempts.", field="max_attempts")
+        raise Invalid(
+            _("Enter from 1 to %(most_attempts)s attempts.", most_attempts=MOST_ATTEMPTS), field="max_attempts"
+        )
     if max_attempts > 1 and not delays_days:
         raise Invalid("Say how many days to wait before the second attempt.", field="delays_days")
     if len(delays_days) > MOST_ATTEMPTS or any(not 1 <= days <= MOST_DAYS for days in delays_days):
-        raise Invalid(f"Wait from 1 to {MOST_DAYS} days before each attempt.", field="delays_days")
+        raise Invalid(
+            _("Wait from 1 to %(most_days)s days before each attempt.", most_days=MOST_DAYS), field="delays_days"
+        )
     if len(retryable_codes) > MOST_CODES:
-        raise Invalid(f"Name at most {MOST_CODES} codes, or none for all of them.", field="retryable_codes")
+        raise Invalid(
+            _("Name at most %(most_codes)s codes, or none for all of them.", most_codes=MOST_CODES),
+            field="retryable_codes",
+        )
     if any(len(code) > CODE_LENGTH or not code.isprintable() for code in retryable_codes):
         raise Invalid("A provider's code is short and printable.", field="retryable_codes")

@@ -10,6 +10,7 @@ from payadmin.audit import Event
 from payadmin.kernel.errors import Conflict, Invalid
 from payadmin.kernel.masks import card_number_digits
 from payadmin.kernel.schedules import Schedule, check
+from payadmin.kernel.text import _
 from payadmin.models.parties import Customer, Organization
 from payadmin.models.payments import PaymentMethod, Unit
 from payadmin.models.subscriptions import (
@@ -87,7 +88,7 @@ def register(
     """
     today = business_day(work, zone)
     if start_date < today:
-        raise Invalid(f"The start date has passed: choose {today} or later.", field="start_date")
+        raise Invalid(_("The start date has passed: choose %(today)s or later.", today=today), field="start_date")
     check(schedule, start=start_date, expiration=expiration_date, today=today)
     number = check_terms(work, billing_number=billing_number, amount_minor=amount_minor, unit=unit, method=method)
     _check_card(purpose, provider, card_token)

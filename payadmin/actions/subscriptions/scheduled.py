@@ -12,6 +12,7 @@ from payadmin.actions.subscriptions.planning import settle_date
 from payadmin.actions.subscriptions.terms import joined, terms_of, with_terms
 from payadmin.audit import Event
 from payadmin.kernel.errors import Conflict, Invalid
+from payadmin.kernel.text import Text, _
 from payadmin.models.subscriptions import (
     NOT_BEGUN,
     RETRIED,
@@ -59,7 +60,9 @@ def cancel_scheduled(work: Work, *, charge_ids: Sequence[int], reason: str, offe
     ids = _chosen(charge_ids)
     text = reason.strip()
     if not text or len(text) > REASON_LENGTH:
-        raise Invalid(f"Say why, in at most {REASON_LENGTH} characters.", field="reason")
+        raise Invalid(
+            _("Say why, in at most %(reason_length)s characters.", reason_length=REASON_LENGTH), field="reason"
+        )
     step_up.spend(work, offer, code, CANCEL_ACT, cancel_subject(ids))
     outcome = Chosen()
     for charge_id in ids:
@@ -107,13 +110,15 @@ def why_not_caught_up(
         taken: how many older dates of the same subscription are charged in the same go.
     """
     if status is not ChargeStatus.MISSED:
-        return f"It is {status.value.lower()}, not missed."
+        return _("It is %(status)s, not missed.", status=Text(status.value).lower())
     if subscription_status is not None and subscription_status not in RETRIED:
         return f"The subscription is {subscription_status.value.lower()}."
     if purpose is Purpose.REMINDER:
         return "A reminder that was missed is not sent late."
     if taken >= CATCH_UP_MOST:
-        return f"At most {CATCH_UP_MOST} dates of a subscription are caught up at a time."
+        return _(
+            "At most %(catch_up_most)s dates of a subscription are caught up at a time.", catch_up_most=CATCH_UP_MOST
+        )
     return None
 
 
@@ -164,7 +169,7 @@ def let_go(work: Work, charge_id: int, *, reason: str | None = None) -> None:
     if charge.status is not ChargeStatus.MISSED or not settle_date(
         work, charge_id, ChargeStatus.SKIPPED, Event.CHARGE_SKIPPED, sentence
     ):
-        raise Conflict(f"This date is {charge.status.value.lower()}, not missed.")
+        raise Conflict(_("This date is %(status)s, not missed.", status=Text(charge.status.value).lower()))
 
 
 @use_case(Permission.SUBSCRIPTIONS_SUBSCRIPTION_WRITE, about=ScheduledCharge)
@@ -193,7 +198,9 @@ def declare_unpaid(work: Work, charge_id: int, *, reason: str) -> None:
     """
     text = reason.strip()
     if not text or len(text) > REASON_LENGTH:
-        raise Invalid(f"Say how you know, in at most {REASON_LENGTH} characters.", field="reason")
+        raise Invalid(
+            _("Say how you know, in at most %(reason_length)s characters.", reason_length=REASON_LENGTH), field="reason"
+        )
     charge, attempt = _undecided(work, charge_id)
     attempt.state = AttemptState.DECLINED
     attempt.done_at = outbox.database_now(work.session)
@@ -220,13 +227,16 @@ def close_finding(work: Work, charge_id: int, *, reason: str) -> None:
     """
     text = reason.strip()
     if not text or len(text) > REASON_LENGTH:
-        raise Invalid(f"Say what was done, in at most {REASON_LENGTH} characters.", field="reason")
+        raise Invalid(
+            _("Say what was done, in at most %(reason_length)s characters.", reason_length=REASON_LENGTH),
+            field="reason",
+        )
     charge = work.get(ScheduledCharge, charge_id, lock=True)
     if work.exists(ChargeAttempt.scheduled_charge_id == charge_id, ChargeAttempt.state.in_(UNDECIDED)):
         raise Conflict("Its outcome is not known. Ask the provider again or declare it unpaid.")
     if not charge.needs_staff:
         raise Conflict("Somebody has looked after this charge already.")
-    work.change(ScheduledCharge, charge_id, needs_staff=False, message=f"Looked after: {text}")
+    work.change(ScheduledCharge, charge_id, needs_staff=False, message=_("Looked after: %(text)s", text=text))
     work.record(Event.CHARGE_FINDING_CLOSED, charge, reason=text, invoice_number=charge.invoice_number)
 
 
@@ -251,5 +261,7 @@ def _chosen(charge_ids: Sequence[int]) -> list[int]:
     if not ids:
         raise Invalid("Choose at least one execute date.", field="charge_ids")
     if len(ids) > MOST_AT_ONCE:
-        raise Invalid(f"Choose at most {MOST_AT_ONCE} execute dates at a time.", field="charge_ids")
+        raise Invalid(
+            _("Choose at most %(most_at_once)s execute dates at a time.", most_at_once=MOST_AT_ONCE), field="charge_ids"
+        )
     return ids

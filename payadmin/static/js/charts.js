@@ -1,6 +1,7 @@
 // Charts: BokehJS is fetched when the first one comes into view. It writes <style> elements into shadow roots, so they
 // are given this page's nonce; that is all it needs under the strict content policy.
 import { find, findAll, make } from "./dom.js";
+import { say } from "./texts.js";
 
 const BOKEH = new URL("../vendor/bokeh-3.9.2/bokeh.min.js", import.meta.url).href;
 const TOOLTIP = `
@@ -84,11 +85,11 @@ async function load(url) {
 }
 
 function offerRetry(box) {
-  const again = make("button", { type: "button", className: "btn", textContent: "Try again" });
+  const again = make("button", { type: "button", className: "btn", textContent: say("Try again") });
   again.addEventListener("click", () => {
     box.setAttribute("aria-busy", "true");
     draw(box);
   });
-  const text = make("p", { textContent: "The chart could not be loaded." });
+  const text = make("p", { textContent: say("The chart could not be loaded.") });
   box.replaceChildren(make("div", { className: "empty" }, text, again));
 }

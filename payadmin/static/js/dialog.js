@@ -1,6 +1,7 @@
 // The one dialog: confirmations, and pages that open in place of a navigation (a[data-dialog]).
 import { find, icon, make, parse, wantsNewTab } from "./dom.js";
 import { initParts } from "./parts.js";
+import { say } from "./texts.js";
 
 const dialog = find("#dlg");
 const PARTIAL = { headers: { "X-Partial": "dialog" }, credentials: "same-origin" };
@@ -16,9 +17,9 @@ function show(html) {
 
 /** A refusal as the server words it, with a heading and a way out. */
 function showProblem(html) {
-  const close = make("button", { type: "button", className: "iconbtn", ariaLabel: "Close" }, icon("x"));
+  const close = make("button", { type: "button", className: "iconbtn", ariaLabel: say("Close") }, icon("x"));
   close.dataset.dialogClose = "";
-  const heading = make("h2", { id: "dlg-title", textContent: "This did not work" });
+  const heading = make("h2", { id: "dlg-title", textContent: say("This did not work") });
   dialog.replaceChildren(
     make("div", { className: "dlg-h" }, make("div", {}, heading), close),
     make("div", { className: "dlg-b" }, ...parse(html).body.childNodes),
@@ -61,7 +62,7 @@ function addProblem(form, nodes) {
 function lost(form) {
   const alert = make("div", { className: "alert bad", role: "alert" }, icon("circle-x"));
   alert.dataset.problem = "lost";
-  alert.append(make("div", { textContent: "No answer from the server. Check your connection and send it again." }));
+  alert.append(make("div", { textContent: say("No answer from the server. Check your connection and send it again.") }));
   addProblem(form, [alert]);
 }
 
@@ -71,7 +72,7 @@ function unlock(form) {
 
 /** Ask before something that is hard to undo; resolves to true or false. */
 export function confirm(question, verb) {
-  const no = make("button", { type: "button", className: "btn", textContent: "Cancel" });
+  const no = make("button", { type: "button", className: "btn", textContent: say("Cancel") });
   const yes = make("button", { type: "button", className: "btn btn-danger", textContent: verb });
   const heading = make("div", {}, make("h2", { id: "dlg-title", textContent: `${verb}?` }));
   heading.append(make("p", { textContent: question }));

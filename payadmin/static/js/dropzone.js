@@ -1,9 +1,12 @@
 // File forms: drop a file on the zone or browse. A form that is refused keeps its file: only its words are replaced.
 import { find, findAll, parse } from "./dom.js";
 import { initParts } from "./parts.js";
+import { say } from "./texts.js";
 
 const AFTER_LOCK = 50; // every form that is sent is locked first
-const LOST = "No answer from the server. Look whether the file is among the latest uploads before you send it again.";
+const LOST = say(
+  "No answer from the server. Look whether the file is among the latest uploads before you send it again.",
+);
 
 export function init(scope) {
   findAll("form[data-drop]", scope).forEach(prepare);
@@ -36,7 +39,10 @@ function prepare(form) {
 const isTooLarge = (input) => input.files.length > 0 && input.files[0].size > Number(input.dataset.mostBytes);
 const inMegabytes = (size) => (size / 2 ** 20).toFixed(1);
 const tooLarge = (input) =>
-  `The file has ${inMegabytes(input.files[0].size)} MB; at most ${inMegabytes(input.dataset.mostBytes)} MB are read. Split it into smaller files.`;
+  say("The file has {size} MB; at most {most} MB are read. Split it into smaller files.", {
+    size: inMegabytes(input.files[0].size),
+    most: inMegabytes(input.dataset.mostBytes),
+  });
 
 function sizeText(size) {
   if (size >= 2 ** 20) return `${inMegabytes(size)} MB`;
@@ -68,7 +74,7 @@ function refuse(form, input, sentence) {
 
 async function send(form, input) {
   const file = input.files[0];
-  if (file) find("[data-drop-name]", form).textContent = `Sending ${file.name}…`;
+  if (file) find("[data-drop-name]", form).textContent = say("Sending {name}…", { name: file.name });
   let response;
   let html;
   try {

@@ -9,12 +9,14 @@ export function parseMinor(text, exponent) {
   return BigInt(whole + decimals.padEnd(exponent, "0"));
 }
 
-/** 123450n with exponent 2 becomes "1,234.50". */
+const { group = ",", decimal = "." } = document.documentElement.dataset;
+
+/** 123450n with exponent 2 becomes "1,234.50", or as the page's language writes it. */
 export function formatMinor(minor, exponent) {
   const digits = String(minor).padStart(exponent + 1, "0");
   const cut = digits.length - exponent;
-  const whole = digits.slice(0, cut).replace(/\B(?=(\d{3})+$)/g, ",");
-  return exponent ? `${whole}.${digits.slice(cut)}` : whole;
+  const whole = digits.slice(0, cut).replace(/\B(?=(\d{3})+$)/g, group);
+  return exponent ? `${whole}${decimal}${digits.slice(cut)}` : whole;
 }
 
 /** Adds amounts per unit; units are never mixed. */

@@ -1,6 +1,7 @@
 // The command palette (Ctrl K): pages and records by name or any pasted ID, each with what can be done with it.
 // Up and down choose a row, right and left what to do with it, Enter does it.
 import { find, findAll, icon, make } from "./dom.js";
+import { say } from "./texts.js";
 
 const PAUSE = 120;
 const SHORTEST = 3;

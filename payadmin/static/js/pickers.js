@@ -1,5 +1,6 @@
 // Relation pickers: input[data-picker-url] and longer select[data-picker] become Tom Select, fetched when a form has one.
 import { findAll, make } from "./dom.js";
+import { say } from "./texts.js";
 
 const MANY = 12;
 const own = new URL(import.meta.url);
@@ -35,7 +36,7 @@ function lookingUp(TomSelect, input) {
     maxItems: 1,
     hideSelected: true,
     plugins: ["clear_button"],
-    placeholder: input.placeholder || "Type to search",
+    placeholder: input.placeholder || say("Type to search"),
     options: chosen,
     items: chosen.map(({ id }) => id),
     shouldLoad: (query) => query.length > 0,

@@ -1,6 +1,7 @@
 // Long jobs: ask how far they are; rarely when nobody looks, less and less when nobody answers.
 import { find, findAll, parse } from "./dom.js";
 import { toast } from "./toasts.js";
+import { say } from "./texts.js";
 
 const OFTEN = 700;
 const HIDDEN = 5000;
@@ -24,7 +25,7 @@ async function watch(box) {
     wait = (await refresh(box)) ? OFTEN : Math.min(wait * 2, RAREST);
   }
   if (box.dataset.pollReload !== undefined) location.reload();
-  else if (!now) toast("The job has finished.");
+  else if (!now) toast(say("The job has finished."));
 }
 
 async function refresh(box) {

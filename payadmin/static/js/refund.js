@@ -1,6 +1,7 @@
 // Refund amounts: checked while typing, added up per unit, the button says what will happen. The server decides.
 import { find, findAll, make } from "./dom.js";
 import { Sums, formatMinor, parseMinor } from "./money.js";
+import { say } from "./texts.js";
 
 export function init(scope) {
   const inputs = findAll("[data-amt]", scope);
@@ -26,9 +27,9 @@ function check(form, inputs) {
 }
 
 function problemOf(minor, most, exponent, isOnly) {
-  if (minor === null) return exponent ? `Use a number with up to ${exponent} decimals` : "Use a whole number";
-  if (minor > most) return `More than the ${formatMinor(most, exponent)} left`;
-  return minor === 0n && isOnly ? "Enter an amount above zero" : "";
+  if (minor === null) return exponent ? say("Use a number with up to {number} decimals", { number: exponent }) : say("Use a whole number");
+  if (minor > most) return say("More than the {amount} left", { amount: formatMinor(most, exponent) });
+  return minor === 0n && isOnly ? say("Enter an amount above zero") : "";
 }
 
 function tell(input, problem) {
@@ -41,7 +42,7 @@ function tell(input, problem) {
 
 function nameButton(button, sums, inputs, wrong) {
   const { count } = sums;
-  button.textContent = inputs === 1 ? `Refund ${sums.text()}`.trim() : `Refund ${payments(count)}`;
+  button.textContent = say("Refund {what}", { what: inputs === 1 ? sums.text() : payments(count) }).trim();
   button.disabled = wrong > 0 || count === 0;
 }
 
@@ -51,4 +52,4 @@ function total(sum) {
   return make("div", { className: "total" }, label, value);
 }
 
-const payments = (count) => `${count} payment${count === 1 ? "" : "s"}`;
+const payments = (count) => (count === 1 ? say("{number} payment", { number: 1 }) : say("{number} payments", { number: count }));

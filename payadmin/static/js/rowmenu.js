@@ -3,6 +3,7 @@
 // the reasons, or the earlier row that has the same).
 import { find, icon, make } from "./dom.js";
 import { setOpener } from "./popover.js";
+import { say } from "./texts.js";
 
 let menu = null;
 let opener = null;
@@ -40,7 +41,7 @@ function reasonsOf(button) {
 function fill(box, button) {
   const actions = JSON.parse(button.closest("[data-row-actions]").dataset.rowActions);
   const off = reasonsOf(button);
-  box.setAttribute("aria-label", button.getAttribute("aria-label") ?? "Actions");
+  box.setAttribute("aria-label", button.getAttribute("aria-label") ?? say("Actions"));
   box.replaceChildren(...actions.map((action) => entry(action, button.dataset.rowMenu, off[action.name])));
 }
 

@@ -1,5 +1,6 @@
 // The schedule editor: its preview follows what is typed; a date can be picked rather than typed.
 import { find, findAll, make } from "./dom.js";
+import { say } from "./texts.js";
 
 const PAUSE = 350;
 
@@ -61,7 +62,7 @@ async function refresh(editor, signal) {
     place.replaceChildren(...page.body.childNodes);
   } catch (error) {
     if (error.name === "AbortError") return;
-    place.replaceChildren(make("p", { className: "muted", textContent: "No answer from the server: no preview." }));
+    place.replaceChildren(make("p", { className: "muted", textContent: say("No answer from the server: no preview.") }));
   }
   place.removeAttribute("aria-busy");
 }

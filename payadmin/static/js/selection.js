@@ -1,6 +1,7 @@
 // Rows of a list: open by click, choose with checkboxes, shift for a range, all matching; the bar counts and adds up.
 import { find, findAll } from "./dom.js";
 import { Sums } from "./money.js";
+import { say } from "./texts.js";
 
 const IGNORED = "a, button, input, label, select, textarea, [popover]";
 
@@ -69,8 +70,8 @@ class Selection {
     this.bar.hidden = chosen.length === 0;
     const everything = this.#offerAll(isFull);
     find("[data-bulk-count]", this.bar).textContent = everything
-      ? "All matching selected"
-      : `${chosen.length} selected`;
+      ? say("All matching selected")
+      : say("{number} selected", { number: chosen.length });
     find("[data-bulk-sum]", this.bar).textContent = everything ? "" : sumOf(chosen);
   }
 

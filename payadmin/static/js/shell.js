@@ -1,6 +1,7 @@
 // The frame: sidebar on small screens, colour theme, copy buttons, the "/" key.
 import { find, findAll, make } from "./dom.js";
 import { toast } from "./toasts.js";
+import { say } from "./texts.js";
 
 const root = document.documentElement;
 const YEAR = 31536000;
@@ -32,9 +33,9 @@ async function copy(button) {
   button.closest("[popover]")?.hidePopover();
   try {
     await navigator.clipboard.writeText(button.dataset.copy);
-    toast(`Copied ${button.dataset.copy}`);
+    toast(say("Copied {text}", { text: button.dataset.copy }));
   } catch {
-    toast("The browser did not allow copying.", "bad");
+    toast(say("The browser did not allow copying."), "bad");
   }
 }
 

@@ -1,11 +1,12 @@
 // Toasts: short good news. An error is never only a toast.
 import { find, findAll, icon, make } from "./dom.js";
+import { say } from "./texts.js";
 
 const ICONS = { ok: "circle-check", bad: "circle-x", info: "info-circle" };
 const SHOWN_FOR = 6000;
 
 export function toast(text, tone = "ok") {
-  const close = make("button", { type: "button", ariaLabel: "Dismiss" }, icon("x"));
+  const close = make("button", { type: "button", ariaLabel: say("Dismiss") }, icon("x"));
   const box = make("div", { className: `toast ${tone}` }, icon(ICONS[tone]), make("p", { textContent: text }), close);
   close.addEventListener("click", () => box.remove());
   find("#toasts").append(box);

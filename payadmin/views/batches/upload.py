@@ -15,6 +15,7 @@ from payadmin.actions import batches
 from payadmin.db import db
 from payadmin.kernel import sheets
 from payadmin.kernel.errors import Conflict, Forbidden, Invalid, NotFound, Refusal
+from payadmin.kernel.text import _
 from payadmin.models.batches import OPEN, Batch, BatchKind
 from payadmin.models.parties import Organization, OrganizationKind, OrganizationStatus
 from payadmin.models.payments import PaymentMethod, Unit
@@ -39,7 +40,10 @@ NEEDED = "This is needed."
 READ_AT_ONCE = 64 * 1024
 MOST_IGNORED = 256 * 2**20
 PATIENCE_SECONDS = 30
-TOO_LARGE = f"The file is too large: at most {sheets.MAX_BYTES // 2**20} MB are read. Split it into smaller files."
+TOO_LARGE = _(
+    "The file is too large: at most %(max_bytes)s MB are read. Split it into smaller files.",
+    max_bytes=sheets.MAX_BYTES // 2**20,
+)
 
 blueprint = Blueprint("batch_transaction", __name__, url_prefix="/batch-transaction")
 
@@ -90,7 +94,7 @@ def index() -> Any:
     latest = _latest(kind)
     if request.method == "GET":
         form = form_class()(data=_usual(old, latest))
-        problem = TOO_LARGE if request.args.get("refused") == "too-large" else None
+        problem: str | None = TOO_LARGE if request.args.get("refused") == "too-large" else None
         return _page(kind, form, latest, None if is_over else old, gone=old if is_over else None, problem=problem)
     old_id = old.id if old else None
     form = form_class()(request.form)

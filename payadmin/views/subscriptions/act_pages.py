@@ -9,6 +9,7 @@ from sqlalchemy import select
 from payadmin.actions import subscriptions as recurring
 from payadmin.db import db
 from payadmin.kernel.errors import Refusal
+from payadmin.kernel.text import _
 from payadmin.models.audit import AuditEvent
 from payadmin.models.subscriptions import Subscription
 from payadmin.queries.subscriptions import plan_of
@@ -90,7 +91,7 @@ def edit_dates_page(get_row: GetRow, row_id: int) -> Any:
                 db.session.rollback()
                 status, problem = refusal.status, put(form, refusal)
             else:
-                flash(f"The dates are saved and planned: {form.schedule}.", "success")
+                flash(_("The dates are saved and planned: %(schedule)s.", schedule=form.schedule), "success")
                 return redirect(back, 303)
         else:
             status = 422

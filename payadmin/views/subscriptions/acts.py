@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from payadmin.actions import subscriptions as recurring
-from payadmin.kernel.text import day_text
+from payadmin.kernel.text import Text, _, day_text
 from payadmin.models.subscriptions import ENDED, Purpose, Subscription, SubscriptionStatus
 from payadmin.queries.subscriptions import Plan
 from payadmin.views import lists
@@ -23,7 +23,7 @@ MOST_NAMED = 5
 def _cannot_become(status: SubscriptionStatus) -> Callable[[Any], str | None]:
     def why(row: Any) -> str | None:
         if row.status is status:
-            return f"It is {status.value.lower()} already."
+            return _("It is %(status)s already.", status=Text(status.value).lower())
         if not Subscription.machine.allows(row.status, status):
             return f"A subscription that is {row.status.value.lower()} cannot become {status.value.lower()}."
         return None
@@ -32,7 +32,11 @@ def _cannot_become(status: SubscriptionStatus) -> Callable[[Any], str | None]:
 
 
 def _has_ended(row: Any) -> str | None:
-    return f"It is {row.status.value.lower()} and cannot be changed any more." if row.status in ENDED else None
+    return (
+        _("It is %(status)s and cannot be changed any more.", status=Text(row.status.value).lower())
+        if row.status in ENDED
+        else None
+    )
 
 
 def has_no_card(row: Subscription) -> str | None:

@@ -9,7 +9,7 @@ from flask import url_for
 from sqlalchemy import and_, exists, or_, select
 
 from payadmin.db import db
-from payadmin.kernel.text import day_text
+from payadmin.kernel.text import _, day_text
 from payadmin.models.parties import Customer
 from payadmin.models.payments import DISPLAY_STATUS, Mode, Payment
 from payadmin.models.subscriptions import (
@@ -181,7 +181,13 @@ def _card_warning(row: Subscription, today: dt.date) -> str | None:
     if row.card_expires_on is None or row.purpose is not Purpose.RECURRING or row.status not in PLANNED:
         return None
     if row.card_expires_on < today:
-        return f"The card expired on {day_text(row.card_expires_on)}: charges will probably be declined."
+        return _(
+            "The card expired on %(card_expires_on)s: charges will probably be declined.",
+            card_expires_on=day_text(row.card_expires_on),
+        )
     if row.card_expires_on <= today + SOON:
-        return f"The card expires on {day_text(row.card_expires_on)}. Ask the customer for a new one."
+        return _(
+            "The card expires on %(card_expires_on)s. Ask the customer for a new one.",
+            card_expires_on=day_text(row.card_expires_on),
+        )
     return None

@@ -15,6 +15,7 @@ from payadmin.actions import subscriptions as recurring
 from payadmin.config import Settings
 from payadmin.db import db, utcnow
 from payadmin.kernel.errors import Conflict, Refusal
+from payadmin.kernel.text import _
 from payadmin.models.registrations import EXPIRED, LinkStatus, RegistrationLink, rule_of, state_of
 from payadmin.permissions import Permission
 from payadmin.views import lists, ui
@@ -192,7 +193,7 @@ class RegistrationLinksPage(PayAdminModelView):
                     status, problem = refusal.status, put(form, refusal)
                 else:
                     done = "The link is on its way by e-mail." if form.by_mail.data else "The link is ready: show it."
-                    flash(f"The invitation is made. {done}", "success")
+                    flash(_("The invitation is made. %(done)s", done=done), "success")
                     return redirect(f"{self.address}{link.id}/", 303)
         answer = render_template(
             "subscriptions/invite.html", admin_view=self, form=form, problem=problem, **preview_context(form)

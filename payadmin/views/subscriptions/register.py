@@ -16,6 +16,7 @@ from wtforms.validators import DataRequired, InputRequired, Length, Optional, Re
 from payadmin.actions import subscriptions as recurring
 from payadmin.db import db
 from payadmin.kernel.errors import Refusal
+from payadmin.kernel.text import _
 from payadmin.models.payments import PaymentMethod, Unit
 from payadmin.models.subscriptions import Purpose, SubscriptionOrigin
 from payadmin.providers import CONNECTED
@@ -153,7 +154,13 @@ def register_page(columns: Mapping[str, Column], *, lookup: Callable[[str], str]
                 db.session.rollback()
                 status, problem = refusal.status, put(form, refusal)
             else:
-                flash(f"{made.subscription_id} is registered and its dates are planned.", "success")
+                flash(
+                    _(
+                        "%(subscription_id)s is registered and its dates are planned.",
+                        subscription_id=made.subscription_id,
+                    ),
+                    "success",
+                )
                 return redirect(url_for("subscriptions.details_view", row_id=made.id), 303)
         else:
             status = 422

@@ -13,7 +13,7 @@ from wtforms.validators import InputRequired, Optional
 
 from payadmin.kernel.errors import Invalid
 from payadmin.kernel.schedules import ALL_MONTHS, IntervalUnit, Schedule, ScheduleKind, check, next_dates, runs_per_year
-from payadmin.kernel.text import day_text
+from payadmin.kernel.text import _, day_text
 from payadmin.models.subscriptions import Subscription
 from payadmin.views import lists
 from payadmin.views.fields import FIRST_YEAR, LAST_YEAR, NumberField, put
@@ -149,7 +149,9 @@ class ScheduleForm(Form):
     def _check(self, schedule: Schedule, start: dt.date) -> None:
         row = self.row
         if row is None and start < self.today:
-            raise Invalid(f"The start date has passed: choose {self.today} or later.", field="start_date")
+            raise Invalid(
+                _("The start date has passed: choose %(today)s or later.", today=self.today), field="start_date"
+            )
         changed = row is None or schedule != row.schedule
         check(schedule, start=start, expiration=self.expiration_date.data, today=self.today, changed=changed)
 

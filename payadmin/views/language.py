@@ -1,0 +1,148 @@
+"""The language of each page: whose it is, and how templates, messages and errors come to speak it.
+
+What is `Said` (payadmin.kernel.text) is English for code and is put into the reader's language where a template prints
+it. Code that makes markup itself, such as the cells of a list, says it with `say`, once for a column or a state.
+"""
+
+from typing import Any, Literal
+
+from flask import Blueprint, Flask, Response, current_app, g, has_request_context, make_response, redirect, request
+from flask.json.tag import JSONTag
+from flask.sessions import SecureCookieSessionInterface
+from flask_babel import Babel
+from flask_login import current_user
+from markupsafe import Markup
+
+from payadmin import texts as catalogue
+from payadmin.actions import texts
+from payadmin.db import db
+from payadmin.kernel.errors import Invalid
+from payadmin.kernel.text import LANGUAGES, Said, Text, _
+from payadmin.texts import Speech
+from payadmin.views.security import safe_next
+from payadmin.views.template_texts import LOOKUP, TextExtension
+
+COOKIE = "language"
+COOKIE_SECONDS = 365 * 86_400
+
+pages = Blueprint("language", __name__)
+
+
+def init_language(app: Flask) -> None:
+    """Teach `app` and its templates every language."""
+    Babel(app, locale_selector=current_language)
+    environment = app.jinja_env
+    # Jinja's own functions would put values in as they are; a value that is `Said` has to be said.
+    environment.newstyle_gettext = True  # type: ignore[attr-defined]
+    environment.globals.update(gettext=_gettext, ngettext=_ngettext, pgettext=_pgettext, _=_gettext)
+    environment.policies["ext.i18n.trimmed"] = True
+    environment.add_extension(TextExtension)
+    environment.finalize = lambda value: value.said(speech()) if isinstance(value, Said) else value
+    environment.globals.update(
+        {LOOKUP: lambda text: speech().plain(text), "say": say, "languages": LANGUAGES, "speech": speech}
+    )
+    environment.filters["say"] = say
+    assert isinstance(app.session_interface, SecureCookieSessionInterface)
+    if TextTag.key not in app.session_interface.serializer.tags:  # one serializer serves every application
+        app.session_interface.serializer.register(TextTag)
+    app.before_request(_forget)
+    app.register_blueprint(pages)
+
+
+def speech() -> Speech:
+    """The reader's language, with what staff have written above the catalogue; the same for a whole request."""
+    found: Speech | None = g.get("speech")
+    if found is None:
+        # The gate has read the serial with the session, so pages of staff ask no further question.
+        serial: int | Literal["unknown"] | None = "unknown"
+        if g.get("actor") is not None:
+            serial = current_user.texts_serial
+        found = g.speech = catalogue.speeches(db.session(), serial).of(current_language())
+    return found
+
+
+def say(value: object) -> str:
+    """What is to be read, in the reader's language: a `Said`, or the English of a label. Outside a request, English."""
+    return speech().say(value) if has_request_context() else str(value)
+
+
+def current_language() -> str:
+    """The reader's own choice, else what this browser chose at the sign-in, else what it asks for, else the setting.
+
+    Outside a request there is no reader, so it is the setting.
+    """
+    default: str = current_app.extensions["payadmin.settings"].default_language
+    if not has_request_context():
+        return default
+    chosen = (current_user.language if g.get("actor") is not None else None) or request.cookies.get(COOKIE)
+    if chosen in LANGUAGES:
+        return str(chosen)
+    asked = request.accept_languages.best_match(list(LANGUAGES))
+    return asked or default
+
+
+@pages.post("/language")
+def choose() -> Response:
+    """Choose a language; for somebody signed in it is kept with the account, for a stranger with the browser."""
+    wanted = request.form.get("language", "")
+    if wanted not in LANGUAGES:
+        raise Invalid("payadmin does not speak this language.", field="language")
+    if g.get("actor") is not None:
+        texts.choose_language(g.actor, language=wanted)
+    response = make_response(redirect(safe_next(request.form.get("next")), 303))
+    settings = current_app.extensions["payadmin.settings"]
+    response.set_cookie(
+        COOKIE, wanted, max_age=COOKIE_SECONDS, secure=settings.secure_cookies, httponly=True, samesite="Lax", path="/"
+    )
+    return response
+
+
+class TextTag(JSONTag):
+    """Keeps a flashed text in the session with its values, so that it is read in the language of the page it is on."""
+
+    __slots__ = ()
+    key = " said"
+
+    def check(self, value: Any) -> bool:
+        """Whether this is a text with values."""
+        return isinstance(value, Text)
+
+    def to_json(self, value: Any) -> Any:
+        """Everything the text was made of; values as their English, numbers as numbers."""
+        values = {
+            name: self.serializer.tag(one if isinstance(one, int | Text) else str(one))
+            for name, one in value.values.items()
+        }
+        return [value.message, values, value.plural, value.number, value.name]
+
+    def to_python(self, value: Any) -> Text:
+        """The text again."""
+        message, values, plural, number, name = value
+        return Text(message, values=values, plural=plural, number=number, name=name)
+
+
+def _gettext(text: str, **values: Any) -> Markup:
+    """A text of a template with its values, as `{% trans %}` asks for it."""
+    return speech().markup(text) % _said(values)
+
+
+def _pgettext(name: str, text: str, **values: Any) -> Markup:
+    return speech().markup(f"{name}{catalogue.NAME_END}{text}") % _said(values)
+
+
+def _ngettext(one: str, many: str, num: int, **values: Any) -> Markup:
+    found = catalogue.escaped(f"{one} {many}", speech().form(one, many, num))
+    return found % _said({"num": num, **values})
+
+
+def _said(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value.said(speech()) if isinstance(value, Said) else value for name, value in values.items()}
+
+
+def _forget() -> None:
+    g.pop("speech", None)  # kept for the application context, which may outlive a request
+    for name in ("babel_locale", "babel_translations"):
+        g.pop(name, None)
+
+
+__all__ = ["_", "current_language", "init_language", "say", "speech"]
