@@ -22,6 +22,7 @@ from payadmin.kernel import payloads
 from payadmin.kernel.errors import Conflict, Forbidden, NeedsApproval, NotFound
 from payadmin.kernel.masks import mask_pan_in_text
 from payadmin.kernel.money import Money
+from payadmin.kernel.text import Text, _
 from payadmin.models.access import StaffUser
 from payadmin.models.approvals import ApprovalPolicy, ApprovalRequest, ApprovalStatus
 from payadmin.models.payments import Unit
@@ -252,7 +253,8 @@ class ApprovalGate:
 def waiting_for(request: ApprovalRequest) -> Waiting:
     """The answer to an act that waits for a second person."""
     refusal = NeedsApproval(
-        f"Not done yet: request {request.id} waits for a second person's approval.", request_id=request.id
+        _("Not done yet: request %(number)s waits for a second person's approval.", number=request.id),
+        request_id=request.id,
     )
     refusal.is_recorded = True
     return Waiting(refusal)
@@ -352,7 +354,13 @@ def _filed_before(work: Work, kind: str, key: object) -> Waiting | None:
         raise Conflict("This form was already used by somebody else. Open it again.")
     if found.status is ApprovalStatus.PENDING:
         return waiting_for(found)
-    raise Conflict(f"This was asked for already as request {found.id}, which is {found.status.lower()}. Open it again.")
+    raise Conflict(
+        _(
+            "This was asked for already as request %(number)s, which is %(status)s. Open it again.",
+            number=found.id,
+            status=Text(found.status.value).lower(),
+        )
+    )
 
 
 def _refuse_competitor(work: Work, kind: str, target: Target) -> None:
@@ -365,8 +373,12 @@ def _refuse_competitor(work: Work, kind: str, target: Target) -> None:
     )
     if found is not None:
         raise Conflict(
-            f"Request {found.id} of {found.maker_name} waits for approval of the same thing. "
-            "It has to be decided or cancelled first.",
+            _(
+                "Request %(number)s of %(maker)s waits for approval of the same thing. It has to be decided or "
+                "cancelled first.",
+                number=found.id,
+                maker=found.maker_name,
+            ),
             request_id=found.id,
         )
 

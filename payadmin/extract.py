@@ -31,7 +31,7 @@ FIRST: Final = frozenset(
     | {"BadAddress", "flash", "Text", "minor_column", "Tab", "Section", "StopValidation", "InputRequired"}
     | {"DataRequired", "say", "Unfinished"}
 )
-SECOND: Final = frozenset({"Item", "bulk_action", "RowAction", "Choice", "put", "Head"})
+SECOND: Final = frozenset({"Item", "bulk_action", "RowAction", "Choice", "put", "Head", "Kind", "Rule", "SheetColumn"})
 # Arguments by name, keys of `info`, and attributes of pages that are labels.
 NAMED: Final = frozenset({"label", "description", "message", "help", "singular", "plural", "heading", "subtitle"})
 ATTRIBUTES: Final = frozenset({"singular", "plural", "heading", "subtitle"})
@@ -42,7 +42,15 @@ THIRD: Final = frozenset({"add_event"})
 MARKS: Final = frozenset({"_", "_n", "named"})
 # Rooms that speak to no reader: commands, the simulator of another company, samples, migrations.
 SPEECHLESS: Final = (
-    *("actions/import_layouts.py", "actions/imports.py", "cli.py", "config.py", "embedded.py", "extract.py"),
+    *(
+        "actions/import_layouts.py",
+        "actions/imports.py",
+        "backup.py",
+        "cli.py",
+        "config.py",
+        "embedded.py",
+        "extract.py",
+    ),
     *("migrations/", "sample/", "serving.py", "simulator/"),
 )
 

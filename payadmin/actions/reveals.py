@@ -7,6 +7,7 @@ from sqlalchemy import func, inspect, select
 
 from payadmin.audit import Event
 from payadmin.kernel.errors import Conflict, Forbidden, Invalid, NotFound
+from payadmin.kernel.text import _
 from payadmin.models.system import Reveal
 from payadmin.permissions import Permission
 from payadmin.work import Work, use_case
@@ -17,8 +18,14 @@ if TYPE_CHECKING:
 MINUTES = 5
 MOST_AN_HOUR = 30
 LONGEST_NOTE = 200
-OTHER = "Other"
-REASONS = ("The customer is calling", "Complaint or dispute", "Suspicion of fraud", "Legal or data request", OTHER)
+OTHER = _("Other")
+REASONS = (
+    _("The customer is calling"),
+    _("Complaint or dispute"),
+    _("Suspicion of fraud"),
+    _("Legal or data request"),
+    OTHER,
+)
 IDENTIFIERS = (
     "transaction_id",
     "invoice_number",
@@ -52,7 +59,7 @@ def reveal_record(work: Work, row_id: int, /, *, scope: "Select[Any]", reason: s
     if reason == OTHER and len(said) < 3:  # noqa: PLR2004 - "x" says nothing
         raise Invalid("Say why you need to see it.", field="note")
     if len(said) > LONGEST_NOTE:
-        raise Invalid(f"At most {LONGEST_NOTE} characters.", field="note")
+        raise Invalid(_("At most %(most)s characters.", most=LONGEST_NOTE), field="note")
     row = _row(work, scope, row_id)
     entity = inspect(type(row)).local_table.name
     running: dt.datetime | None = work.one(_running(work, staff_id, entity, row_id).with_only_columns(Reveal.until))
@@ -62,8 +69,11 @@ def reveal_record(work: Work, row_id: int, /, *, scope: "Select[Any]", reason: s
     lately = select(func.count()).where(Reveal.staff_id == staff_id, Reveal.at > hour)
     if (work.session.scalar(lately) or 0) >= MOST_AN_HOUR:
         raise Conflict(
-            f"You have revealed {MOST_AN_HOUR} records within an hour, which is the most. Wait, or ask somebody "
-            "whose role sees personal data."
+            _(
+                "You have revealed %(most)s records within an hour, which is the most. Wait, or ask somebody "
+                "whose role sees personal data.",
+                most=MOST_AN_HOUR,
+            )
         )
     until = work.now + dt.timedelta(minutes=MINUTES)
     whole = f"{reason}: {said}" if said else reason

@@ -7,6 +7,7 @@ from sqlalchemy.exc import IntegrityError
 
 from payadmin.audit import Event
 from payadmin.kernel.errors import Conflict, Forbidden, Invalid, NotFound
+from payadmin.kernel.text import Text, _
 from payadmin.models.system import SavedView, UserPreference
 from payadmin.permissions import Permission, Role, grantable_by
 from payadmin.work import Actor, Work, use_case
@@ -54,7 +55,7 @@ def save_view(
         raise Invalid("These filters are too many to keep. Remove some of them.", field="name")
     own = select(func.count()).where(SavedView.owner_id == owner_id, SavedView.page == page)
     if (work.session.scalar(own) or 0) >= MOST_VIEWS:
-        raise Conflict(f"You have {MOST_VIEWS} views of this list. Delete one first.")
+        raise Conflict(_("You have %(most)s views of this list. Delete one first.", most=MOST_VIEWS))
     view = SavedView(owner_id=owner_id, page=page, name=_name(name), query=query)
     view.columns = list(columns) if columns else None
     _share(work, view, shared_with, is_default=is_default)
@@ -153,13 +154,13 @@ def _name(name: str) -> str:
     if not plain:
         raise Invalid("Give the view a name.", field="name")
     if len(plain) > LONGEST_NAME or not plain.isprintable():
-        raise Invalid(f"A name has at most {LONGEST_NAME} characters.", field="name")
+        raise Invalid(_("A name has at most %(most)s characters.", most=LONGEST_NAME), field="name")
     return plain
 
 
 def _share(work: Work, view: SavedView, role: Role | None, *, is_default: bool) -> None:
     if role is not None and role not in sharable_roles(work.actor):
-        raise Forbidden(f"You cannot share views with the role {role.value}.")
+        raise Forbidden(_("You cannot share views with the role %(role)s.", role=Text(role.value)))
     if is_default and role is None:
         raise Invalid("Choose the role that sees this view first.", field="shared_with")
     if is_default and role not in grantable_by(work.actor.roles) and not view.is_default:
@@ -168,7 +169,9 @@ def _share(work: Work, view: SavedView, role: Role | None, *, is_default: bool) 
         if role is not None and role is not view.shared_with:
             shared = select(func.count()).where(SavedView.page == view.page, SavedView.shared_with == role)
             if (work.session.scalar(shared) or 0) >= MOST_SHARED:
-                raise Conflict(f"{MOST_SHARED} views of this list are shared with this role. Unshare one first.")
+                raise Conflict(
+                    _("%(most)s views of this list are shared with this role. Unshare one first.", most=MOST_SHARED)
+                )
         if is_default:
             others = select(SavedView).where(
                 SavedView.page == view.page,

@@ -37,7 +37,9 @@ def run_item(*, item_id: int) -> Later | None:
             actor, claimed.row_id, key=claimed.key, run_data=claimed.run_data, row_data=claimed.row_data
         )
     except NeedsApproval as refusal:
-        sentence = f"Asked for as request {refusal.data['request_id']}; a second person has to approve it."
+        sentence = _(
+            "Asked for as request %(number)s; a second person has to approve it.", number=refusal.data["request_id"]
+        )
     except (Conflict, NotFound) as refusal:
         state, sentence = ItemState.SKIPPED, refusal.sentence
     except Refusal as refusal:

@@ -21,6 +21,8 @@ from sqlalchemy.orm import Mapped, mapped_column, validates
 from payadmin.db import Base, BigId, Json, UtcDateTime, enum_column, search_text
 from payadmin.kernel.errors import Conflict
 from payadmin.kernel.states import Machine
+from payadmin.kernel.text import Text as Words
+from payadmin.kernel.text import _
 from payadmin.models.base import Audited, Row, minor_column
 
 LONGEST_EXPIRY_HOURS = 720
@@ -157,7 +159,13 @@ class ApprovalRequest(Row, Audited, Base):
     def _only_allowed_moves(self, _key: str, after: ApprovalStatus) -> ApprovalStatus:
         before = self.status
         if before is not None and before is not after and not APPROVAL_MACHINE.allows(before, after):
-            raise Conflict(f"A request that is {before.value.lower()} cannot become {after.value.lower()}.")
+            raise Conflict(
+                _(
+                    "A request that is %(before)s cannot become %(after)s.",
+                    before=Words(before.value).lower(),
+                    after=Words(after.value).lower(),
+                )
+            )
         return after
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from payadmin.kernel import seals
+from payadmin.kernel.text import _
 from payadmin.models.audit import AuditCheck, AuditEvent, AuditSeal
 
 EVENTS_AT_ONCE = 20_000
@@ -21,16 +22,16 @@ COLUMNS = (AuditEvent.id, AuditEvent.signature, *(getattr(AuditEvent, name) for 
 
 # What a break is, in a few words, and what it means.
 BREAKS = {
-    "changed": "was changed after it was written.",
-    "moved": "holds what another event held: rows were exchanged.",
-    "gone": "is gone: it was deleted after it was sealed.",
-    "inserted": "appeared in the middle of what was sealed long before.",
-    "forged": "was not written by payadmin: nobody signed it, or with another key.",
-    "copied": "is a copy of another event.",
-    "seal": "was changed, or made by somebody without the key.",
-    "seals": "are gone: the chain has a hole.",
-    "cut": "was kept outside, but the trail does not know it: its end was cut off and written anew.",
-    "late": "still waits for its seal. Does `payadmin scheduler` run?",
+    "changed": _("%(what)s was changed after it was written."),
+    "moved": _("%(what)s holds what another event held: rows were exchanged."),
+    "gone": _("%(what)s is gone: it was deleted after it was sealed."),
+    "inserted": _("%(what)s appeared in the middle of what was sealed long before."),
+    "forged": _("%(what)s was not written by payadmin: nobody signed it, or with another key."),
+    "copied": _("%(what)s is a copy of another event."),
+    "seal": _("%(what)s was changed, or made by somebody without the key."),
+    "seals": _("%(what)s are gone: the chain has a hole."),
+    "cut": _("%(what)s was kept outside, but the trail does not know it: its end was cut off and written anew."),
+    "late": _("%(what)s still waits for its seal. Does `payadmin scheduler` run?"),
 }
 
 
@@ -51,7 +52,7 @@ class Progress:
         """Write a break down; beyond the first hundred they are only counted."""
         self.broken += 1
         if len(self.breaks) < MOST_BREAKS:
-            self.breaks.append({"kind": kind, "what": what, "sentence": f"{what} {BREAKS[kind]}", **more})
+            self.breaks.append({"kind": kind, "what": what, "sentence": BREAKS[kind].of(what=what), **more})
 
     @property
     def head(self) -> str:
@@ -78,7 +79,7 @@ def events_between(session: Session, first: int, last: int) -> Iterator[Event]:
 def present(session: Session, missing: Sequence[seals.Range]) -> list[int]:
     """Which of the missing numbers belong to somebody now."""
     found: list[int] = []
-    for first, last, _ in missing:
+    for first, last, _mac in missing:
         found += session.scalars(
             select(AuditEvent.id).where(AuditEvent.id.between(first, last)).order_by(AuditEvent.id)
         ).all()

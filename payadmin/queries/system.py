@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Engine, Integer, cast, extract, func, lite
 from sqlalchemy.orm import Session
 
 from payadmin.kernel.masks import mask_pan_in_text
+from payadmin.kernel.text import NumberText, _
 from payadmin.models.subscriptions import ChargeStatus, ScheduledCharge, Subscription, SubscriptionStatus
 from payadmin.models.system import Backup, Sample, WebMinute
 
@@ -60,14 +61,22 @@ def database_facts(session: Session) -> DatabaseFacts:
     """The database as it is now."""
     if session.get_bind().dialect.name == "postgresql":
         return _postgresql(session)
-    file, wal, _ = _sqlite_files(session)
+    file, wal, _shm = _sqlite_files(session)
     asked = (text("PRAGMA page_count"), text("PRAGMA freelist_count"), text("PRAGMA page_size"))
     pages, free, size = (session.scalar(each) or 0 for each in asked)
     facts = [
-        ("Version", str(session.scalar(text("SELECT sqlite_version()")))),
-        ("File", file.name),
-        ("Pages", f"{pages:,} of {size:,} bytes, {free:,} free"),
-        ("Write-ahead log", megabytes(wal.stat().st_size if wal.exists() else 0)),
+        (_("Version"), str(session.scalar(text("SELECT sqlite_version()")))),
+        (_("File"), file.name),
+        (
+            _("Pages"),
+            _(
+                "%(pages)s of %(size)s bytes, %(free)s free",
+                pages=NumberText(pages),
+                size=NumberText(size),
+                free=NumberText(free),
+            ),
+        ),
+        (_("Write-ahead log"), megabytes(wal.stat().st_size if wal.exists() else 0)),
     ]
     return DatabaseFacts("SQLite", database_bytes(session), facts, (), "")
 
@@ -87,11 +96,18 @@ def _postgresql(session: Session) -> DatabaseFacts:
     ).one()
     share = hits.blks_hit * 1_000 // max(hits.blks_hit + hits.blks_read, 1)
     facts = [
-        ("Version", str(session.scalar(text("SHOW server_version")))),
-        ("Connections", ", ".join(f"{number} {state}" for state, number in by_state) + f" (at most {most})"),
-        ("Found in memory", f"{share // 10}.{share % 10} %"),
-        ("Deadlocks since the start", f"{hits.deadlocks:,}"),
-        ("Temporary files since the start", megabytes(hits.temp_bytes)),
+        (_("Version"), str(session.scalar(text("SHOW server_version")))),
+        (
+            _("Connections"),
+            _(
+                "%(states)s (at most %(most)s)",
+                states=", ".join(f"{number} {state}" for state, number in by_state),
+                most=most,
+            ),
+        ),
+        (_("Found in memory"), f"{share // 10}.{share % 10} %"),
+        (_("Deadlocks since the start"), f"{hits.deadlocks:,}"),
+        (_("Temporary files since the start"), megabytes(hits.temp_bytes)),
     ]
     slow, source = _slow(session)
     return DatabaseFacts("PostgreSQL", database_bytes(session), facts, slow, source)
@@ -107,7 +123,9 @@ def _slow(session: Session) -> tuple[list[Slow], str]:
             ),
             {"most": MOST_SLOW},
         ).all()
-        return [Slow(_shown(query), calls, int(mean)) for query, calls, mean in rows], "pg_stat_statements, mean time"
+        return [Slow(_shown(query), calls, int(mean)) for query, calls, mean in rows], _(
+            "pg_stat_statements, mean time"
+        )
     rows = session.execute(
         text(
             "SELECT query, extract(epoch FROM now() - query_start) * 1000 FROM pg_stat_activity "
@@ -116,7 +134,7 @@ def _slow(session: Session) -> tuple[list[Slow], str]:
         ),
         {"slow": SLOW_SECONDS, "most": MOST_SLOW},
     ).all()
-    return [Slow(_shown(query), None, int(ms)) for query, ms in rows], "running now for more than a second"
+    return [Slow(_shown(query), None, int(ms)) for query, ms in rows], _("running now for more than a second")
 
 
 def _shown(statement: str) -> str:

@@ -12,17 +12,17 @@ from markupsafe import Markup
 from sqlalchemy import inspect, select
 
 from payadmin.db import Base, db
-from payadmin.kernel.text import day_text
+from payadmin.kernel.text import Text, _, day_text
 from payadmin.models.audit import AuditEvent
 from payadmin.permissions import Permission
 from payadmin.views import ui
 from payadmin.views.columns import PAGE_OF, Column, Kind, columns_of, json_text, label_of, money_text, zone
 
 NOTHING = "–"
-HIDDEN = "hidden"
+HIDDEN = _("hidden")
 _ABBREVIATIONS = {"Id": "ID", "Ip": "IP", "Sha256": "SHA-256", "Url": "URL", "Csv": "CSV"}
 _LINK = Markup('<a class="link" href="{}">{}</a>')
-_OUTCOMES = {"done": ("Done", "ok"), "refused": ("Refused", "warn"), "failed": ("Failed", "bad")}
+_OUTCOMES = {"done": (_("Done"), "ok"), "refused": (_("Refused"), "warn"), "failed": (_("Failed"), "bad")}
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def init_changes(app: Flask) -> None:
 
 def act_words(event: str) -> str:
     """An activity as people say it: “Refund requested”. Acts that were refused have the name of what was asked for."""
-    *_, thing, happened = ["", *event.split(".")]
+    thing, happened = ["", *event.split(".")][-2:]
     known = event.count(".") > 1
     return sentence(f"{thing} {happened}" if known else happened)
 
@@ -122,7 +122,7 @@ def _changes(
     for name in order:
         column = columns.get(name)
         if column is not None and column.secret:
-            yield Change(column.label, HIDDEN, "changed" if name in after else HIDDEN)
+            yield Change(column.label, HIDDEN, _("changed") if name in after else HIDDEN)
             continue
         texts = []
         for values in (before, after):
@@ -142,17 +142,17 @@ def text_of(column: Column | None, value: Any, unit: str | None) -> str:
     try:
         match column.kind:
             case Kind.MONEY:
-                return money_text(int(value), unit) if unit else f"{value} minor units"
+                return money_text(int(value), unit) if unit else _("%(minor)s minor units", minor=value)
             case Kind.ENUM if column.members is not None:
                 return label_of(column.members[str(value)])
             case Kind.FLAG:
-                return "Yes" if value else "No"
+                return Text("Yes" if value else "No")
             case Kind.MOMENT:
                 return f"{dt.datetime.fromisoformat(str(value)).astimezone(zone()):%d %b %Y, %H:%M}"
             case Kind.DAY:
                 return day_text(dt.date.fromisoformat(str(value)))
             case Kind.LINK:
-                return f"No. {value}"
+                return _("No. %(number)s", number=value)
     except (KeyError, ValueError):
         return str(value)  # a member or a form of it that has gone since
     return str(value)

@@ -329,7 +329,9 @@ def begins_with(attr: InstrumentedAttribute[Any], text: str) -> ColumnElement[bo
 def refuse_guesses(column: Column) -> None:
     """Refuse to look for the beginning of what the person signed in sees masked."""
     if is_hidden(column.attr):
-        raise BadAddress(f"{column.label}: you see it masked, so only a whole value can be looked for.")
+        raise BadAddress(
+            _("%(column)s: you see it masked, so only a whole value can be looked for.", column=column.label)
+        )
 
 
 def filter_for(

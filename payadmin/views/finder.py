@@ -21,6 +21,7 @@ from payadmin.kernel.money import format_minor
 from payadmin.views.columns import Column, Kind, is_hidden, masked, title_attr, unit_scale
 from payadmin.views.core import PageCore, menu_item
 from payadmin.views.filters import begins_with
+from payadmin.views.language import say
 from payadmin.views.search import SHORTEST_PREFIX, has_ordered_bytes
 
 LONGEST = 100
@@ -235,7 +236,7 @@ def _allowed(entries: Iterable[dict[str, Any]], row: Any, off: dict[str, str] | 
     """What can be done with the record right now; opening it is its link."""
     return [
         {
-            "label": entry["label"],
+            "label": say(entry["label"]),
             "icon": entry["icon"],
             "url": entry["url"].replace("{id}", str(row.id)),
             "dialog": bool(entry.get("dialog")),

@@ -7,6 +7,7 @@ from flask import Blueprint, Flask, jsonify, request
 from werkzeug.wrappers import Response
 
 from payadmin.views import finder
+from payadmin.views.language import say
 from payadmin.views.security import current_actor
 from payadmin.views.shell import menu_for
 
@@ -27,20 +28,26 @@ def _pages(term: str) -> Iterator[dict[str, Any]]:
     for section in menu_for(current_actor()):
         for item in section.items:
             if term.lower() in item.label.lower():
-                yield {"group": "Pages", "icon": item.icon, "title": item.label, "sub": section.label, "url": item.url}
+                yield {
+                    "group": say("Pages"),
+                    "icon": item.icon,
+                    "title": item.label,
+                    "sub": section.label,
+                    "url": item.url,
+                }
 
 
 def _records(term: str) -> Iterator[dict[str, Any]]:
     for group in finder.find(term):
         for hit in group.hits:
             yield {
-                "group": group.label,
+                "group": say(group.label),
                 "icon": group.icon,
                 "title": hit.title,
                 "sub": hit.sub,
                 "end": hit.amount,
                 "url": hit.url,
-                "status": {"word": hit.status[0], "tone": hit.status[1]} if hit.status else None,
+                "status": {"word": say(hit.status[0]), "tone": hit.status[1]} if hit.status else None,
                 "actions": hit.actions,
             }
 

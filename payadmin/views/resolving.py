@@ -12,12 +12,16 @@ from payadmin import step_up
 from payadmin.actions import payments
 from payadmin.db import db
 from payadmin.kernel.errors import Conflict, NeedsApproval, NotFound, Refusal
+from payadmin.kernel.text import Text, _
 from payadmin.models.payments import Payment
 from payadmin.views.columns import unit_scale
 from payadmin.views.fields import no_controls, put
 from payadmin.views.security import current_actor
 
-OUTCOMES = {"succeeded": "It succeeded: the money went back to the customer", "failed": "It failed: no money moved"}
+OUTCOMES = {
+    "succeeded": _("It succeeded: the money went back to the customer"),
+    "failed": _("It failed: no money moved"),
+}
 
 
 class OutcomeForm(Form):
@@ -69,7 +73,7 @@ def resolve_page(payment: Payment, kind: str, order_id: int) -> Any:
                 db.session.rollback()
                 status, problem = refusal.status, put(form, refusal)
             else:
-                flash(f"The {kind} is closed.", "success")
+                flash(Text("The refund is closed." if kind == "refund" else "The void is closed."), "success")
                 return redirect(details, 303)
     form.offer.data = step_up.offer(current_actor(), payments.RESOLVE_ACT, payments.resolved_facts(kind, order_id))
     page = render_template(

@@ -14,6 +14,7 @@ from werkzeug.wrappers import Response
 from payadmin.actions import records, saved_views
 from payadmin.db import db
 from payadmin.kernel.errors import Invalid, NotFound
+from payadmin.kernel.text import _
 from payadmin.models.access import StaffUser
 from payadmin.models.system import SavedView, UserPreference
 from payadmin.notices import unread_of
@@ -22,6 +23,7 @@ from payadmin.views import bell, lists
 from payadmin.views.columns import Column
 from payadmin.views.filters import BadAddress, row_id_of
 from payadmin.views.forms import FormPages
+from payadmin.views.language import say
 from payadmin.views.security import current_actor
 from payadmin.work import Actor
 
@@ -182,7 +184,7 @@ class SavedViewPages(FormPages):
         roles = current_actor().roles
         page = self.render(
             "admin/model/views.html",
-            title=f"Views of {self.heading_}",
+            title=say(_("Views of %(list)s", list=self.heading_)),
             problem=problem,
             views=[(view, self._words_of(view)) for view in self.views_here()],
             first=self.first_view(),
@@ -219,13 +221,24 @@ class SavedViewPages(FormPages):
             asked = lists.read(self.shape, MultiDict(parse_qsl(view.query)))
         except BadAddress as problem:
             flash(
-                f"The view “{view.name}” no longer fits this list: {problem.sentence} Nothing of it was applied; this "
-                "is the whole list. Save the view anew, or delete it under Views.",
+                _(
+                    "The view “%(view)s” no longer fits this list: %(problem)s Nothing of it was applied; this is the "
+                    "whole list. Save the view anew, or delete it under Views.",
+                    view=view.name,
+                    problem=problem.sentence,
+                ),
                 "warning",
             )
             return redirect(f"{self.address}?view=0")
         if lost := [key for key in view.columns if key not in self.columns]:
-            flash(f"The view “{view.name}” shows columns that no longer exist: {', '.join(lost)}.", "warning")
+            flash(
+                _(
+                    "The view “%(view)s” shows columns that no longer exist: %(columns)s.",
+                    view=view.name,
+                    columns=", ".join(lost),
+                ),
+                "warning",
+            )
         return redirect(f"{self.address}{replace(asked, view=view.id).query_string()}")
 
     def _words_of(self, view: View) -> str:
@@ -311,7 +324,9 @@ class SavedViewPages(FormPages):
         for key in asked.active:
             if is_personal(self.shape.filters[key].column):
                 label = self.shape.filters[key].label
-                raise Invalid(f"A filter by {label} is personal data. Remove it, or keep the view private.")
+                raise Invalid(
+                    _("A filter by %(column)s is personal data. Remove it, or keep the view private.", column=label)
+                )
 
 
 def is_personal(column: Column) -> bool:

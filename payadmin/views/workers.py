@@ -13,6 +13,7 @@ from payadmin.actions.subscriptions.planning import GRACE_DAYS
 from payadmin.db import db
 from payadmin.jobs import rings
 from payadmin.kernel.errors import Conflict, Forbidden
+from payadmin.kernel.text import _, _n
 from payadmin.models.subscriptions import AttemptState
 from payadmin.permissions import Permission
 from payadmin.providers import CONNECTED
@@ -133,13 +134,12 @@ def ago(age: dt.timedelta) -> str:
     """How long ago something was, in words."""
     seconds = int(age.total_seconds())
     if seconds < _MINUTE:
-        return f"{seconds} s ago"
+        return _("%(number)s s ago", number=seconds)
     if seconds < _HOUR:
-        return f"{seconds // _MINUTE} min ago"
+        return _("%(number)s min ago", number=seconds // _MINUTE)
     if seconds < _DAY:
-        return f"{seconds // _HOUR} h ago"
-    days = seconds // _DAY
-    return "1 day ago" if days == 1 else f"{days} days ago"
+        return _("%(number)s h ago", number=seconds // _HOUR)
+    return _n("%(number)s day ago", "%(number)s days ago", seconds // _DAY)
 
 
 def capped(number: int) -> str:

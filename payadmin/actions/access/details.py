@@ -10,7 +10,7 @@ from payadmin.actions.access import letters
 from payadmin.actions.access.links import end_links
 from payadmin.audit import Event
 from payadmin.kernel.errors import Conflict, Invalid
-from payadmin.kernel.text import one_line
+from payadmin.kernel.text import _, one_line
 from payadmin.models.access import StaffUser
 from payadmin.models.parties import Organization
 from payadmin.permissions import MENU_KEYS
@@ -97,7 +97,7 @@ def organization_of(work: Work, organization_id: int | None) -> int | None:
 def check_menu(keys: Iterable[str]) -> None:
     """Refuse menu entries that do not exist; `field` is "menu_access"."""
     if unknown := set(keys) - MENU_KEYS:
-        raise Invalid(f"There is no menu entry {min(unknown)[:60]}.", field="menu_access")
+        raise Invalid(_("There is no menu entry %(unknown)s.", unknown=min(unknown)[:60]), field="menu_access")
 
 
 def details_seen(staff: StaffUser) -> str:

@@ -17,6 +17,7 @@ from payadmin.config import current_settings
 from payadmin.kernel import passwords, totp
 from payadmin.kernel.errors import Conflict, Invalid
 from payadmin.kernel.links import new_nonce
+from payadmin.kernel.text import Text, _
 from payadmin.models.access import LinkPurpose, SecondFactor, SessionEnd, StaffStatus, StaffUser, UserSession
 from payadmin.permissions import Permission
 from payadmin.work import Actor, Work, use_case
@@ -46,7 +47,7 @@ def lock_staff(work: Work, staff_id: int, *, reason: str) -> None:
     keep_an_administrator(work, staff)
     before = staff.status
     if not work.change(StaffUser, staff_id, status=StaffStatus.LOCKED, session_epoch=StaffUser.session_epoch + 1):
-        raise Conflict(f"An account that is {before.lower()} cannot be locked.")
+        raise Conflict(_("An account that is %(before)s cannot be locked.", before=Text(before.value).lower()))
     _shut(work, staff, before, Event.ACCESS_STAFF_LOCKED, reason)
 
 

@@ -1,14 +1,14 @@
 """Mails to staff about their accounts. A secret stands only in the mail as it is sent, never in the row that stays."""
 
-from string import Template
 from typing import Final
 
+from payadmin import texts
 from payadmin.actions.access.links import purpose_of
 from payadmin.audit import Event
 from payadmin.config import Settings, current_settings
 from payadmin.kernel.links import new_nonce, token_of
 from payadmin.kernel.passwords import password_of
-from payadmin.kernel.text import one_line
+from payadmin.kernel.text import named, one_line
 from payadmin.models.access import AccountLink, LinkPurpose, StaffUser
 from payadmin.models.payments import Notification
 from payadmin.providers.mail import domain_of, is_address
@@ -24,111 +24,142 @@ PATHS: Final = {
 
 _LETTERS: Final = {
     "welcome": (
-        "Your payadmin account",
-        """\
+        named("mail.account.welcome.subject", "Your payadmin account"),
+        named(
+            "mail.account.welcome.body",
+            """\
 an account was made for you.
 
-User name:           $username
-Temporary password:  $secret
+User name:           %(username)s
+Temporary password:  %(secret)s
 
-Sign in$where. You will choose a password of your own and set up an authenticator app.
-The temporary password works once, until $until.
+Sign in%(where)s. You will choose a password of your own and set up an authenticator app.
+The temporary password works once, until %(until)s.
 """,
+        ),
     ),
     "new_password": (
-        "Your new payadmin password",
-        """\
-$who has reset your password, and signed you out everywhere.
+        named("mail.account.new_password.subject", "Your new payadmin password"),
+        named(
+            "mail.account.new_password.body",
+            """\
+%(who)s has reset your password, and signed you out everywhere.
 
-User name:           $username
-Temporary password:  $secret
+User name:           %(username)s
+Temporary password:  %(secret)s
 
-Sign in$where, choose a password of your own, and confirm with your authenticator as always.
-The temporary password works once, until $until. If nobody has talked to you about this, tell an administrator.
+Sign in%(where)s, choose a password of your own, and confirm with your authenticator as always.
+The temporary password works once, until %(until)s. If nobody has talked to you about this, tell an administrator.
 """,
+        ),
     ),
     "forgotten": (
-        "Choose a new payadmin password",
-        """\
-somebody asked for a new password for your account $username. If it was you, choose it here:
+        named("mail.account.forgotten.subject", "Choose a new payadmin password"),
+        named(
+            "mail.account.forgotten.body",
+            """\
+somebody asked for a new password for your account %(username)s. If it was you, choose it here:
 
-$secret
+%(secret)s
 
-The link works once, until $until. Your authenticator is still asked for when you sign in.
+The link works once, until %(until)s. Your authenticator is still asked for when you sign in.
 If it was not you, ignore this mail: nothing changes without it.
 """,
+        ),
     ),
     "old_address": (
-        "Your payadmin e-mail address is about to change",
-        """\
-your account $username is to get mail at another address: $address.
+        named("mail.account.old_address.subject", "Your payadmin e-mail address is about to change"),
+        named(
+            "mail.account.old_address.body",
+            """\
+your account %(username)s is to get mail at another address: %(address)s.
 
 Say yes, or stop it, here:
 
-$secret
+%(secret)s
 
-The change counts when both addresses have confirmed it, until $until.
+The change counts when both addresses have confirmed it, until %(until)s.
 If it was not you, stop it and change your password.
 """,
+        ),
     ),
     "new_address": (
-        "Confirm your new payadmin e-mail address",
-        """\
-the account $username is to get its mail here. Confirm it:
+        named("mail.account.new_address.subject", "Confirm your new payadmin e-mail address"),
+        named(
+            "mail.account.new_address.body",
+            """\
+the account %(username)s is to get its mail here. Confirm it:
 
-$secret
+%(secret)s
 
-The change counts when the old address has confirmed it too, until $until.
+The change counts when the old address has confirmed it too, until %(until)s.
 If you know nothing of this, ignore this mail.
 """,
+        ),
     ),
     "secret_shown": (
-        "Your payadmin authenticator key was replaced",
-        """\
-$who has made a new secret key for your account $username, and was shown it to pass it on to you.
+        named("mail.account.secret_shown.subject", "Your payadmin authenticator key was replaced"),
+        named(
+            "mail.account.secret_shown.body",
+            """\
+%(who)s has made a new secret key for your account %(username)s, and was shown it to pass it on to you.
 The old entry in your authenticator app no longer works, and you were signed out everywhere.
 
-Reason given: $reason
+Reason given: %(reason)s
 
 If nobody has talked to you about this, tell an administrator at once.
 """,
+        ),
     ),
     "pending_secret_shown": (
-        "The key of your payadmin authenticator was shown",
-        """\
-$who was shown the secret key that waits for you to set up the authenticator of your account $username.
+        named("mail.account.pending_secret_shown.subject", "The key of your payadmin authenticator was shown"),
+        named(
+            "mail.account.pending_secret_shown.body",
+            """\
+%(who)s was shown the secret key that waits for you to set up the authenticator of your account %(username)s.
 
-Reason given: $reason
+Reason given: %(reason)s
 
 If nobody has talked to you about this, tell an administrator at once.
 """,
+        ),
     ),
     "factor_reset": (
-        "Your payadmin authenticator was reset",
-        """\
-$who has reset the authenticator of your account $username. The next sign-in sets up a new one.
+        named("mail.account.factor_reset.subject", "Your payadmin authenticator was reset"),
+        named(
+            "mail.account.factor_reset.body",
+            """\
+%(who)s has reset the authenticator of your account %(username)s. The next sign-in sets up a new one.
 
 If nobody has talked to you about this, tell an administrator at once.
 """,
+        ),
     ),
     "password_changed": (
-        "Your payadmin password was changed",
-        """\
-the password of your account $username was changed, and every session was signed out.
+        named("mail.account.password_changed.subject", "Your payadmin password was changed"),
+        named(
+            "mail.account.password_changed.body",
+            """\
+the password of your account %(username)s was changed, and every session was signed out.
 
 If it was not you, tell an administrator at once.
 """,
+        ),
     ),
     "address_changed": (
-        "Your payadmin e-mail address was changed",
-        """\
-mail about your account $username now goes to $address.
+        named("mail.account.address_changed.subject", "Your payadmin e-mail address was changed"),
+        named(
+            "mail.account.address_changed.body",
+            """\
+mail about your account %(username)s now goes to %(address)s.
 
 If you did not want this, tell an administrator at once.
 """,
+        ),
     ),
 }
-_FRAME: Final = "Dear $name,\n\n{}\n$company\n"
+_FRAME: Final = named("mail.account.frame", "Dear %(name)s,\n\n%(letter)s\n%(company)s\n")
+_AT: Final = named("mail.account.at", " at %(link)s")
 
 
 def write(
@@ -147,20 +178,22 @@ def write(
         return None
     subject, text = _LETTERS[letter]
     until = link.expires_at.astimezone(told.zone) if link else None
+    speech = texts.speech_of(work.session, staff.language)
     known = {
         "name": one_line(staff.full_name),
         "username": staff.username,
         "who": one_line(work.actor.name),
         "secret": PLACE,
-        "where": f" at {told.public_url.rstrip('/')}/login" if told.public_url else "",
-        "until": f"{until.day} {until:%B %Y, %H:%M}" if until else "",
+        "where": _AT.of(link=f"{told.public_url.rstrip('/')}/login") if told.public_url else "",
+        "until": f"{speech.long_day(until)}, {until:%H:%M}" if until else "",
         "company": one_line(told.company_name),
     }
+    known |= {key: one_line(fact) for key, fact in facts.items()}
     notification = work.add(
         Notification(
             recipient=recipient,
-            subject=subject,
-            body=Template(_FRAME.format(text)).substitute(known | {key: one_line(fact) for key, fact in facts.items()}),
+            subject=speech.say(subject),
+            body=speech.say(_FRAME.of(letter=text.of(**known), name=known["name"], company=known["company"])),
             message_id=f"<account-{new_nonce()}@{domain_of(told.mail_from)}>",
             account_link_id=link.id if link else None,
             created_at=work.now,

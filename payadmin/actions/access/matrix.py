@@ -6,6 +6,7 @@ from sqlalchemy import select
 
 from payadmin import audit
 from payadmin.kernel.errors import Conflict, Forbidden, Invalid
+from payadmin.kernel.text import Text, _
 from payadmin.models.access import StaffRole, StaffStatus, StaffUser
 from payadmin.permissions import Permission, Role, grantable_by, permissions_of, within_menu
 from payadmin.queries.access import own_team_only
@@ -44,7 +45,7 @@ def check_roles(actor: Actor, roles: frozenset[Role]) -> None:
         raise Invalid("Choose at least one role.", field="roles")
     beyond = roles - (frozenset(Role) if actor is SYSTEM else grantable_by(actor.roles))
     if beyond:
-        raise Forbidden(f"You may not give the role {min(beyond)}.", field="roles")
+        raise Forbidden(_("You may not give the role %(beyond)s.", beyond=Text(min(beyond).value)), field="roles")
 
 
 def manager_for(work: Work, roles: frozenset[Role], wanted: int | None) -> int | None:

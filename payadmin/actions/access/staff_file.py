@@ -24,6 +24,7 @@ from payadmin.kernel import passwords
 from payadmin.kernel.errors import Conflict, Invalid, Refusal
 from payadmin.kernel.links import new_nonce
 from payadmin.kernel.sheets import csv_rows, read_table, text_of
+from payadmin.kernel.text import _
 from payadmin.kernel.xlsx import xlsx
 from payadmin.models.access import StaffUser
 from payadmin.models.parties import Organization
@@ -129,12 +130,17 @@ def _read(data: bytes, name: str) -> tuple[Lines, tuple[str, ...]]:
     known = {column.key for column in COLUMNS}
     for key, label in zip(keys, table.header, strict=True):
         if key not in known:
-            raise Invalid(f'"{label[:60]}" is not a column of a file of users. Remove it or correct its name.')
+            raise Invalid(
+                _(
+                    '"%(label)s" is not a column of a file of users. Remove it or correct its name.',
+                    label=label[:60],
+                )
+            )
         if keys.count(key) > 1:
-            raise Invalid(f"The column {key} stands there twice.")
+            raise Invalid(_("The column %(column)s stands there twice.", column=key))
     for column in COLUMNS:
         if column.required and column.key not in keys:
-            raise Invalid(f"The column {column.key} is missing.")
+            raise Invalid(_("The column %(column)s is missing.", column=column.key))
     lines = [
         (number, dict.fromkeys(known, "") | {key: _cell(value) for key, value in zip(keys, values, strict=True)})
         for number, values in table.rows
@@ -160,7 +166,7 @@ def check_staff_file(work: Work, lines: Lines) -> tuple[Problem, ...]:
         for key in ("username", "email"):
             known = line[key].casefold()
             if known and first.setdefault((key, known), number) != number:
-                refused[key] = f"Row {first[key, known]} has the same."
+                refused[key] = _("Row %(row)s has the same.", row=first[key, known])
         found += [Problem(number, key, line.get(key, "")[:LONGEST_SHOWN], refused[key]) for key in refused]
     return tuple(found)
 
@@ -174,7 +180,14 @@ def _invite_everybody(
         row = _Row(work, line)
         if refused := row.refusals():
             column, sentence = next(iter(refused.items()))
-            raise Conflict(f"Row {number}, {column}: {sentence} Nobody was invited.")
+            raise Conflict(
+                _(
+                    "Row %(row)s, %(column)s: %(sentence)s Nobody was invited.",
+                    row=number,
+                    column=column,
+                    sentence=sentence,
+                )
+            )
         staff = invite(
             work,
             username=line["username"],
@@ -233,14 +246,14 @@ class _Row:
     def _roles(self) -> None:
         named = {word: _ROLES.get(word.casefold()) for word in _words(self.line["roles"])}
         if unknown := [word for word, role in named.items() if role is None]:
-            raise Invalid(f"There is no role “{unknown[0][:40]}”.")
+            raise Invalid(_("There is no role “%(unknown)s”.", unknown=unknown[0][:40]))
         self.roles = frozenset(role for role in named.values() if role is not None)
         check_roles(self.work.actor, self.roles)
 
     def _menu(self) -> None:
         named = {word: _ENTRIES.get(word.casefold()) for word in _words(self.line["menu_access"])}
         if unknown := [word for word, key in named.items() if key is None]:
-            raise Invalid(f"There is no menu entry “{unknown[0][:40]}”.")
+            raise Invalid(_("There is no menu entry “%(unknown)s”.", unknown=unknown[0][:40]))
         self.menu = tuple(sorted({key for key in named.values() if key is not None}))
         check_menu(self.menu)
 

@@ -9,6 +9,7 @@ from payadmin.approvals import RULES, ApprovalGate, Ask, Target, money_words
 from payadmin.audit import Event
 from payadmin.kernel.errors import Conflict, Invalid
 from payadmin.kernel.money import MAX_MINOR
+from payadmin.kernel.text import _
 from payadmin.models.approvals import LONGEST_EXPIRY_HOURS, ApprovalPolicy
 from payadmin.models.payments import Unit
 from payadmin.permissions import Permission
@@ -67,7 +68,7 @@ def save_policy(
     if not known.measured and (unit is not None or threshold_minor is not None):
         raise Invalid("This rule has no amount: it is on or off.", field="threshold")
     if not 1 <= expires_hours <= LONGEST_EXPIRY_HOURS:
-        raise Invalid(f"Enter from 1 to {LONGEST_EXPIRY_HOURS} hours.", field="expires_hours")
+        raise Invalid(_("Enter from 1 to %(most)s hours.", most=LONGEST_EXPIRY_HOURS), field="expires_hours")
     values: dict[str, Any] = {"threshold_minor": threshold_minor, "is_on": is_on, "expires_hours": expires_hours}
     if policy_id is None:
         return _add(work, rule, unit, values)

@@ -15,6 +15,7 @@ from payadmin.db import Base
 from payadmin.kernel import payloads
 from payadmin.kernel.errors import Conflict, Forbidden, Invalid, NotFound, Refusal
 from payadmin.kernel.masks import mask_pan_in_text
+from payadmin.kernel.text import _
 from payadmin.models.approvals import ApprovalRequest, ApprovalStatus
 from payadmin.permissions import Permission
 from payadmin.work import Actor, Approved, NotDone, Work, replay, use_case
@@ -226,7 +227,7 @@ def _end(
         differences=differences,
     )
     if not won:
-        raise Conflict(f"Request {request.id} was decided at this moment by somebody else.")
+        raise Conflict(_("Request %(number)s was decided at this moment by somebody else.", number=request.id))
     work.record(
         EVENTS[status],
         request,
@@ -248,7 +249,7 @@ def _taken(work: Work, request_id: int, reason: str | None) -> tuple[ApprovalReq
     """The request and its target, held, and the checker who may decide it."""
     text = (reason or "").strip()
     if len(text) > REASON_LENGTH:
-        raise Invalid(f"Keep the reason within {REASON_LENGTH} characters.", field="reason")
+        raise Invalid(_("Keep the reason within %(most)s characters.", most=REASON_LENGTH), field="reason")
     person = person_of(work, work.actor.staff_id)
     request, target = _locked(work, request_id)
     if not work.actor.may(KINDS[request.kind].permission):
@@ -286,7 +287,7 @@ def _refuse_decided(request: ApprovalRequest) -> None:
 def _needed(reason: str) -> str:
     text = mask_pan_in_text(reason.strip())
     if not text or len(text) > REASON_LENGTH:
-        raise Invalid(f"Say why, in at most {REASON_LENGTH} characters.", field="reason")
+        raise Invalid(_("Say why, in at most %(most)s characters.", most=REASON_LENGTH), field="reason")
     return text
 
 

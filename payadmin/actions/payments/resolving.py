@@ -5,6 +5,7 @@ from payadmin.actions.payments.approval import OUTCOME_GATE
 from payadmin.actions.payments.orders import ORDERS, resolve
 from payadmin.kernel.errors import Forbidden, Invalid
 from payadmin.kernel.masks import mask_pan_in_text
+from payadmin.kernel.text import _
 from payadmin.permissions import Permission
 from payadmin.work import Work, use_case
 
@@ -41,6 +42,6 @@ def resolve_order(
         raise Forbidden("Your role does not allow this.")
     text = mask_pan_in_text(reason.strip())
     if not text or len(text) > REASON_LENGTH:
-        raise Invalid(f"Say how you know, in at most {REASON_LENGTH} characters.", field="reason")
+        raise Invalid(_("Say how you know, in at most %(most)s characters.", most=REASON_LENGTH), field="reason")
     step_up.spend(work, offer, code, RESOLVE_ACT, resolved_facts(kind, order_id))
     resolve(work, order_id, kind=kind, succeeded=succeeded, reason=text)

@@ -1,6 +1,7 @@
 // The bell: what it opens is fetched when it opens; the number is asked for once a minute while somebody looks.
 import { find, parse } from "./dom.js";
 import { setOpener } from "./popover.js";
+import { say } from "./texts.js";
 
 const OFTEN = 60_000;
 const HEADERS = { "X-Partial": "status" };
@@ -16,7 +17,7 @@ async function ask(url) {
 
 function show(text) {
   count.textContent = text;
-  const said = text ? `Notifications, ${text} unread` : "Notifications";
+  const said = text ? say("Notifications, {number} unread", { number: text }) : say("Notifications");
   button.setAttribute("aria-label", said);
 }
 

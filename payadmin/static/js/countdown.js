@@ -1,5 +1,6 @@
 // Personal data that is shown for a while: says how long, and masks it by loading the page again when the time is over.
 import { find, findAll } from "./dom.js";
+import { say } from "./texts.js";
 
 const SECOND = 1000;
 
@@ -13,7 +14,8 @@ export function init(scope) {
         location.reload();
         return;
       }
-      left.textContent = ` (${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")} left)`;
+      const time = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
+      left.textContent = ` ${say("({time} left)", { time })}`;
       setTimeout(tick, SECOND);
     };
     tick();

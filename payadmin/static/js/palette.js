@@ -62,8 +62,8 @@ function show(found, term) {
 function nothing(term) {
   const text =
     term.length < SHORTEST
-      ? `Nothing is called so. Type at least ${SHORTEST} characters to find what begins with them.`
-      : "Nothing found. Try a whole reference, an e-mail address or a phone number.";
+      ? say("Nothing is called so. Type at least {number} characters to find what begins with them.", { number: SHORTEST })
+      : say("Nothing found. Try a whole reference, an e-mail address or a phone number.");
   const place = make("div", { role: "row" });
   place.append(make("div", { className: "empty", role: "gridcell", textContent: text }));
   return place;
@@ -97,8 +97,8 @@ function row(item) {
 
 function allOfThem(term) {
   const url = `${results.dataset.all}?q=${encodeURIComponent(term)}`;
-  const box = make("div", { role: "rowgroup", ariaLabel: "All results" });
-  box.append(row({ icon: "search", title: "All results on a page", url }));
+  const box = make("div", { role: "rowgroup", ariaLabel: say("All results") });
+  box.append(row({ icon: "search", title: say("All results on a page"), url }));
   return box;
 }
 

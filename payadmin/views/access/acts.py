@@ -12,9 +12,11 @@ from payadmin.actions.access import Invitation
 from payadmin.db import db
 from payadmin.kernel import totp
 from payadmin.kernel.errors import Conflict, Invalid, NotFound, Refusal
+from payadmin.kernel.text import _, _n
 from payadmin.models.access import StaffStatus, StaffUser
 from payadmin.views.access.staff_forms import ReasonForm, SecretForm
 from payadmin.views.base import PayAdminModelView
+from payadmin.views.columns import label_of
 from payadmin.views.fields import put
 from payadmin.views.login import qr_picture
 from payadmin.views.security import current_actor
@@ -46,63 +48,63 @@ S = StaffStatus
 ACTS: tuple[Act, ...] = (
     Act(
         "lock",
-        "Lock user",
-        "Lock",
+        _("Lock user"),
+        _("Lock"),
         "lock",
         (
-            "Nobody gets in with this account until it is unlocked.",
-            "Its sessions end at once, and links on their way stop working.",
+            _("Nobody gets in with this account until it is unlocked."),
+            _("Its sessions end at once, and links on their way stop working."),
         ),
         _is(S.ACTIVE),
         danger=True,
     ),
     Act(
         "unlock",
-        "Unlock user",
-        "Unlock",
+        _("Unlock user"),
+        _("Unlock"),
         "lock-open",
         (
-            "The user can sign in again, with the same password and authenticator.",
-            "Make sure that it is really them who ask: call back on a number you know.",
+            _("The user can sign in again, with the same password and authenticator."),
+            _("Make sure that it is really them who ask: call back on a number you know."),
         ),
         _is(S.LOCKED),
     ),
     Act(
         "lift-pause",
-        "Lift the pause",
-        "Lift the pause",
+        _("Lift the pause"),
+        _("Lift the pause"),
         "clock",
-        ("If wrong tries have paused sign-in for this user, it works again at once.", "Nothing else changes."),
+        (_("If wrong tries have paused sign-in for this user, it works again at once."), _("Nothing else changes.")),
         _is(S.ACTIVE, S.INVITED),
     ),
     Act(
         "reset-password",
-        "Reset password",
-        "Reset password",
+        _("Reset password"),
+        _("Reset password"),
         "key",
         (
-            "The user gets a temporary password by e-mail. It works once, for 24 hours, and must be changed.",
-            "The present password stops working, and every session ends. The authenticator stays.",
+            _("The user gets a temporary password by e-mail. It works once, for 24 hours, and must be changed."),
+            _("The present password stops working, and every session ends. The authenticator stays."),
         ),
         _is(S.ACTIVE, S.INVITED, S.LOCKED),
         in_dialog=False,
     ),
     Act(
         "reset-authenticator",
-        "Reset authenticator",
-        "Reset authenticator",
+        _("Reset authenticator"),
+        _("Reset authenticator"),
         "device-mobile",
         (
-            "The present authenticator and its recovery codes stop working, and every session ends.",
-            "The next sign-in sets up a new one. The user is told by e-mail.",
+            _("The present authenticator and its recovery codes stop working, and every session ends."),
+            _("The next sign-in sets up a new one. The user is told by e-mail."),
         ),
         _is(S.ACTIVE, S.LOCKED),
         danger=True,
     ),
     Act(
         "secret-key",
-        "Show secret key",
-        "Make and show the key",
+        _("Show secret key"),
+        _("Make and show the key"),
         "qrcode",
         (),
         _is(S.ACTIVE, S.INVITED, S.LOCKED),
@@ -111,21 +113,21 @@ ACTS: tuple[Act, ...] = (
     ),
     Act(
         "end-sessions",
-        "End all sessions",
-        "End all sessions",
+        _("End all sessions"),
+        _("End all sessions"),
         "logout",
-        ("Every browser of this user is signed out at once. They can sign in again.",),
+        (_("Every browser of this user is signed out at once. They can sign in again."),),
         _is(S.ACTIVE, S.INVITED),
     ),
     Act(
         "disable",
-        "Disable user",
-        "Disable for good",
+        _("Disable user"),
+        _("Disable for good"),
         "user-off",
         (
-            "For people who have left, and for invitations made by mistake.",
-            "The account is closed for good: it cannot be opened again, and its user name stays taken.",
-            "Everything the user has done stays in the trail.",
+            _("For people who have left, and for invitations made by mistake."),
+            _("The account is closed for good: it cannot be opened again, and its user name stays taken."),
+            _("Everything the user has done stays in the trail."),
         ),
         _is(S.ACTIVE, S.INVITED, S.LOCKED),
         danger=True,
@@ -134,13 +136,13 @@ ACTS: tuple[Act, ...] = (
 BY_SLUG = {act.slug: act for act in ACTS}
 SECRET_EFFECTS = {
     True: (
-        "A new key is made and shown to you once, so that you can pass it on. Do it by telephone or in person.",
-        "The present authenticator entry stops working at once, and every session ends.",
-        "The user is told by e-mail that you have seen the key, and why. It stands in the trail.",
+        _("A new key is made and shown to you once, so that you can pass it on. Do it by telephone or in person."),
+        _("The present authenticator entry stops working at once, and every session ends."),
+        _("The user is told by e-mail that you have seen the key, and why. It stands in the trail."),
     ),
     False: (
-        "The user has not set up an authenticator yet. The key that waits for them is shown to you once.",
-        "The user is told by e-mail that you have seen the key, and why. It stands in the trail.",
+        _("The user has not set up an authenticator yet. The key that waits for them is shown to you once."),
+        _("The user is told by e-mail that you have seen the key, and why. It stands in the trail."),
     ),
 }
 
@@ -180,7 +182,7 @@ class ActPages(PayAdminModelView):
                 return "The authenticator is reset. The next sign-in sets up a new one."
             case "end-sessions":
                 ended = access.end_sessions(actor, row_id, reason=reason)
-                return f"{ended} {'session was' if ended == 1 else 'sessions were'} ended."
+                return _n("%(number)s session was ended.", "%(number)s sessions were ended.", ended)
         access.disable_staff(actor, row_id, reason=reason)
         return "The account is disabled for good."
 
@@ -195,7 +197,13 @@ class ActPages(PayAdminModelView):
             invitation = access.reset_password(current_actor(), row_id, reason=(form.reason.data or "").strip())
         except (Invalid, Conflict) as refusal:
             return self._act_page(self.get_row(row_id), act, form, refusal)
-        return self.handed_over(invitation, "has a new temporary password")
+        return self.handed_over(
+            invitation,
+            _(
+                "%(user)s has a new temporary password; the credentials are on their way by e-mail.",
+                user=invitation.username,
+            ),
+        )
 
     @expose("/<int:row_id>/secret-key/", methods=("GET", "POST"))
     def secret_view(self, row_id: int) -> Any:
@@ -224,10 +232,10 @@ class ActPages(PayAdminModelView):
             back=f"{self.address}{row_id}/",
         )
 
-    def handed_over(self, invitation: Invitation, what: str) -> Any:
+    def handed_over(self, invitation: Invitation, sentence: str) -> Any:
         """What follows an invitation: the way back when a mail brings the credentials, else a page that shows them."""
         if invitation.is_mailed:
-            flash(f"{invitation.username} {what}; the credentials are on their way by e-mail.", "success")
+            flash(sentence, "success")
             return redirect(f"{self.address}{invitation.staff_id}/", 303)
         return self.credentials_page([invitation], f"{self.address}{invitation.staff_id}/")
 
@@ -247,7 +255,9 @@ class ActPages(PayAdminModelView):
             form.offer.raw_data = None
             form.offer.data = step_up.offer(current_actor(), access.SECRET_ACT, subject)
             effects = SECRET_EFFECTS[row.factor is not None and row.factor.is_confirmed]
-        why_not = None if act.offered(row) else f"A user that is {row.status.lower()} cannot have this done."
+        why_not: str | None = None
+        if not act.offered(row):
+            why_not = _("A user that is %(status)s cannot have this done.", status=label_of(row.status).lower())
         if row.id == current_actor().staff_id:
             why_not = "Somebody else must do this to your account. Your own page is My account."
         answer = render_template(
@@ -280,7 +290,15 @@ class ActPages(PayAdminModelView):
         if taken.problems:
             return self._import_page(taken=taken, name=file.filename), 422
         if taken.invitations[0].is_mailed:
-            flash(f"{len(taken.invitations)} users are invited; the credentials are on their way by e-mail.", "success")
+            invited = len(taken.invitations)
+            flash(
+                _n(
+                    "%(number)s user is invited; the credentials are on their way by e-mail.",
+                    "%(number)s users are invited; the credentials are on their way by e-mail.",
+                    invited,
+                ),
+                "success",
+            )
             return redirect(self.address, 303)
         return self.credentials_page(taken.invitations, self.address)
 

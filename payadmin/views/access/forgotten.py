@@ -10,6 +10,7 @@ from payadmin.actions import access
 from payadmin.db import db
 from payadmin.kernel import passwords
 from payadmin.kernel.errors import Conflict, Invalid, NotFound
+from payadmin.kernel.text import Text
 from payadmin.views.gate import limiter
 from payadmin.views.login import PER_ADDRESS, chosen_password
 from payadmin.views.security import request_id
@@ -84,7 +85,7 @@ def _answered(token: str) -> str:
 @forgotten.errorhandler(RateLimitExceeded)
 def too_many(_error: RateLimitExceeded) -> Response | tuple[str, int]:
     """One address asked too often: it waits, whoever it is."""
-    return render_template("auth/gone.html", sentence="Too many tries from your network. Wait a minute."), 429
+    return render_template("auth/gone.html", sentence=Text("Too many tries from your network. Wait a minute.")), 429
 
 
 def _gone(sentence: str) -> tuple[str, int]:

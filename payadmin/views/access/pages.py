@@ -13,6 +13,7 @@ from payadmin import step_up
 from payadmin.actions import access
 from payadmin.db import db, utcnow
 from payadmin.kernel.errors import Conflict, Forbidden, Invalid
+from payadmin.kernel.text import _
 from payadmin.models.access import StaffRole, StaffUser, UserSession
 from payadmin.permissions import Permission, Role
 from payadmin.queries.access import factor_of, managed_by, open_sessions, recovery_codes_left
@@ -23,12 +24,13 @@ from payadmin.views.columns import EMPTY, Column, Kind
 from payadmin.views.fields import put
 from payadmin.views.filters import Active, Choice, Filter
 from payadmin.views.gate import session_rule
+from payadmin.views.language import say
 from payadmin.views.registry import page
 from payadmin.views.security import current_actor
 
 MANAGE = Permission.ACCESS_STAFF_MANAGE
 PLAIN = frozenset({"full_name", "email", "mobile"})
-ALL_OF_IT = "Everything the roles allow"
+ALL_OF_IT = _("Everything the roles allow")
 
 
 class RoleFilter(Filter):
@@ -124,7 +126,7 @@ class StaffPage(ActPages):
             case "roles":
                 return lambda row: names.get(row.id, EMPTY)
             case "menu_access":
-                return lambda row: ", ".join(_labels(row.menu_access)) or ALL_OF_IT
+                return lambda row: ", ".join(_labels(row.menu_access)) or say(ALL_OF_IT)
             case "parent_id" | "manager_id":
                 return lambda row: names.get(getattr(row, name), EMPTY)
             case key if key in PLAIN:
@@ -157,7 +159,7 @@ class StaffPage(ActPages):
     def _related(self, row: StaffUser) -> Iterable[Related]:
         """What points here, where there is something; a support manager's team under its own name."""
         if Role.SUPPORT_MANAGER in row.roles:
-            yield replace(self.related_to(row, self.columns["manager_id"]), label="SCC who work for them")
+            yield replace(self.related_to(row, self.columns["manager_id"]), label=say("SCC who work for them"))
         yield from (part for part in super()._related(row) if part.rows and part.label != self.plural_)
 
     # --- data ---------------------------------------------------------------------------------------------------------
@@ -184,7 +186,10 @@ class StaffPage(ActPages):
             )
         except (Invalid, Conflict, Forbidden) as refusal:
             return self._staff_page(form, refusal)
-        return self.handed_over(invitation, "is invited")
+        return self.handed_over(
+            invitation,
+            _("%(user)s is invited; the credentials are on their way by e-mail.", user=invitation.username),
+        )
 
     @expose("/<int:row_id>/edit/", methods=("GET", "POST"))
     def edit_view(self, row_id: int) -> Any:
@@ -319,7 +324,7 @@ def _organization(form: Any, kept: int | None = None) -> int | None:
 
 def _labels(keys: Iterable[str]) -> list[str]:
     ticked = set(keys)
-    return [item.label for part in forms.ticks(Role) for item in part.items if item.key in ticked]
+    return [say(item.label) for part in forms.ticks(Role) for item in part.items if item.key in ticked]
 
 
 def _roles_by_id(ids: Sequence[int]) -> dict[Any, str]:
@@ -327,4 +332,4 @@ def _roles_by_id(ids: Sequence[int]) -> dict[Any, str]:
     held = select(StaffRole.staff_id, StaffRole.role).where(StaffRole.staff_id.in_(ids))
     for staff_id, role in db.session.execute(held) if ids else ():
         found.setdefault(staff_id, []).append(role)
-    return {staff_id: ", ".join(role for role in Role if role in roles) for staff_id, roles in found.items()}
+    return {staff_id: ", ".join(say(role.value) for role in Role if role in roles) for staff_id, roles in found.items()}

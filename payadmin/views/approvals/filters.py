@@ -4,15 +4,17 @@ from typing import TYPE_CHECKING
 
 from payadmin.approvals import KINDS
 from payadmin.db import db
+from payadmin.kernel.text import _
 from payadmin.queries.approvals import is_own, person_of, to_decide, waits
 from payadmin.views.filters import Active, Choice, Filter
+from payadmin.views.language import say
 from payadmin.views.security import current_actor
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
 
 TO_DECIDE, MINE = "to-decide", "mine"
-QUEUES = {TO_DECIDE: "To decide", MINE: "Mine, waiting"}
+QUEUES = {TO_DECIDE: _("To decide"), MINE: _("Mine, waiting")}
 
 
 class QueueFilter(Filter):
@@ -28,11 +30,11 @@ class QueueFilter(Filter):
         person = person_of(db.session(), actor)
         mine = values[0] == MINE
         where: ColumnElement[bool] = is_own(person) & waits() if mine else to_decide(actor, person)
-        return Active(where, QUEUES[values[0]], (values[0],), {})
+        return Active(where, say(QUEUES[values[0]]), (values[0],), {})
 
     def choices(self) -> list[Choice]:
         """Both queues."""
-        return [Choice(value, label) for value, label in QUEUES.items()]
+        return [Choice(value, say(label)) for value, label in QUEUES.items()]
 
 
 class KindFilter(Filter):
@@ -46,8 +48,8 @@ class KindFilter(Filter):
         chosen = tuple(dict.fromkeys(values))
         if unknown := set(chosen) - KINDS.keys():
             raise self.refuse(min(unknown))
-        return Active(self.column.attr.in_(chosen), ", ".join(KINDS[kind].label for kind in chosen), chosen, {})
+        return Active(self.column.attr.in_(chosen), ", ".join(say(KINDS[kind].label) for kind in chosen), chosen, {})
 
     def choices(self) -> list[Choice]:
         """Every kind there is."""
-        return [Choice(kind.name, kind.label) for kind in KINDS.values()]
+        return [Choice(kind.name, say(kind.label)) for kind in KINDS.values()]

@@ -14,6 +14,7 @@ from payadmin.actions import approvals
 from payadmin.approvals import KINDS
 from payadmin.db import db
 from payadmin.kernel.errors import Conflict, NotFound, Refusal
+from payadmin.kernel.text import Text, _
 from payadmin.models.access import StaffUser
 from payadmin.models.approvals import ApprovalRequest, ApprovalStatus
 from payadmin.models.payments import Payment, Refund, VoidRequest
@@ -28,6 +29,7 @@ from payadmin.views.bulk import RowAction, bulk_action
 from payadmin.views.columns import PAGE_OF, Column, Kind, enum_cell, money_text
 from payadmin.views.fields import no_controls, put
 from payadmin.views.filters import Filter
+from payadmin.views.language import say
 from payadmin.views.lists import Tab
 from payadmin.views.registry import page
 from payadmin.views.security import current_actor
@@ -41,9 +43,9 @@ KEPT = "payadmin.approvals.counts"
 MOST_KEPT = 500
 S = ApprovalStatus
 DECISIONS = {
-    "approve": {"title": "Approve", "verb": "Approve and do it", "danger": False},
-    "reject": {"title": "Reject", "verb": "Reject", "danger": True},
-    "cancel": {"title": "Cancel", "verb": "Cancel the request", "danger": True},
+    "approve": {"title": _("Approve"), "verb": _("Approve and do it"), "danger": False},
+    "reject": {"title": _("Reject"), "verb": _("Reject"), "danger": True},
+    "cancel": {"title": _("Cancel"), "verb": _("Cancel the request"), "danger": True},
 }
 
 
@@ -153,7 +155,7 @@ class ApprovalsPage(PayAdminModelView):
     def cell(self, column: Column, names: dict[int, str]) -> Any:
         """A kind by its label."""
         if column.key == "kind":
-            return lambda row: kind_label(row.kind)
+            return lambda row: say(kind_label(row.kind))
         return super().cell(column, names)
 
     def offers(self) -> Callable[[Any], dict[str, str] | None]:
@@ -215,7 +217,7 @@ class ApprovalsPage(PayAdminModelView):
             terms=terms_of(row),
             is_invited=is_invited(row),
             back=f"{self.address}{row_id}/",
-            title=f"{DECISIONS[decision]['title']}: {row.title}",
+            title=f"{say(DECISIONS[decision]['title'])}: {row.title}",
         )
         return page, status
 
@@ -248,13 +250,14 @@ class ApprovalsPage(PayAdminModelView):
 
 def kind_label(kind: str) -> str:
     """What pages call a kind of request."""
-    return KINDS[kind].label if kind in KINDS else kind
+    return Text(KINDS[kind].label) if kind in KINDS else kind
 
 
 def deciders(kind: str) -> str:
     """The roles that decide requests of a kind, in words."""
     permission = KINDS[kind].permission if kind in KINDS else None
-    return " or ".join(sorted(role.value for role, granted in GRANTS.items() if permission in granted)) or "nobody"
+    roles = sorted(say(role.value) for role, granted in GRANTS.items() if permission in granted)
+    return say(_(" or ")).join(roles) or say(_("nobody"))
 
 
 def is_maker(row: ApprovalRequest) -> bool:

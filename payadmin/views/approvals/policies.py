@@ -14,6 +14,7 @@ from payadmin.approvals import KIND_OF_RULE, RULES
 from payadmin.db import db
 from payadmin.kernel.errors import Conflict, Invalid
 from payadmin.kernel.money import decimal_text, parse_minor
+from payadmin.kernel.text import _
 from payadmin.models.approvals import LONGEST_EXPIRY_HOURS, ApprovalPolicy
 from payadmin.models.payments import Unit
 from payadmin.permissions import Permission
@@ -22,6 +23,7 @@ from payadmin.views.base import PayAdminModelView
 from payadmin.views.columns import Column, Kind, unit_scale
 from payadmin.views.fields import NumberField, no_controls, put
 from payadmin.views.filters import row_id_of
+from payadmin.views.language import say
 from payadmin.views.registry import page
 from payadmin.views.security import current_actor
 
@@ -44,7 +46,9 @@ class PolicyForm(Form):
     expires_hours = NumberField(
         "Hours to decide",
         [InputRequired("This is needed.")],
-        description=f"A request that nobody decides in this time expires. At most {LONGEST_EXPIRY_HOURS}.",
+        description=_(
+            "A request that nobody decides in this time expires. At most %(most)s.", most=LONGEST_EXPIRY_HOURS
+        ),
         render_kw={"inputmode": "numeric", "autocomplete": "off"},
     )
     is_on = BooleanField("On")
@@ -132,7 +136,7 @@ class PoliciesPage(PayAdminModelView):
             return form
         form.rule.choices = [
             SelectChoice(value="", label="Choose one"),
-            *(SelectChoice(value=rule.name, label=rule.label) for rule in RULES.values()),
+            *(SelectChoice(value=rule.name, label=say(rule.label)) for rule in RULES.values()),
         ]
         units = db.session.scalars(select(Unit.code).order_by(Unit.code))
         form.unit.choices = [
@@ -176,7 +180,7 @@ class PoliciesPage(PayAdminModelView):
 
 def rule_label(rule: str) -> str:
     """What pages call a rule."""
-    return RULES[rule].label if rule in RULES else rule
+    return say(RULES[rule].label) if rule in RULES else rule
 
 
 def _threshold(form: PolicyForm, unit: str | None) -> int | None:

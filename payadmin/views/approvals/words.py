@@ -8,15 +8,18 @@ from typing import Any
 from sqlalchemy import Enum as EnumColumn
 
 from payadmin.db import Base
+from payadmin.kernel.text import Text, _
 from payadmin.models.approvals import ApprovalRequest
 from payadmin.permissions import MENU, Role
+from payadmin.views.changes import sentence
 from payadmin.views.columns import label_of, money_text
+from payadmin.views.language import say
 
 NOTHING = "–"
 MENU_LABELS = {item.key: item.label for section in MENU for item in section.items}
 ROLES = {role.name: role.value for role in Role}
 # What the trail calls a field that is no column of its row.
-LABELS = {"amount_minor": "Amount", "roles": "Roles", "menu_access": "Menu access"}
+LABELS = {"amount_minor": _("Amount"), "roles": _("Roles"), "menu_access": _("Menu access")}
 
 
 @dataclass(frozen=True)
@@ -49,18 +52,22 @@ def terms_of(request: ApprovalRequest) -> str | None:
         return None
     taken, given = int(seen.get("captured_minor") or 0), int(seen.get("refunded_minor") or 0)
     if request.kind == "void":
-        return f"The whole payment of {money_text(amount, unit)} is taken back before it is settled."
+        return _("The whole payment of %(amount)s is taken back before it is settled.", amount=money_text(amount, unit))
     left = taken - given - amount
-    return (
-        f"{money_text(amount, unit)} go back to the customer. Of {money_text(taken, unit)} taken, "
-        f"{money_text(given, unit)} had been given back before; {money_text(left, unit)} would be left."
+    return _(
+        "%(amount)s go back to the customer. Of %(taken)s taken, %(given)s had been given back before; %(left)s would "
+        "be left.",
+        amount=money_text(amount, unit),
+        taken=money_text(taken, unit),
+        given=money_text(given, unit),
+        left=money_text(left, unit),
     )
 
 
 def differences_of(request: ApprovalRequest) -> list[Line]:
     """What has changed between asking and deciding, for a request that is out of date."""
     if request.differences == []:
-        return [Line("The record", "was there", "does not exist any more")]
+        return [Line(_("The record"), _("was there"), _("does not exist any more"))]
     return [
         _line(request.target_table, str(each["key"]), each["before"], each["after"], request.unit)
         for each in request.differences or ()
@@ -79,25 +86,25 @@ def _effect(told: Mapping[str, Any], unit: str | None) -> Effect:
 
 def event_words(event: str) -> str:
     """The name of an event as a sentence: `payments.refund.requested` is “Refund requested”."""
-    return " ".join(event.split(".")[1:]).replace("_", " ").capitalize()
+    return sentence(" ".join(event.split(".")[1:]))
 
 
 def _line(table: str | None, key: str, before: Any, after: Any, unit: str | None) -> Line:
     known = Base.metadata.tables.get(table or "")
     column = known.columns.get(key) if known is not None else None
-    label = LABELS.get(key) or (column.info.get("label") if column is not None else None) or key.replace("_", " ")
-    return Line(str(label).capitalize(), *(_shown(column, key, value, unit) for value in (before, after)))
+    label = LABELS.get(key) or (column.info.get("label") if column is not None else None) or sentence(key)
+    return Line(say(label), *(_shown(column, key, value, unit) for value in (before, after)))
 
 
 def _shown(column: Any, key: str, value: Any, unit: str | None) -> str:
     if value is None or value == "":
         return NOTHING
     if isinstance(value, bool):
-        return "Yes" if value else "No"
+        return Text("Yes" if value else "No")
     if key.endswith("_minor") and isinstance(value, int) and unit:
         return money_text(value, unit)
     if key in {"roles", "menu_access"} and isinstance(value, Sequence) and not isinstance(value, str):
-        return ", ".join(ROLES.get(str(item)) or MENU_LABELS.get(str(item)) or str(item) for item in value) or NOTHING
+        return ", ".join(say(ROLES.get(str(item)) or MENU_LABELS.get(str(item)) or item) for item in value) or NOTHING
     if isinstance(value, str):
         return _member(column, value)
     if isinstance(value, Mapping):

@@ -9,6 +9,7 @@ from werkzeug.wrappers import Response
 from payadmin.actions import audit
 from payadmin.db import db, utcnow
 from payadmin.kernel.errors import Conflict, Forbidden
+from payadmin.kernel.text import _
 from payadmin.models.audit import AuditEvent
 from payadmin.permissions import Permission
 from payadmin.queries.audit import BREAKS, MOST_BREAKS, latest_check, latest_seal
@@ -20,21 +21,21 @@ blueprint = Blueprint("audit_verification", __name__, url_prefix="/audit-verific
 MEANINGS = (
     (
         "changed",
-        "Event 1,204",
-        "A field of an act was edited in the database: another amount, another name, another time.",
+        _("Event 1,204"),
+        _("A field of an act was edited in the database: another amount, another name, another time."),
     ),
-    ("gone", "Event 1,205", "The row of an act was deleted, in the middle or at the end of what is sealed."),
-    ("moved", "Event 1,206", "Two rows changed places, so that the order of what happened is another."),
-    ("inserted", "Event 1,207", "A row was put where the seal says that there was none."),
+    ("gone", _("Event 1,205"), _("The row of an act was deleted, in the middle or at the end of what is sealed.")),
+    ("moved", _("Event 1,206"), _("Two rows changed places, so that the order of what happened is another.")),
+    ("inserted", _("Event 1,207"), _("A row was put where the seal says that there was none.")),
     (
         "forged",
-        "Event 1,208",
-        "A row was written by hand: payadmin signs each act as it writes it, and this one is not.",
+        _("Event 1,208"),
+        _("A row was written by hand: payadmin signs each act as it writes it, and this one is not."),
     ),
-    ("copied", "Event 1,209", "A true act was written a second time, under another number."),
-    ("seal", "Seal 17", "A seal was edited, or written anew by somebody who does not have TOTP_KEYS."),
-    ("seals", "Seals 18 to 20", "Seals were deleted, with or without their acts."),
-    ("cut", "Seal 21", "The end was deleted with its seals. Found by comparing with a seal kept outside."),
+    ("copied", _("Event 1,209"), _("A true act was written a second time, under another number.")),
+    ("seal", _("Seal 17"), _("A seal was edited, or written anew by somebody who does not have TOTP_KEYS.")),
+    ("seals", _("Seals 18 to 20"), _("Seals were deleted, with or without their acts.")),
+    ("cut", _("Seal 21"), _("The end was deleted with its seals. Found by comparing with a seal kept outside.")),
 )
 
 
@@ -82,7 +83,8 @@ def _state() -> dict[str, Any]:
         "waiting": f"{COUNT_CAP:,}+" if waiting > COUNT_CAP else f"{waiting:,}",
         "unsealed_for": utcnow() - seal.at if seal else None,
         "most": MOST_BREAKS,
-        "meanings": [(name, f"{what} {BREAKS[name]}", why) for name, what, why in MEANINGS],
+        "words": BREAKS,
+        "meanings": [(name, BREAKS[name].of(what=what), why) for name, what, why in MEANINGS],
         "may_start": current_actor().may(Permission.AUDIT_EVENT_VERIFY),
     }
 

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+from payadmin.views.language import say
+
 HEIGHT = 110
 LIGHT = {"line": "#444ce7", "grid": "#e4e7ec", "text": "#475467", "area": "#eef2ff"}
 DARK = {"line": "#8098f9", "grid": "#1f2937", "text": "#98a2b3", "area": "#1e2547"}
@@ -46,7 +48,7 @@ def drawn(line: Line, points: Sequence[tuple[int, int]], *, dark: bool) -> dict[
     times = "@at{%d %b, %H:%M} UTC"
     plot.add_tools(
         HoverTool(
-            renderers=[drawn_line], mode="vline", tooltips=[("", times), (line.title, shown)],
+            renderers=[drawn_line], mode="vline", tooltips=[("", times), (say(line.title), shown)],
             formatters={"@at": "datetime"},
         )
     )  # fmt: skip

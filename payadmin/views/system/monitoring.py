@@ -14,10 +14,11 @@ from payadmin.actions.subscriptions.planning import GRACE_DAYS
 from payadmin.db import db
 from payadmin.jobs.system import FIRST_LOOK_SECONDS, here, measure
 from payadmin.kernel.errors import Forbidden
-from payadmin.kernel.text import day_text
+from payadmin.kernel.text import _, day_text
 from payadmin.permissions import Permission
 from payadmin.queries import system as asked
 from payadmin.queries import workers
+from payadmin.views.language import speech
 from payadmin.views.security import current_actor
 from payadmin.views.system.lines import Line, drawn
 from payadmin.views.workers import KINDS, ago, capped
@@ -29,18 +30,18 @@ KEPT_SECONDS = 30
 LATE_BACKUP = dt.timedelta(days=2)
 LINES = {
     "cpu": Line("CPU", "%", 10),
-    "memory": Line("Memory", "%", 10),
-    "disk": Line("Disk", "%", 10),
-    "load": Line("Load", "", 100),
-    "database_bytes": Line("Database", "MB", 2**20),
-    "connections": Line("Connections", "", 1),
-    "waiting": Line("Promised work that waits", "", 1),
-    "overdue_seconds": Line("Oldest promise waits", "s", 1),
-    "requests": Line("Requests", "", 1),
-    "errors": Line("Errors", "", 1),
-    "milliseconds": Line("Time of a request", "ms", 1),
+    "memory": Line(_("Memory"), "%", 10),
+    "disk": Line(_("Disk"), "%", 10),
+    "load": Line(_("Load"), "", 100),
+    "database_bytes": Line(_("Database"), "MB", 2**20),
+    "connections": Line(_("Connections"), "", 1),
+    "waiting": Line(_("Promised work that waits"), "", 1),
+    "overdue_seconds": Line(_("Oldest promise waits"), "s", 1),
+    "requests": Line(_("Requests"), "", 1),
+    "errors": Line(_("Errors"), "", 1),
+    "milliseconds": Line(_("Time of a request"), "ms", 1),
 }
-RANGES = ((1, "Day"), (7, "Week"), (30, "30 days"))
+RANGES = ((1, _("Day")), (7, _("Week")), (30, _("30 days")))
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def line(name: str) -> Response:
         abort(404)
     dark = request.args.get("theme") == "dark"
     kept: dict[Any, tuple[float, str]] = current_app.extensions.setdefault("payadmin.lines", {})
-    place = (name, _days(), dark)
+    place = (name, _days(), dark, id(speech()))
     if place not in kept or kept[place][0] < time.monotonic() or current_app.testing:
         made = json.dumps(drawn(LINES[name], _points(name, _days()), dark=dark))
         kept[place] = (time.monotonic() + KEPT_SECONDS, made)
@@ -89,7 +90,7 @@ def _guard() -> None:
 
 def _days() -> int:
     given = request.args.get("days", "1")
-    if given not in {str(days) for days, _ in RANGES}:
+    if given not in {str(days) for days, _words in RANGES}:
         abort(400)
     return int(given)
 
