@@ -373,7 +373,7 @@ def _check_form(english: Sequence[str], form: str, where: str, *, singular: bool
     lost = sorted(set(placeholders(english[-1])) - shown)
     if lost and not (singular and lost in ([name] for name in ("number", "count", "num", "n"))):
         raise Invalid(_("The value “%(name)s” is missing. Put it where it belongs.", name=lost[0]), field=where)
-    if known and _STRAY.search(form):
+    if known and _STRAY.search(form.replace("%%", "")):
         raise Invalid("Write a per cent sign twice (%%) in this text.", field=where)
     if tags(form) != tags(english[-1]):
         wanted = " ".join(tags(english[-1])) or "–"
