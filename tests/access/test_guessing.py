@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from flask import Flask
 
-from payadmin import step_up
+from payadmin import guard, step_up
 from payadmin.actions import access
-from payadmin.actions.access import Browser, Ticket, guard
+from payadmin.actions.access import Browser, Ticket
 from payadmin.db import db, utcnow
 from payadmin.kernel import passwords, totp
 from payadmin.kernel.errors import Forbidden, Invalid
