@@ -111,7 +111,7 @@ def test_a_change_is_saved_with_before_and_after(admin, lab, gadgets):
     assert "code" not in event.after, "only what changed"
     db.session.refresh(row)
     assert row.token == "very-secret-token", "what is not on the form stays"
-    assert "Gadget 0 → Renamed" in admin.get(f"/gadgets/{row.id}/").text
+    assert "<del>Gadget 0</del> → Renamed" in admin.get(f"/gadgets/{row.id}/").text
 
 
 def test_a_stale_form_is_refused_with_what_changed_and_its_input_kept(admin, lab, gadgets):
