@@ -16,7 +16,7 @@ from payadmin.audit import Event
 from payadmin.db import db
 from payadmin.kernel import payloads
 from payadmin.kernel.errors import Conflict, Forbidden, Invalid, NotFound
-from payadmin.models.access import StaffStatus, StaffUser
+from payadmin.models.access import AccountLink, LinkPurpose, StaffStatus, StaffUser
 from payadmin.models.approvals import ApprovalPolicy, ApprovalRequest, ApprovalStatus
 from payadmin.models.payments import OrderStatus, Refund
 from payadmin.models.subscriptions import AttemptState, ChargeStatus, OnExhausted, RetryPolicy, ScheduledCharge
@@ -26,6 +26,7 @@ from payadmin.work import SYSTEM, Work, gated_names, use_case
 from tests.support.approvals import Room, filed
 from tests.support.desk import Desk, trail
 from tests.support.make import Make, writing
+from tests.support.signin import make_staff
 
 S = ApprovalStatus
 POLICY = {"name": "Gentle", "delays_days": (1, 3), "max_attempts": 3, "retryable_codes": ()}
@@ -87,14 +88,15 @@ def test_the_same_roles_again_need_nobody(room: Room, make: Make) -> None:
 
 def test_a_role_beyond_the_makers_own_grants_is_not_even_asked_for(room: Room, make: Make) -> None:
     make.approval_policy("access")
-    agent = room.person(Role.SUPPORT_AGENT)
-    assert agent.staff_id is not None
+    manager = room.person(Role.SUPPORT_MANAGER)
+    writing()
+    agent_id = make_staff(Role.SUPPORT_AGENT, manager_id=manager.staff_id).id
     with pytest.raises(Forbidden, match="may not give"):
-        access.change_roles(room.person(Role.SUPPORT_MANAGER), agent.staff_id, roles=[Role.ADMIN], reason="Please")
+        access.change_roles(manager, agent_id, roles=[Role.ADMIN], reason="Please")
     assert db.session.query(ApprovalRequest).count() == 0
 
 
-def test_a_new_account_that_was_approved_begins_without_a_password(room: Room, make: Make) -> None:
+def test_the_credentials_of_a_new_account_are_made_when_it_is_approved(room: Room, make: Make) -> None:
     make.approval_policy("access")
     maker = room.person(Role.ADMIN)
     invite = partial(
@@ -107,8 +109,23 @@ def test_a_new_account_that_was_approved_begins_without_a_password(room: Room, m
     room.approve(room.person(Role.CFO), request_id)
     db.session.rollback()
     account = db.session.query(StaffUser).filter_by(username="nina").one()
-    assert (account.status, account.password_hash, account.parent_id) == (StaffStatus.INVITED, None, maker.staff_id)
-    assert access.reset_password(maker, account.id, reason="First password").password
+    assert (account.status, account.must_change_password) == (StaffStatus.INVITED, True)
+    assert (account.password_hash is not None, account.parent_id) == (True, maker.staff_id)
+    assert db.session.query(AccountLink).filter_by(staff_id=account.id, purpose=LinkPurpose.CREDENTIALS).count() == 1
+
+
+def test_a_file_of_people_waits_as_one_request(room: Room, make: Make) -> None:
+    make.approval_policy("access")
+    maker = room.person(Role.ADMIN)
+    people = b"username,full_name,email,roles\nada,Ada A,ada@x.example,CASHIER\nbo,Bo B,bo@x.example,CASHIER\n"
+    request_id = filed(partial(access.import_staff, maker, people, name="people.csv"))
+    assert room.request(request_id).title == "Invite 2 people: ada, bo"
+    assert "argon2" not in str(room.request(request_id).payload)
+    invited = db.session.query(StaffUser).filter(StaffUser.username.in_(["ada", "bo"]))
+    assert invited.count() == 0
+    room.approve(room.person(Role.CFO), request_id)
+    db.session.rollback()
+    assert [row.status for row in invited] == [StaffStatus.INVITED] * 2
 
 
 def test_retry_policies_are_made_changed_and_deleted_only_when_somebody_else_agrees(room: Room, make: Make) -> None:

@@ -134,6 +134,7 @@ def test_a_reminder_is_sent_again_with_the_same_id(desk: Desk):
     page.get_by_role("button", name="Send again").click()
     expect(dialog(page)).to_contain_text("with the same id")
     dialog(page).get_by_role("button", name="Send again").click()
+    expect(toasts(page)).to_contain_text("on its way again")
     until(desk.demo, "SELECT id FROM webhook_delivery WHERE id = ? AND delivered_at > ?", number, before)
     page.goto(f"/reminder-deliveries/{number}/")
     expect(page.get_by_role("region", name="Tries").get_by_role("listitem")).to_have_count(2)
