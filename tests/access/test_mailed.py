@@ -1,6 +1,7 @@
 """What is mailed to staff: credentials, links for a forgotten password, two yeses to another address; each once."""
 
 import datetime as dt
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
