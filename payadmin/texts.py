@@ -162,6 +162,7 @@ class Speech:
     language: Language
     overrides: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     _markup: dict[str, Markup] = field(default_factory=dict)
+    _plain: dict[str, Markup] = field(default_factory=dict)
 
     @property
     def code(self) -> str:
@@ -186,10 +187,9 @@ class Speech:
 
     def plain(self, text: str) -> Markup:
         """A text that holds no tags, escaped."""
-        place = f"\0{text}"
-        kept = self._markup.get(place)
+        kept = self._plain.get(text)
         if kept is None:
-            kept = self._markup[place] = escape(self.find(text))
+            kept = self._plain[text] = escape(self.find(text))
         return kept
 
     def form(self, key: str, many: str, number: int) -> str:

@@ -4,14 +4,15 @@ What is `Said` (payadmin.kernel.text) is English for code and is put into the re
 it. Code that makes markup itself, such as the cells of a list, says it with `say`, once for a column or a state.
 """
 
-from typing import Any, Literal
+from contextvars import ContextVar
+from typing import Any, Final, Literal
 
 from flask import Blueprint, Flask, Response, current_app, g, has_request_context, make_response, redirect, request
 from flask.json.tag import JSONTag
 from flask.sessions import SecureCookieSessionInterface
 from flask_babel import Babel
 from flask_login import current_user
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from payadmin import texts as catalogue
 from payadmin.actions import texts
@@ -24,6 +25,9 @@ from payadmin.views.template_texts import LOOKUP, TextExtension
 
 COOKIE = "language"
 COOKIE_SECONDS = 365 * 86_400
+
+# A page asks for its language hundreds of times; what the request knows is several proxies away, this is not.
+_BOUND: Final[ContextVar[Speech | None]] = ContextVar("payadmin.speech", default=None)
 
 pages = Blueprint("language", __name__)
 
@@ -46,23 +50,31 @@ def init_language(app: Flask) -> None:
     if TextTag.key not in app.session_interface.serializer.tags:  # one serializer serves every application
         app.session_interface.serializer.register(TextTag)
     app.before_request(_forget)
+    app.teardown_request(_forget)
     app.register_blueprint(pages)
 
 
 def speech() -> Speech:
     """The reader's language, with what staff have written above the catalogue; the same for a whole request."""
-    found: Speech | None = g.get("speech")
-    if found is None:
-        # The gate has read the serial with the session, so pages of staff ask no further question.
-        serial: int | Literal["unknown"] | None = "unknown"
-        if g.get("actor") is not None:
-            serial = current_user.texts_serial
-        found = g.speech = catalogue.speeches(db.session(), serial).of(current_language())
+    return _BOUND.get() or _find()
+
+
+def _find() -> Speech:
+    # The gate has read the serial with the session, so pages of staff ask no further question.
+    serial: int | Literal["unknown"] | None = "unknown"
+    if g.get("actor") is not None:
+        serial = current_user.texts_serial
+    found = catalogue.speeches(db.session(), serial).of(current_language())
+    if has_request_context():
+        _BOUND.set(found)
     return found
 
 
 def say(value: object) -> str:
     """What is to be read, in the reader's language: a `Said`, or the English of a label. Outside a request, English."""
+    bound = _BOUND.get()
+    if bound is not None:
+        return bound.say(value)
     return speech().say(value) if has_request_context() else str(value)
 
 
@@ -123,24 +135,29 @@ class TextTag(JSONTag):
 
 def _gettext(text: str, **values: Any) -> Markup:
     """A text of a template with its values, as `{% trans %}` asks for it."""
-    return speech().markup(text) % _said(values)
+    return _filled(speech().markup(text), values)
 
 
 def _pgettext(name: str, text: str, **values: Any) -> Markup:
-    return speech().markup(f"{name}{catalogue.NAME_END}{text}") % _said(values)
+    return _filled(speech().markup(f"{name}{catalogue.NAME_END}{text}"), values)
 
 
 def _ngettext(one: str, many: str, num: int, **values: Any) -> Markup:
     found = catalogue.escaped(f"{one} {many}", speech().form(one, many, num))
-    return found % _said({"num": num, **values})
+    return _filled(found, {"num": num, **values})
 
 
-def _said(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: value.said(speech()) if isinstance(value, Said) else value for name, value in values.items()}
+def _filled(text: Markup, values: dict[str, Any]) -> Markup:
+    """The text with its values, each in the reader's language and escaped."""
+    if not values and "%" not in text:
+        return text
+    tongue = speech()
+    said = {name: escape(value.said(tongue) if isinstance(value, Said) else value) for name, value in values.items()}
+    return Markup(str(text) % said)  # noqa: S704 - the text is escaped but for the tags of its English, and each value
 
 
-def _forget() -> None:
-    g.pop("speech", None)  # kept for the application context, which may outlive a request
+def _forget(_error: BaseException | None = None) -> None:
+    _BOUND.set(None)
     for name in ("babel_locale", "babel_translations"):
         g.pop(name, None)
 
