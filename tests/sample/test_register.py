@@ -42,7 +42,7 @@ from tests.support.make import Make
 
 ZONE = ZoneInfo("Europe/London")
 KEYS = (b"k" * 32,)
-OTHERWISE = {"id", "created_at", "updated_at", "at", "customer_id", "entity_id", "planned_until"}
+OTHERWISE = {"signature", "id", "created_at", "updated_at", "at", "customer_id", "entity_id", "planned_until"}
 MONDAY = dt.date(2026, 11, 23)
 
 
