@@ -74,7 +74,7 @@ class ApprovalPolicy(Row, Audited, Base):
     rule: Mapped[str] = mapped_column(search_text(40), info={"label": "Rule", "readonly": True})
     unit: Mapped[str | None] = mapped_column(ForeignKey("unit.code"), info={"label": "Currency", "readonly": True})
     threshold_minor: Mapped[int | None] = minor_column("From", info={"readonly": False})
-    is_on: Mapped[bool] = mapped_column(default=True, info={"label": "On"})
+    is_on: Mapped[bool] = mapped_column(default=True, info={"label": "In force"})
     expires_hours: Mapped[int] = mapped_column(default=72, info={"label": "Expires after (hours)"})
 
     def __str__(self) -> str:

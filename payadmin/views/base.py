@@ -87,7 +87,7 @@ class PayAdminModelView(RevealPages):
             choosable=self.choosable_columns(),
             chosen={column.key for column in shown},
             **self.views_context(),
-            menu_actions=self.menu_actions(),
+            menu_actions=[entry | {"label": say(entry["label"])} for entry in self.menu_actions()],
             bulk_actions=many,
             truncated=asked.found is not None and asked.found.truncated,
             sizes=lists.SIZES,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask import current_app, flash, redirect, render_template, request, url_for
 from sqlalchemy import select
-from wtforms import Form, HiddenField, SelectField, SelectMultipleField, StringField, ValidationError
+from wtforms import Form, HiddenField, SelectMultipleField, StringField, ValidationError
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than its stubs
 from wtforms.validators import InputRequired, Length
 
@@ -22,6 +22,7 @@ from payadmin.models.payments import Mode
 from payadmin.permissions import Permission
 from payadmin.views import lists
 from payadmin.views.columns import masked, zone
+from payadmin.views.fields import SelectField
 from payadmin.views.filters import DayFilter
 from payadmin.views.security import current_actor
 from payadmin.views.shell import current_mode

@@ -17,19 +17,19 @@ from wtforms import (
     Field,
     Form,
     IntegerField,
-    SelectField,
     SelectMultipleField,
     StringField,
     TextAreaField,
 )
+from wtforms.fields import SelectField as PlainSelectField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than the stubs
 from wtforms.validators import DataRequired, InputRequired, Length, NumberRange, Optional, StopValidation
-from wtforms.widgets import CheckboxInput, ListWidget, TextInput, html_params
+from wtforms.widgets import CheckboxInput, ListWidget, Select, TextInput, html_params
 
 from payadmin.kernel.errors import Invalid, Refusal
 from payadmin.kernel.masks import mask_pan_in_text
 from payadmin.kernel.money import decimal_text, parse_minor
-from payadmin.kernel.text import NumberText, _
+from payadmin.kernel.text import NumberText, Said, _
 from payadmin.views.columns import Column, Kind, label_of, zone
 from payadmin.views.filters import row_id_of
 from payadmin.views.language import say
@@ -37,6 +37,24 @@ from payadmin.views.language import say
 LARGEST_NUMBER = 2**63 - 1
 LONGEST_TEXT = 10_000
 FIRST_YEAR, LAST_YEAR = 1900, 2200  # time zones overflow at the ends of the calendar
+
+
+class SaidSelect(Select):
+    """Offers choices that are `Said` in the reader's language; names of rows stay what they are."""
+
+    @classmethod
+    def render_option(cls, choice: Any, **kwargs: Any) -> Markup:  # type: ignore[override]  # newer than the stubs
+        """One choice; classes of forms are made before anybody reads them, so it is said here."""
+        if isinstance(choice.label, Said):
+            choice = choice._replace(label=say(choice.label))
+        option: Markup = super().render_option(choice, **kwargs)
+        return option
+
+
+class SelectField(PlainSelectField):
+    """A choice whose labels may be texts of payadmin's own."""
+
+    widget = SaidSelect()
 
 
 class EnumField(SelectField):

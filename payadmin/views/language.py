@@ -12,7 +12,7 @@ from flask.json.tag import JSONTag
 from flask.sessions import SecureCookieSessionInterface
 from flask_babel import Babel
 from flask_login import current_user
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from payadmin import texts as catalogue
 from payadmin.actions import texts
@@ -148,12 +148,11 @@ def _ngettext(one: str, many: str, num: int, **values: Any) -> Markup:
 
 
 def _filled(text: Markup, values: dict[str, Any]) -> Markup:
-    """The text with its values, each in the reader's language and escaped."""
+    """The text with its values, each in the reader's language; Markup escapes them."""
     if not values and "%" not in text:
         return text
     tongue = speech()
-    said = {name: escape(value.said(tongue) if isinstance(value, Said) else value) for name, value in values.items()}
-    return Markup(str(text) % said)  # noqa: S704 - the text is escaped but for the tags of its English, and each value
+    return text % {name: value.said(tongue) if isinstance(value, Said) else value for name, value in values.items()}
 
 
 def _forget(_error: BaseException | None = None) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Blueprint, Flask, flash, redirect, render_template, request, url_for
 from sqlalchemy import select
-from wtforms import Form, HiddenField, SelectField, StringField, TextAreaField
+from wtforms import Form, HiddenField, StringField, TextAreaField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than its stubs
 from wtforms.validators import InputRequired, Length, ValidationError
 
@@ -18,8 +18,8 @@ from payadmin.kernel.text import _
 from payadmin.models.parties import Customer
 from payadmin.models.payments import Mode, Payment, RefundReason, why_not_refundable, why_not_voidable
 from payadmin.permissions import Permission
-from payadmin.views.columns import enum_cell, masked, money_cell, money_text, unit_scale
-from payadmin.views.fields import MoneyField, no_controls, put
+from payadmin.views.columns import enum_cell, label_of, masked, money_cell, money_text, unit_scale
+from payadmin.views.fields import MoneyField, SelectField, no_controls, put
 from payadmin.views.security import current_actor
 from payadmin.views.shell import current_mode
 
@@ -36,8 +36,8 @@ class ReasonForm(Form):
         "Reason",
         [InputRequired("Choose a reason.")],
         choices=[
-            SelectChoice(value="", label="Choose a reason"),
-            *(SelectChoice(value=reason.name, label=reason.value) for reason in REASONS),
+            SelectChoice(value="", label=_("Choose a reason")),
+            *(SelectChoice(value=reason.name, label=label_of(reason)) for reason in REASONS),
         ],
     )
     note = TextAreaField(

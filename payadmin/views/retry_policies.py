@@ -16,7 +16,7 @@ from payadmin.actions import subscriptions
 from payadmin.actions.subscriptions.policies import MOST_ATTEMPTS, NAME_LENGTH, over
 from payadmin.db import db
 from payadmin.kernel.errors import Conflict, Invalid
-from payadmin.kernel.text import _
+from payadmin.kernel.text import Text, _
 from payadmin.models.subscriptions import OnExhausted, RetryPolicy, Subscription
 from payadmin.permissions import Permission
 from payadmin.providers.declines import DECLINE_CODES
@@ -245,7 +245,7 @@ class RetryPoliciesPage(PayAdminModelView):
             form=form,
             sentence=sentence,
             changed=changed,
-            title="New retry policy" if row is None else row.name,
+            title=Text("New retry policy") if row is None else row.name,
             back=self.address if row is None else f"{self.address}{row.id}/",
             preview=f"{self.address}preview/",
             story=_told(form),

@@ -9,7 +9,7 @@ from typing import Any
 from flask import flash, redirect, request, url_for
 from flask_admin import expose
 from sqlalchemy import inspect, select
-from wtforms import Form, SelectField, TextAreaField
+from wtforms import Form, TextAreaField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than its stubs
 from wtforms.validators import InputRequired, Length
 
@@ -19,7 +19,7 @@ from payadmin.kernel.errors import Conflict, Invalid
 from payadmin.models.system import Reveal
 from payadmin.permissions import Permission
 from payadmin.views.columns import REVEALED, masks_personal_data
-from payadmin.views.fields import no_controls
+from payadmin.views.fields import SelectField, no_controls
 from payadmin.views.saved_views import SavedViewPages, is_personal
 from payadmin.views.security import current_actor
 

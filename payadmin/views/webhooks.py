@@ -15,6 +15,7 @@ from payadmin.actions import subscriptions
 from payadmin.actions.subscriptions.reminders import SWITCHED_OFF, TEST_EVENT, URL_LENGTH, why_not_resendable
 from payadmin.db import db, utcnow
 from payadmin.kernel.errors import Conflict, Invalid
+from payadmin.kernel.text import Text
 from payadmin.models.audit import AuditEvent
 from payadmin.models.parties import Organization
 from payadmin.models.subscriptions import DeliveryState, ScheduledCharge, WebhookDelivery, WebhookEndpoint
@@ -208,7 +209,7 @@ class EndpointsPage(PayAdminModelView):
             sentence=sentence,
             changed=changed,
             merchant=db.session.get_one(Organization, row.merchant_id).name if row is not None else None,
-            title="New reminder endpoint" if row is None else "Edit reminder endpoint",
+            title=Text("New reminder endpoint" if row is None else "Edit reminder endpoint"),
             back=self.address if row is None else f"{self.address}{row.id}/",
         )
         return answer, status

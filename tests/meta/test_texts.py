@@ -1,6 +1,7 @@
 """What people read is marked, extracted and translated: nothing is said that a catalogue does not have."""
 
 import ast
+import re
 from collections import Counter
 
 import pytest
@@ -99,3 +100,9 @@ def test_no_function_takes_the_name_of_the_mark_for_something_else() -> None:
                 for part in ast.walk(node)
             )
             assert not (bound - inside and called), f"{file.relative_to(ROOT)}:{node.lineno}: _ is a variable here"
+
+
+def test_no_script_takes_the_name_of_the_mark_for_something_else() -> None:
+    for file in sorted((PACKAGE / "static" / "js").glob("*.js")):
+        if file.name != "texts.js":
+            assert not re.search(r"\b(?:function|const|let|var) say\b", file.read_text()), file.name

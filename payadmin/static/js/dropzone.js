@@ -53,12 +53,12 @@ function sizeText(size) {
 function show(form, input) {
   const file = input.files[0];
   find("[data-drop-name]", form).textContent = file ? `${file.name} · ${sizeText(file.size)}` : "";
-  if (isTooLarge(input)) return say(form, input, tooLarge(input));
+  if (isTooLarge(input)) return complain(form, input, tooLarge(input));
   find("[data-drop-problem]", form).hidden = true;
   return input.removeAttribute("aria-invalid");
 }
 
-function say(form, input, sentence) {
+function complain(form, input, sentence) {
   const problem = find("[data-drop-problem]", form);
   find("[data-drop-sentence]", problem).textContent = sentence;
   find("a", problem)?.remove();
@@ -67,7 +67,7 @@ function say(form, input, sentence) {
 }
 
 function refuse(form, input, sentence) {
-  say(form, input, sentence);
+  complain(form, input, sentence);
   input.focus();
   setTimeout(() => form.dispatchEvent(new CustomEvent("unlock", { bubbles: true })), AFTER_LOCK);
 }

@@ -13,7 +13,7 @@ from payadmin import step_up
 from payadmin.actions import access
 from payadmin.db import db, utcnow
 from payadmin.kernel.errors import Conflict, Forbidden, Invalid
-from payadmin.kernel.text import _
+from payadmin.kernel.text import Text, _
 from payadmin.models.access import StaffRole, StaffUser, UserSession
 from payadmin.permissions import Permission, Role
 from payadmin.queries.access import factor_of, managed_by, open_sessions, recovery_codes_left
@@ -46,11 +46,11 @@ class RoleFilter(Filter):
         except KeyError as unknown:
             raise self.refuse(str(unknown.args[0])) from None
         where = StaffUser.id.in_(select(StaffRole.staff_id).where(StaffRole.role.in_(chosen)))
-        return Active(where, ", ".join(chosen), tuple(role.name for role in chosen), {})
+        return Active(where, ", ".join(say(role.value) for role in chosen), tuple(role.name for role in chosen), {})
 
     def choices(self) -> list[Choice]:
         """Every role."""
-        return [Choice(role.name, role.value) for role in Role]
+        return [Choice(role.name, Text(role.value)) for role in Role]
 
 
 @page(menu="staff")
@@ -92,7 +92,7 @@ class StaffPage(ActPages):
 
     def _refresh_cache(self) -> None:
         # A column that is looked up, not kept.
-        self.columns["roles"] = Column("roles", "Roles", Kind.JSON, StaffUser.menu_access, {"readonly": True})
+        self.columns["roles"] = Column("roles", Text("Roles"), Kind.JSON, StaffUser.menu_access, {"readonly": True})
         super()._refresh_cache()
 
     def _filters_of(self, table: Any) -> Iterator[tuple[str, Filter]]:
@@ -237,7 +237,7 @@ class StaffPage(ActPages):
             now=row if refusal is not None and "now" in refusal.data else None,
             row=row,
             parts=forms.ticks(forms.roles_to_give()),
-            title="New user" if row is None else row.username,
+            title=_("New user") if row is None else row.username,
             back=self.address if row is None else f"{self.address}{row.id}/",
         )
         return answer, status

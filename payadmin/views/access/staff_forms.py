@@ -6,16 +6,17 @@ from typing import Any, NamedTuple
 
 from flask import url_for
 from sqlalchemy import select
-from wtforms import Form, HiddenField, SelectField, StringField, TextAreaField
+from wtforms import Form, HiddenField, StringField, TextAreaField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than its stubs
 from wtforms.validators import DataRequired, InputRequired, Length, Optional
 
 from payadmin.db import db
+from payadmin.kernel.text import _
 from payadmin.models.access import StaffRole, StaffStatus, StaffUser
 from payadmin.permissions import MENU, Item, Role, grantable_by, opens, permissions_of
 from payadmin.queries.access import own_team_only
 from payadmin.views.columns import Column, titles_of
-from payadmin.views.fields import Checkboxes, LinkField, no_cards, no_controls
+from payadmin.views.fields import Checkboxes, LinkField, SelectField, no_cards, no_controls
 from payadmin.views.filters import row_id_of
 from payadmin.views.security import current_actor
 
@@ -199,4 +200,4 @@ def manager_choices() -> list[Any]:
         SelectChoice(value=str(row.id), label=f"{row.full_name} ({row.username})")
         for row in db.session.execute(managers)
     ]
-    return [SelectChoice(value="", label="Nobody"), *found]
+    return [SelectChoice(value="", label=_("Nobody")), *found]

@@ -147,7 +147,7 @@ class ApprovalsPage(PayAdminModelView):
         return seen_by(current_actor(), me())
 
     def _filters_of(self, table: Any) -> Iterator[tuple[str, Filter]]:
-        queue = Column("queue", "Queue", Kind.TEXT, ApprovalRequest.maker_person_id, {"readonly": True})
+        queue = Column("queue", Text("Queue"), Kind.TEXT, ApprovalRequest.maker_person_id, {"readonly": True})
         yield "queue", QueueFilter(queue)
         yield "kind", KindFilter(self.columns["kind"])
         yield from super()._filters_of(table)

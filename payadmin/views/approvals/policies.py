@@ -5,7 +5,7 @@ from typing import Any
 from flask import flash, redirect, request
 from flask_admin import expose
 from sqlalchemy import select
-from wtforms import BooleanField, Form, HiddenField, SelectField, StringField
+from wtforms import BooleanField, Form, HiddenField, StringField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than its stubs
 from wtforms.validators import InputRequired, Length
 
@@ -21,7 +21,7 @@ from payadmin.permissions import Permission
 from payadmin.views.approvals.pages import deciders
 from payadmin.views.base import PayAdminModelView
 from payadmin.views.columns import Column, Kind, unit_scale
-from payadmin.views.fields import NumberField, no_controls, put
+from payadmin.views.fields import NumberField, SelectField, no_controls, put
 from payadmin.views.filters import row_id_of
 from payadmin.views.language import say
 from payadmin.views.registry import page
@@ -51,7 +51,7 @@ class PolicyForm(Form):
         ),
         render_kw={"inputmode": "numeric", "autocomplete": "off"},
     )
-    is_on = BooleanField("On")
+    is_on = BooleanField("In force")
     seen_version = HiddenField()
 
 
@@ -80,7 +80,7 @@ class PoliciesPage(PayAdminModelView):
 
     def _refresh_cache(self) -> None:
         # A column that follows from the rule.
-        self.columns["who"] = Column("who", "Decided by", Kind.TEXT, ApprovalPolicy.rule, {"readonly": True})
+        self.columns["who"] = Column("who", _("Decided by"), Kind.TEXT, ApprovalPolicy.rule, {"readonly": True})
         super()._refresh_cache()
 
     def cell(self, column: Column, names: dict[int, str]) -> Any:
@@ -135,12 +135,12 @@ class PoliciesPage(PayAdminModelView):
                 del form.threshold
             return form
         form.rule.choices = [
-            SelectChoice(value="", label="Choose one"),
+            SelectChoice(value="", label=_("Choose one")),
             *(SelectChoice(value=rule.name, label=say(rule.label)) for rule in RULES.values()),
         ]
         units = db.session.scalars(select(Unit.code).order_by(Unit.code))
         form.unit.choices = [
-            SelectChoice(value="", label="None"),
+            SelectChoice(value="", label=_("None")),
             *(SelectChoice(value=code, label=code) for code in units),
         ]
         return form
@@ -172,7 +172,7 @@ class PoliciesPage(PayAdminModelView):
             fields=[field for field in form if field.name != "seen_version"],
             sentence=sentence,
             changed=changed,
-            title="New approval policy" if row is None else self.describe(row),
+            title=_("New approval policy") if row is None else self.describe(row),
             back=self.address if row is None else f"{self.address}{row.id}/",
         )
         return page, status

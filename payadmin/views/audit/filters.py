@@ -6,10 +6,12 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, select, text
 
 from payadmin.audit import Event
+from payadmin.kernel.text import Text, _
 from payadmin.models.audit import LONGEST_KEY, AuditEvent, AuditKey
 from payadmin.views.changes import act_words, model_of, record_words
 from payadmin.views.columns import Column
 from payadmin.views.filters import Active, BadAddress, Choice, Filter, begins_with
+from payadmin.views.language import say
 from payadmin.views.search import MOST_MATCHES, SHORTEST_PREFIX
 from payadmin.work import USE_CASES
 
@@ -58,14 +60,14 @@ class DataFilter(Filter):
 
     def __init__(self, column: Column) -> None:
         super().__init__(column)
-        self.key, self.label = "data", "Data"
+        self.key, self.label = "data", Text("Data")
 
     def read(self, values: list[str]) -> Active:
         given = values[0].strip()
         if len(given) > LONGEST_KEY or given in {"", "*"}:
             raise self.refuse(given)
         is_start = given.endswith("*")
-        words = f"begins with {given[:-1]}" if is_start else given
+        words = say(_("begins with %(text)s", text=given[:-1])) if is_start else given
         return Active(AuditEvent.id.in_(newest_about(given)), words, (values[0],), {})
 
 
@@ -76,7 +78,7 @@ class RecordFilter(Filter):
 
     def __init__(self, column: Column) -> None:
         super().__init__(column)
-        self.key, self.label = "record", "Record"
+        self.key, self.label = "record", Text("Record")
 
     def read(self, values: list[str]) -> Active:
         found = _RECORD.fullmatch(values[0])
@@ -98,10 +100,10 @@ class OutcomeFilter(Filter):
         where: ColumnElement[bool] = AuditEvent.outcome == values[0]
         if values[0] != "done":
             where = and_(where, text("outcome <> 'done'"))
-        return Active(where, words[values[0]], tuple(values), {})
+        return Active(where, say(words[values[0]]), tuple(values), {})
 
     def choices(self) -> list[Choice]:
-        return [Choice("done", "Done"), Choice("refused", "Refused"), Choice("failed", "Failed")]
+        return [Choice("done", Text("Done")), Choice("refused", Text("Refused")), Choice("failed", Text("Failed"))]
 
 
 def newest_about(given: str) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Blueprint, Flask, Response, current_app, redirect, render_template, request, url_for
 from sqlalchemy import select
-from wtforms import Form, HiddenField, SelectField
+from wtforms import Form, HiddenField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than its stubs
 from wtforms.validators import InputRequired
 
@@ -24,7 +24,7 @@ from payadmin.providers import CONNECTED, provider_for
 from payadmin.views import lists
 from payadmin.views.batches.pages import amounts, status_badge
 from payadmin.views.columns import PAGE_OF, titles_of
-from payadmin.views.fields import LinkField, put
+from payadmin.views.fields import LinkField, SelectField, put
 from payadmin.views.filters import MOST_OPTIONS, row_id_of
 from payadmin.views.security import current_actor
 
@@ -64,7 +64,9 @@ class UploadForm(Form):
         methods = select(PaymentMethod.code, PaymentMethod.name).order_by(PaymentMethod.name).limit(MOST_OPTIONS)
         choices = [SelectChoice(value=code, label=name) for code, name in db.session.execute(methods)]
         # Nobody's payments become those of the first method of the alphabet by oversight.
-        self.method.choices = choices if len(choices) == 1 else [SelectChoice(value="", label="Choose one"), *choices]
+        self.method.choices = (
+            choices if len(choices) == 1 else [SelectChoice(value="", label=_("Choose one")), *choices]
+        )
 
 
 def form_class() -> type[UploadForm]:

@@ -3,14 +3,15 @@
 from typing import Any
 
 from sqlalchemy import select
-from wtforms import Form, HiddenField, SelectField, TextAreaField
+from wtforms import Form, HiddenField, TextAreaField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than its stubs
 from wtforms.validators import Length
 
 from payadmin.db import db
 from payadmin.kernel.errors import NotFound
+from payadmin.kernel.text import _
 from payadmin.models.subscriptions import RetryPolicy
-from payadmin.views.fields import no_cards, no_controls
+from payadmin.views.fields import SelectField, no_cards, no_controls
 from payadmin.views.filters import row_id_of
 
 MOST_POLICIES = 500
@@ -52,7 +53,7 @@ def policy_choices() -> list[Any]:
     """Every retry policy by name, and none at all first."""
     found = db.session.execute(select(RetryPolicy.id, RetryPolicy.name).order_by(RetryPolicy.name).limit(MOST_POLICIES))
     named = [SelectChoice(value=str(row.id), label=row.name) for row in found]
-    return [SelectChoice(value="", label="None: a declined charge is not tried again"), *named]
+    return [SelectChoice(value="", label=_("None: a declined charge is not tried again")), *named]
 
 
 def policy_id_of(text: str | None) -> int | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from flask import flash, redirect, render_template, request, url_for
 from sqlalchemy import select
-from wtforms import Field, SelectField, StringField
+from wtforms import Field, StringField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than its stubs
 from wtforms.validators import DataRequired, InputRequired, Length, Optional, Regexp, ValidationError
 
@@ -22,7 +22,7 @@ from payadmin.models.subscriptions import Purpose, SubscriptionOrigin
 from payadmin.providers import CONNECTED
 from payadmin.views import lists
 from payadmin.views.columns import Column, titles_of, unit_scale, zone
-from payadmin.views.fields import EnumField, LinkField, MoneyField, no_cards, no_controls, put
+from payadmin.views.fields import EnumField, LinkField, MoneyField, SelectField, no_cards, no_controls, put
 from payadmin.views.filters import MOST_OPTIONS
 from payadmin.views.security import current_actor
 from payadmin.views.subscriptions.act_forms import policy_choices, policy_id_of
@@ -194,7 +194,7 @@ def _register(form: Any) -> Any:
 def _units() -> list[Any]:
     codes = db.session.scalars(select(Unit.code).order_by(Unit.code).limit(MOST_OPTIONS))
     return [
-        SelectChoice(value="", label="Choose a currency"),
+        SelectChoice(value="", label=_("Choose a currency")),
         *(SelectChoice(value=each, label=each) for each in codes),
     ]
 
@@ -204,4 +204,4 @@ def _methods() -> list[Any]:
         select(PaymentMethod.code, PaymentMethod.name).order_by(PaymentMethod.name).limit(MOST_OPTIONS)
     )
     named = [SelectChoice(value=code, label=name) for code, name in found]
-    return [SelectChoice(value="", label="Choose a method"), *named]
+    return [SelectChoice(value="", label=_("Choose a method")), *named]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flask import current_app, render_template, request
-from wtforms import BooleanField, DateField, Field, Form, RadioField, SelectField, TextAreaField
+from wtforms import BooleanField, DateField, Field, Form, RadioField, TextAreaField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than its stubs
 from wtforms.validators import InputRequired, Optional
 
@@ -16,7 +16,8 @@ from payadmin.kernel.schedules import ALL_MONTHS, IntervalUnit, Schedule, Schedu
 from payadmin.kernel.text import _, day_text
 from payadmin.models.subscriptions import Subscription
 from payadmin.views import lists
-from payadmin.views.fields import FIRST_YEAR, LAST_YEAR, NumberField, put
+from payadmin.views.columns import label_of
+from payadmin.views.fields import FIRST_YEAR, LAST_YEAR, NumberField, SelectField, put
 from payadmin.views.filters import row_id_of
 
 SHOWN_DATES = 12
@@ -80,7 +81,7 @@ class ScheduleForm(Form):
 
     kind = RadioField(
         "Kind of schedule",
-        choices=[SelectChoice(value=kind.name, label=kind.value) for kind in ScheduleKind],
+        choices=[SelectChoice(value=kind.name, label=label_of(kind)) for kind in ScheduleKind],
         default=ScheduleKind.DATE.name,
         validate_choice=False,
     )
@@ -93,8 +94,8 @@ class ScheduleForm(Form):
     interval_unit = SelectField(
         "Unit",
         choices=[
-            SelectChoice(value=IntervalUnit.DAY.name, label="days"),
-            SelectChoice(value=IntervalUnit.MONTH.name, label="months"),
+            SelectChoice(value=IntervalUnit.DAY.name, label=_("days")),
+            SelectChoice(value=IntervalUnit.MONTH.name, label=_("months")),
         ],
         default=IntervalUnit.MONTH.name,
         validate_choice=False,
