@@ -47,6 +47,9 @@ class Said(str):
 
     __slots__ = ()
 
+    def __deepcopy__(self, _memo: object) -> Self:
+        return self  # it cannot change, and copying would have to know what each kind is made of
+
     def said(self, tongue: Tongue) -> str:
         """The same in the language of `tongue`."""
         raise NotImplementedError

@@ -62,12 +62,17 @@ def speech() -> Speech:
 def _find() -> Speech:
     # The gate has read the serial with the session, so pages of staff ask no further question.
     serial: int | Literal["unknown"] | None = "unknown"
-    if g.get("actor") is not None:
+    if _is_somebody():
         serial = current_user.texts_serial
     found = catalogue.speeches(db.session(), serial).of(current_language())
     if has_request_context():
         _BOUND.set(found)
     return found
+
+
+def _is_somebody() -> bool:
+    # An error page is said even where nobody can be looked up, and a worker exports in the name of somebody.
+    return g.get("actor") is not None and bool(current_user.is_authenticated)
 
 
 def say(value: object) -> str:
@@ -86,7 +91,7 @@ def current_language() -> str:
     default: str = current_app.extensions["payadmin.settings"].default_language
     if not has_request_context():
         return default
-    chosen = (current_user.language if g.get("actor") is not None else None) or request.cookies.get(COOKIE)
+    chosen = (current_user.language if _is_somebody() else None) or request.cookies.get(COOKIE)
     if chosen in LANGUAGES:
         return str(chosen)
     asked = request.accept_languages.best_match(list(LANGUAGES))

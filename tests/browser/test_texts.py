@@ -1,7 +1,7 @@
 """Texts in a real browser: written in two languages, and read at once in another process and another browser."""
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from payadmin.queries.texts import digest_of
 from tests.support.browser import PHONE, Desk
@@ -26,15 +26,18 @@ def test_a_text_written_in_two_languages_is_read_at_once(desk: Desk) -> None:
         expect(stranger.locator("html")).to_have_attribute("lang", language)
 
 
+def choose(page: Page, desk: Desk, language: str) -> None:
+    """Choose a language in the menu of one's name."""
+    page.goto(desk.demo.address)
+    with page.expect_navigation():
+        page.evaluate(f"document.querySelector('#usermenu button[value={language}]').click()")
+
+
 def test_longer_words_do_not_widen_a_phone(desk: Desk) -> None:
     page = desk.page("admin", viewport=PHONE)
     for language in ("it", "id", "es"):
-        page.goto(desk.demo.address)
-        page.evaluate(f"document.querySelector('#usermenu button[value={language}]').click()")
-        page.wait_for_load_state()
+        choose(page, desk, language)
         for path in ("", "transactions/", "subscriptions/", "texts/", "account/"):
             page.goto(desk.demo.address + path)
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (language, path)
-    page.goto(desk.demo.address)
-    page.evaluate("document.querySelector('#usermenu button[value=en]').click()")
-    page.wait_for_load_state()
+    choose(page, desk, "en")

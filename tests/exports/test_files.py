@@ -62,8 +62,9 @@ def test_a_large_list_asks_for_a_code_and_becomes_a_file_of_the_exports_page(roo
     assert room.export(export.id).downloads == 1
 
 
-def test_the_file_is_what_the_list_streams_row_for_row(room: Any) -> None:
-    client = room.person()
+@pytest.mark.parametrize("language", ["en", "it"])
+def test_the_file_is_what_the_list_streams_row_for_row(room: Any, language: str) -> None:
+    client = room.person(language=language)
     room.make.payment(amount_minor=77_00, transaction_id="=cmd()")
     address = "/transactions/export/csv/?status=PAID&sort=transaction_id"
     export = room.asked(client, address)
