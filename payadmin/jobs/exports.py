@@ -155,7 +155,7 @@ def _as_requester(claimed: exports.Claimed) -> Iterator[Any]:
     """
     app = _app_with_pages(current_app._get_current_object())  # type: ignore[attr-defined]  # noqa: SLF001 - the real one
     # A context of its own: the worker's must not be told that somebody is signed in.
-    with app.app_context(), app.test_request_context("/", headers={"Accept-Language": _language(claimed.requester_id)}):
+    with app.app_context(), app.test_request_context("/"):
         g.actor = _actor(claimed.requester_id)
         session["mode"] = claimed.mode.name
         page = next((view for view in app.extensions["admin"][0]._views if view.endpoint == claimed.page), None)  # noqa: SLF001
@@ -165,11 +165,6 @@ def _as_requester(claimed: exports.Claimed) -> Iterator[Any]:
         if not page.is_accessible() or not needs <= set(map(str, g.actor.permissions)):
             raise Forbidden(_("%(actor)s may no longer export this list.", actor=g.actor.name))
         yield page
-
-
-def _language(staff_id: int) -> str:
-    chosen: str | None = db.session.get_one(StaffUser, staff_id).language
-    return chosen or current_app.extensions["payadmin.settings"].default_language
 
 
 def _actor(staff_id: int) -> Actor:
