@@ -23,6 +23,7 @@ from payadmin.config import Settings
 from payadmin.db import db
 from payadmin.embedded import Home
 from payadmin.kernel import totp
+from payadmin.models import load_models
 from payadmin.permissions import Role
 from payadmin.work import SYSTEM
 
@@ -88,6 +89,7 @@ class Demo:
         """A new colleague, as an administrator invites one; returns the password for the first sign-in."""
         home = Home(self.home)
         settings = Settings.from_env({**home.secrets(), "DATABASE_URL": home.database_url, "SECURE_COOKIES": "no"})
+        load_models()
         app = create_worker_app(settings)
         with app.app_context():
             email, full_name = f"{username}@example.com", username.capitalize()
