@@ -322,6 +322,7 @@ def test_a_long_history_is_read_page_by_page_and_nothing_is_lost(
     path = f"/subscriptions/{row.id}/"
     for _ in range(5):
         page = operator.get(path).text
+        page = page[page.index('id="h-history"') :]  # the menu of languages holds this page's own address
         seen += [part[:4] for part in page.split(">INV")[1:]]
         if "?before=" not in page:
             break
