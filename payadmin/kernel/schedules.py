@@ -104,14 +104,17 @@ class Schedule:
     def _interval(self) -> str:
         assert self.interval_count is not None
         count, is_daily = self.interval_count, self.interval_unit is IntervalUnit.DAY
+        # Two texts rather than the forms of one: “every 1 month” is no language's way to say it.
+        if count == 1:
+            every = _("Every day") if is_daily else _("Every month")
+        else:
+            number = NumberText(count)
+            every = (
+                _("Every %(number)s days", number=number) if is_daily else _("Every %(number)s months", number=number)
+            )
         if self.anchor is None:
-            if is_daily:
-                return _n("Every day", "Every %(number)s days", count)
-            return _n("Every month", "Every %(number)s months", count)
-        first = day_text(self.anchor)
-        if is_daily:
-            return _n("Every day from %(day)s", "Every %(number)s days from %(day)s", count, day=first)
-        return _n("Every month from %(day)s", "Every %(number)s months from %(day)s", count, day=first)
+            return every
+        return _("%(every)s from %(day)s", every=every, day=day_text(self.anchor))
 
 
 def dates(schedule: Schedule, start: dt.date, end: dt.date) -> list[dt.date]:
