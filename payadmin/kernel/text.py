@@ -54,6 +54,10 @@ class Said(str):
         """The same in the language of `tongue`."""
         raise NotImplementedError
 
+    def __deepcopy__(self, memo: object) -> Self:
+        """Itself: nothing of it changes, and `dataclasses.asdict` copies every text."""
+        return self
+
 
 class Text(Said):
     """A text of payadmin's own, with its values.
