@@ -31,7 +31,9 @@ FIRST: Final = frozenset(
     | {"BadAddress", "flash", "Text", "minor_column", "Tab", "Section", "StopValidation", "InputRequired"}
     | {"DataRequired", "say", "Unfinished"}
 )
-SECOND: Final = frozenset({"Item", "bulk_action", "RowAction", "Choice", "put", "Head", "Kind", "Rule", "SheetColumn"})
+SECOND: Final = frozenset(
+    {"Item", "bulk_action", "RowAction", "Choice", "put", "Head", "Kind", "Rule", "SheetColumn"} | {"Column"}
+)
 # Arguments by name, keys of `info`, and attributes of pages that are labels.
 NAMED: Final = frozenset({"label", "description", "message", "help", "singular", "plural", "heading", "subtitle"})
 ATTRIBUTES: Final = frozenset({"singular", "plural", "heading", "subtitle"})
@@ -155,7 +157,7 @@ class _Reader(ast.NodeVisitor):
         name = _called(node.func)
         if name in MARKS:
             self._marked(name, node)
-        elif name in FIRST or (name.endswith("Field") and name != "Field"):
+        elif name in FIRST or (name.endswith("Field") and name != "Field") or name == "Checkboxes":
             self._take(node.args[:1])
         elif name in SECOND:
             self._take(node.args[1:2])

@@ -25,7 +25,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from payadmin.kernel.errors import Invalid
-from payadmin.kernel.text import ENGLISH, LANGUAGES, NumberText, Said, Text, _
+from payadmin.kernel.text import ENGLISH, LANGUAGES, NumberText, Said, Text, _, ordinal
 from payadmin.models.system import TranslationOverride
 
 FOLDER: Final = Path(__file__).resolve().parent / "translations"
@@ -125,6 +125,8 @@ class Language:
     scripts: Sequence[str]
     months: Sequence[str]
     long_months: Sequence[str]
+    weekdays: Sequence[str]
+    long_weekdays: Sequence[str]
 
 
 @lru_cache(maxsize=len(LANGUAGES))
@@ -141,7 +143,7 @@ def language(code: str) -> Language:
                 forms[key_of(message)] = said
     locale = Locale.parse(code)
     symbols = locale.number_symbols["latn"]
-    months = locale.months["format"]
+    months, weekdays = locale.months["format"], locale.days["format"]
     return Language(
         code=code,
         forms=forms,
@@ -152,6 +154,8 @@ def language(code: str) -> Language:
         scripts=tuple(scripts),
         months=tuple(months["abbreviated"][number] for number in range(1, 13)),
         long_months=tuple(months["wide"][number] for number in range(1, 13)),
+        weekdays=tuple(weekdays["abbreviated"][number] for number in range(7)),
+        long_weekdays=tuple(weekdays["wide"][number] for number in range(7)),
     )
 
 
@@ -171,7 +175,10 @@ class Speech:
 
     def say(self, value: object) -> str:
         """What is to be read: a `Said` in this language, plain text as the catalogue has it, else as it is."""
-        return value.said(self) if isinstance(value, Said) else self.find(str(value))
+        if isinstance(value, Said):
+            return value.said(self)
+        # Markup is what a template has said already.
+        return value if isinstance(value, Markup) else self.find(str(value))
 
     def find(self, key: str) -> str:
         """The text of `key`; its English where nobody has translated it."""
@@ -234,6 +241,18 @@ class Speech:
         """5 December 2026, with whatever the language puts between."""
         between = " de " if self.code == "es" else " "
         return f"{day.day}{between}{self.language.long_months[day.month - 1]}{between}{day.year}"
+
+    def weekday(self, day: dt.date) -> str:
+        """Saturday."""
+        return self.language.long_weekdays[day.weekday()]
+
+    def dated(self, day: dt.date) -> str:
+        """Sat 5 Dec 2026."""
+        return f"{self.language.weekdays[day.weekday()]} {self.day(day)}"
+
+    def ordinal(self, number: int) -> str:
+        """The 2nd of a month; only English counts days so."""
+        return ordinal(number) if self.code == ENGLISH else str(number)
 
     def moment(self, moment: dt.datetime) -> str:
         """05 Dec 2026, 14:03: the moment in the zone that it is in."""

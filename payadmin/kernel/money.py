@@ -133,5 +133,7 @@ def _shown(typed: str) -> str:
 
 
 def _example(scale: int) -> str:
-    digits = f"with up to {scale} decimals, such as {format_minor(123450 * 10**scale // 100, scale)}"
-    return f"Write digits {digits}." if scale else "Write whole units without decimals, such as 1,234."
+    if not scale:
+        return _("Write whole units without decimals, such as 1,234.")
+    example = format_minor(123450 * 10**scale // 100, scale)
+    return _("Write digits with up to %(scale)s decimals, such as %(example)s.", scale=scale, example=example)

@@ -28,9 +28,11 @@ _TURNS = threading.BoundedSemaphore(4)
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 _WORD = re.compile(r"[^\W_]{4,}")
 
-RULE = (
-    f"At least {SHORTEST} characters with a letter and a digit, not a common password, without your name, "
-    f"and not one of your last {REMEMBERED}."
+RULE = _(
+    "At least %(shortest)s characters with a letter and a digit, not a common password, without your name, "
+    "and not one of your last %(remembered)s.",
+    shortest=SHORTEST,
+    remembered=REMEMBERED,
 )
 
 

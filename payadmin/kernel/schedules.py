@@ -11,12 +11,17 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from payadmin.kernel.errors import Invalid
-from payadmin.kernel.text import NumberText, _, day_text
+from payadmin.kernel.text import NumberText, OrdinalText, _, _n, day_text, listed
 
 ALL_MONTHS = tuple(range(1, 13))
 LAST_DAY = 28
 MOST_COUNT = 1_000
 MOST_DATES = 366
+WEEKDAYS = (*(_("Monday"), _("Tuesday"), _("Wednesday"), _("Thursday"), _("Friday"), _("Saturday"), _("Sunday")),)
+MONTHS = (
+    *(_("January"), _("February"), _("March"), _("April"), _("May"), _("June")),
+    *(_("July"), _("August"), _("September"), _("October"), _("November"), _("December")),
+)
 _LAST_YEAR = 9998
 
 
@@ -62,11 +67,11 @@ class Schedule:
             object.__setattr__(self, name, tuple(sorted(set(getattr(self, name)))))
         match self.kind:
             case ScheduleKind.DAY:
-                _within(self.weekdays, 1, 7, "weekdays", "Choose at least one day of the week.")
-                _within(self.months, 1, 12, "months", "Choose at least one month; tick “all months” to mean all.")
+                _within(self.weekdays, 1, 7, "weekdays", _("Choose at least one day of the week."))
+                _within(self.months, 1, 12, "months", _("Choose at least one month; tick “all months” to mean all."))
             case ScheduleKind.DATE:
                 _check_days(self.days)
-                _within(self.months, 1, 12, "months", "Choose at least one month; tick “all months” to mean all.")
+                _within(self.months, 1, 12, "months", _("Choose at least one month; tick “all months” to mean all."))
             case ScheduleKind.FULL_DATE:
                 if not 1 <= len(self.dates) <= MOST_DATES:
                     raise Invalid(_("Choose from 1 to %(most_dates)s dates.", most_dates=MOST_DATES), field="dates")
@@ -76,20 +81,40 @@ class Schedule:
     def __str__(self) -> str:
         match self.kind:
             case ScheduleKind.DAY:
-                return f"Every {_listed([calendar.day_name[day - 1] for day in self.weekdays])}{_months(self.months)}"
+                days = listed(WEEKDAYS[day - 1] for day in self.weekdays)
+                if self.months == ALL_MONTHS:
+                    return _("Every %(days)s", days=days)
+                return _("Every %(days)s of %(months)s", days=days, months=_months(self.months))
             case ScheduleKind.DATE:
-                return (
-                    f"On the {_listed([_ordinal(day) for day in self.days])}{_months(self.months, ' of every month')}"
+                days, count = listed(OrdinalText(day) for day in self.days), len(self.days)
+                if self.months == ALL_MONTHS:
+                    return _n("On the %(days)s of every month", "On the %(days)s of every month", count, days=days)
+                months = _months(self.months)
+                return _n(
+                    "On the %(days)s of %(months)s", "On the %(days)s of %(months)s", count, days=days, months=months
                 )
             case ScheduleKind.FULL_DATE:
                 shown = [day_text(date) for date in self.dates[:3]]
                 rest = len(self.dates) - len(shown)
-                return "On " + _listed([*shown, f"{rest} more dates"] if rest else shown)
+                more = [_n("%(number)s more date", "%(number)s more dates", rest)] if rest else []
+                return _("On %(dates)s", dates=listed([*shown, *more]))
             case ScheduleKind.INTERVAL:
-                assert self.interval_unit is not None
-                unit = self.interval_unit.value.lower()
-                every = f"Every {unit}" if self.interval_count == 1 else f"Every {self.interval_count} {unit}s"
-                return every if self.anchor is None else f"{every} from {day_text(self.anchor)}"
+                return self._interval()
+
+    def _interval(self) -> str:
+        assert self.interval_count is not None
+        count, is_daily = self.interval_count, self.interval_unit is IntervalUnit.DAY
+        # Two texts rather than the forms of one: “every 1 month” is no language's way to say it.
+        if count == 1:
+            every = _("Every day") if is_daily else _("Every month")
+        else:
+            number = NumberText(count)
+            every = (
+                _("Every %(number)s days", number=number) if is_daily else _("Every %(number)s months", number=number)
+            )
+        if self.anchor is None:
+            return every
+        return _("%(every)s from %(day)s", every=every, day=day_text(self.anchor))
 
 
 def dates(schedule: Schedule, start: dt.date, end: dt.date) -> list[dt.date]:
@@ -216,7 +241,7 @@ def _check_days(days: tuple[int, ...]) -> None:
             "which takes the last day of a short month.",
             field="days",
         )
-    _within(days, 1, LAST_DAY, "days", "Choose at least one day of the month.")
+    _within(days, 1, LAST_DAY, "days", _("Choose at least one day of the month."))
 
 
 def _check_interval(unit: IntervalUnit | None, count: int | None, anchor: dt.date | None) -> None:
@@ -237,14 +262,5 @@ def _within(values: tuple[int, ...], low: int, high: int, field: str, empty: str
         raise Invalid(_("Choose numbers from %(low)s to %(high)s.", low=low, high=high), field=field)
 
 
-def _listed(words: list[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
-
-
-def _months(months: tuple[int, ...], always: str = "") -> str:
-    return always if months == ALL_MONTHS else f" of {_listed([calendar.month_name[month] for month in months])}"
-
-
-def _ordinal(day: int) -> str:
-    suffix = "th" if 11 <= day <= 13 else {1: "st", 2: "nd", 3: "rd"}.get(day % 10, "th")  # noqa: PLR2004
-    return f"{day}{suffix}"
+def _months(months: tuple[int, ...]) -> str:
+    return listed(MONTHS[month - 1] for month in months)

@@ -5,7 +5,7 @@ Each reader reads that in their own language, while code, logs and the trail kee
 
 import datetime as dt
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, Protocol, Self
 
 # What each language is called by those who speak it.
@@ -40,6 +40,9 @@ class Tongue(Protocol):
 
     def money(self, minor: int, unit: str, scale: int) -> str:
         """The amount with its unit."""
+
+    def ordinal(self, number: int) -> str:
+        """A day of the month in its place: the 2nd."""
 
 
 class Said(str):
@@ -171,6 +174,22 @@ class DayText(Said):
         return tongue.day(self.day)
 
 
+class OrdinalText(Said):
+    """A day of the month in a sentence: 2nd."""
+
+    __slots__ = ("number",)
+
+    number: int
+
+    def __new__(cls, number: int) -> Self:
+        self = super().__new__(cls, ordinal(number))
+        self.number = number
+        return self
+
+    def said(self, tongue: Tongue) -> str:
+        return tongue.ordinal(self.number)
+
+
 class NumberText(Said):
     """A whole number in a sentence, grouped by thousands: 12,431."""
 
@@ -203,6 +222,35 @@ class AmountText(Said):
 
     def said(self, tongue: Tongue) -> str:
         return tongue.money(self.minor, self.unit, self.scale)
+
+
+class Listed(Said):
+    """Several things in a sentence, with commas between them."""
+
+    __slots__ = ("items",)
+
+    items: tuple[str, ...]
+
+    def __new__(cls, items: Iterable[str]) -> Self:
+        kept = tuple(items)
+        self = super().__new__(cls, ", ".join(kept))
+        self.items = kept
+        return self
+
+    def said(self, tongue: Tongue) -> str:
+        return ", ".join(item.said(tongue) if isinstance(item, Said) else item for item in self.items)
+
+
+def listed(items: Iterable[str]) -> str:
+    """One or more things as sentences name them: A, B and C."""
+    *first, last = items
+    return _("%(first)s and %(last)s", first=Listed(first), last=last) if first else last
+
+
+def ordinal(number: int) -> str:
+    """1st, 2nd, 3rd, 4th."""
+    suffix = "th" if 11 <= number % 100 <= 13 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")  # noqa: PLR2004
+    return f"{number}{suffix}"
 
 
 def day_text(day: dt.date) -> str:

@@ -28,7 +28,7 @@ _MAX_PARTS: Final = 64
 _MAX_UNPACKED: Final = 64 * 1024 * 1024
 _MAX_RATIO: Final = 120
 _SMALL: Final = 1024 * 1024  # below this a high ratio costs nothing: empty sheets compress very well
-_DAMAGED: Final = "The workbook is damaged or was not written by a spreadsheet. Save it again as XLSX."
+_DAMAGED: Final = _("The workbook is damaged or was not written by a spreadsheet. Save it again as XLSX.")
 
 _REFERENCE: Final = re.compile(rb"""\br\s*=\s*["']([A-Za-z]*)([0-9]+)["']""")
 _ROW: Final = re.compile(rb"<(?:[^\s<>/:]*:)?row\b")

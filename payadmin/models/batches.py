@@ -190,10 +190,10 @@ def why_not_processable(row: Any) -> str | None:
     """Why a batch cannot be processed; reads only columns."""
     if row.status not in CHECKED:
         return {
-            B.UPLOADED: "The file is still to be checked.",
-            B.VALIDATING: "The file is being checked.",
-            B.PROCESSING: "It is being processed already.",
-            B.PROCESSED: "It was processed already.",
+            B.UPLOADED: _("The file is still to be checked."),
+            B.VALIDATING: _("The file is being checked."),
+            B.PROCESSING: _("It is being processed already."),
+            B.PROCESSED: _("It was processed already."),
         }.get(row.status, f"It was {row.status.value.lower()}.")
     if row.problems:
         return "Its columns are not those of the template. Correct the file and upload it again."

@@ -357,7 +357,7 @@ def why_not_refundable(row: Any) -> str | None:
     if row.status is S.VOIDED:
         return "The payment was voided."
     if row.status not in REFUNDABLE:
-        return f"Only paid payments can be refunded; this one is {row.status.value.lower()}."
+        return _("Only paid payments can be refunded; this one is %(status)s.", status=Words(row.status.value).lower())
     if row.reserved_minor:
         return HELD
     if row.captured_minor - row.refunded_minor - row.reserved_minor <= 0:
@@ -374,7 +374,10 @@ def why_not_voidable(row: Any) -> str | None:
     if row.status in {S.PARTIALLY_REFUNDED, S.TOTALLY_REFUNDED} or row.refunded_minor:
         return "A refund was made, so the payment cannot be voided any more."
     if row.status not in VOIDABLE:
-        return f"Only paid or authorized payments can be voided; this one is {row.status.value.lower()}."
+        return _(
+            "Only paid or authorized payments can be voided; this one is %(status)s.",
+            status=Words(row.status.value).lower(),
+        )
     if row.reserved_minor:
         return HELD
     if row.settled_at is not None:

@@ -44,13 +44,13 @@ SUBSCRIPTION_MACHINE = Machine(
 
 # What staff read (SB1); "on hold" is told apart by a badge.
 SUBSCRIPTION_WORDS: dict[SubscriptionStatus, str] = {
-    S.CREATED: "Created",
-    S.ACTIVE: "Active",
-    S.ON_HOLD: "Active",
-    S.INACTIVE: "Not Active",
-    S.CANCELLED: "Not Active",
-    S.EXPIRED: "Not Active",
-    S.ABORTED: "Not Active",
+    S.CREATED: _("Created"),
+    S.ACTIVE: _("Active"),
+    S.ON_HOLD: _("Active"),
+    S.INACTIVE: _("Not Active"),
+    S.CANCELLED: _("Not Active"),
+    S.EXPIRED: _("Not Active"),
+    S.ABORTED: _("Not Active"),
 }
 PLANNED = (S.ACTIVE, S.ON_HOLD, S.INACTIVE)
 EXPIRING = (S.CREATED, S.ACTIVE, S.ON_HOLD, S.INACTIVE)
@@ -489,10 +489,10 @@ def why_not_cancellable(row: Any) -> str | None:
         return None
     return {
         C.PROCESSING: "It is already being charged.",
-        C.UNKNOWN: "It was sent to the provider, which is being asked what happened.",
-        C.SUCCEEDED: "It was already charged.",
-        C.NOTIFIED: "Its reminder was already sent.",
-        C.CANCELLED: "It was already cancelled.",
+        C.UNKNOWN: _("It was sent to the provider, which is being asked what happened."),
+        C.SUCCEEDED: _("It was already charged."),
+        C.NOTIFIED: _("Its reminder was already sent."),
+        C.CANCELLED: _("It was already cancelled."),
     }.get(row.status, f"It is already {row.status.value.lower()}.")
 
 

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import httpx
 
+from payadmin.kernel.text import _
 from payadmin.providers.answers import Answer, Capabilities, Listed, Outcome, StoredCard
 
 MAX_ANSWER_BYTES = 1024 * 1024
@@ -205,7 +206,7 @@ def read(item: Any, asked: dict[str, Any], status: int) -> Answer:
                 return Answer(Outcome.SUCCEEDED, provider_id, amount, unit=currency(item))
             if state == "pending":
                 return Answer(
-                    Outcome.PENDING, provider_id, amount, "pending", "The provider has not decided this one yet."
+                    Outcome.PENDING, provider_id, amount, "pending", _("The provider has not decided this one yet.")
                 )
     raise Unreadable
 
@@ -216,7 +217,7 @@ def stored_card(item: Any) -> StoredCard:
         case {"token": str(token)} if token and token.isprintable() and len(token) <= MAX_TOKEN_CHARS:
             return StoredCard(token)
         case {"error": dict()}:
-            return StoredCard(None, reason(item)[1] or "The provider does not accept this card.")
+            return StoredCard(None, reason(item)[1] or _("The provider does not accept this card."))
     raise Unreadable
 
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from payadmin.kernel.text import one_line
+from payadmin.kernel.text import _, one_line
 
 TIMEOUT_SECONDS: Final = 10.0
 ANSWER_CHARS: Final = 200
@@ -68,7 +68,7 @@ def send_webhook(
         ):
             return Receipt(response.is_success, f"The endpoint answered {response.status_code}.")
     except PrivateAddress:
-        return Receipt(is_delivered=False, answer="The endpoint's address is private; it is not called.")
+        return Receipt(is_delivered=False, answer=_("The endpoint's address is private; it is not called."))
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
         return Receipt(
             is_delivered=False, answer=f"The endpoint cannot be reached: {one_line(str(error))}"[:ANSWER_CHARS]

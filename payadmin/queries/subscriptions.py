@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from payadmin.db import among
 from payadmin.kernel.schedules import next_dates
+from payadmin.kernel.text import _
 from payadmin.models.batches import Batch, BatchRow
 from payadmin.models.subscriptions import (
     IN_HAND,
@@ -111,7 +112,7 @@ def schedules_in_words(session: Session, subscription_ids: Collection[int]) -> d
     columns = (getattr(Subscription, name) for name in schedule_columns())
     wanted = Subscription.id.in_(subscription_ids), Subscription.schedule_kind.is_not(None)
     found = session.execute(select(Subscription.id, *columns).where(*wanted))
-    return {row.id: str(schedule_of(row) or "Cannot be read") for row in found}
+    return {row.id: str(schedule_of(row) or _("Cannot be read")) for row in found}
 
 
 def batches_of(session: Session, subscription_ids: Collection[int]) -> dict[int, tuple[int, str]]:

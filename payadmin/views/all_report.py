@@ -13,6 +13,7 @@ from werkzeug.datastructures import MultiDict
 
 from payadmin.db import db
 from payadmin.kernel.masks import mask_pan_in_text
+from payadmin.kernel.text import Text
 from payadmin.models.payments import DISPLAY_STATUS, Mode, Payment, Unit
 from payadmin.permissions import Permission
 from payadmin.views import lists, ui
@@ -184,7 +185,7 @@ class AllReportPage(PayAdminModelView):
             values=given or self._values(asked),
             wrong=wrong,
             units=db.session.scalars(select(Unit.code).order_by(Unit.code)).all(),
-            words=[(word, word) for word in dict.fromkeys(DISPLAY_STATUS.values())],
+            words=[(word, Text(word)) for word in dict.fromkeys(DISPLAY_STATUS.values())],
             batch_types=[(choice.value, choice.label) for choice in self.shape.filters["batch_type"].choices()],
             totals=None if self._is_wide(asked) else self.totals(asked),
             more_than=f"{lists.COUNT_CAP:,}",

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, or_, select
 from payadmin.db import db
 from payadmin.kernel.cards import fingerprints
 from payadmin.kernel.masks import card_number_digits
-from payadmin.kernel.text import NumberText, _
+from payadmin.kernel.text import NumberText, Text, _
 from payadmin.models.batches import Batch, BatchKind
 from payadmin.models.payments import Payment
 from payadmin.views.columns import Column
@@ -35,13 +35,17 @@ class CardFilter(Criterion):
     def read(self, values: list[str]) -> Active:
         value = values[0]
         if _LAST4.fullmatch(value):
-            return Active(Payment.card_last4 == value, f"ends in {value}", (value,), {"last4": value})
+            return Active(
+                Payment.card_last4 == value, _("ends in %(digits)s", digits=value), (value,), {"last4": value}
+            )
         if not _FINGERPRINTS.fullmatch(value):
             raise BadAddress(
                 _("%(label)s: give the full number on the form, or the last four digits.", label=self.label)
             )
         *found, last4 = value.split(".")
-        return Active(Payment.card_fingerprint.in_(found), f"a full number, •••{last4}", (value,), {})
+        return Active(
+            Payment.card_fingerprint.in_(found), _("a full number, •••%(digits)s", digits=last4), (value,), {}
+        )
 
 
 def card_value(typed: str, keys: Sequence[bytes]) -> str:
@@ -74,7 +78,7 @@ class HolderFilter(Criterion):
                 raise self.refuse(text)
             refuse_guesses(self.column)
             where: ColumnElement[bool] = or_(*(begins_with(attr, spelt) for spelt in _spellings(start)))
-            return Active(where, f"begins with {start}", (text,), {})
+            return Active(where, _("begins with %(text)s", text=start), (text,), {})
         return Active(attr.in_(_spellings(text)), text, (text,), {})
 
     begins = True
@@ -107,7 +111,9 @@ class FileFilter(Criterion):
                     most_files=NumberText(MOST_FILES),
                 )
             )
-        return Active(Payment.batch_id.in_(ids), f"begins with {text[:-1]}" if prefix else text, (text,), {})
+        return Active(
+            Payment.batch_id.in_(ids), _("begins with %(text)s", text=text[:-1]) if prefix else text, (text,), {}
+        )
 
 
 class BatchTypeFilter(Criterion):
@@ -126,4 +132,4 @@ class BatchTypeFilter(Criterion):
         return Active(Payment.batch_id.in_(of_kind), kind.value, (wanted,), {})
 
     def choices(self) -> list[Choice]:
-        return [*(Choice(kind.name, kind.value) for kind in BatchKind), Choice(NO_BATCH, "Not from a batch")]
+        return [*(Choice(kind.name, Text(kind.value)) for kind in BatchKind), Choice(NO_BATCH, _("Not from a batch"))]

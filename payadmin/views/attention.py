@@ -14,6 +14,7 @@ from werkzeug.wrappers import Response
 from payadmin.actions.subscriptions import CATCH_UP_MOST, MOST_AT_ONCE
 from payadmin.db import db
 from payadmin.kernel.errors import Forbidden, NotFound
+from payadmin.kernel.text import _
 from payadmin.models.parties import Customer
 from payadmin.models.subscriptions import (
     PLANNED,
@@ -111,29 +112,29 @@ GROUPS: Mapping[str, Group] = {
     group.key: group
     for group in (
         Group(
-            "missed", "Missed dates", True, ScheduledCharge, _missed, "due_date", CHARGE_NAMES,
-            ("No missed dates", "Every execute date ran in time. One that cannot run for two days appears here."),
+            "missed", _("Missed dates"), True, ScheduledCharge, _missed, "due_date", CHARGE_NAMES,
+            (_("No missed dates"), _("Every execute date ran in time. One that cannot run for two days appears here.")),
         ),
         Group(
-            "decisions", "Need a decision", True, ScheduledCharge, _undecided, "due_date", CHARGE_NAMES,
-            ("No charge needs a decision", "What the provider says and what is shown here agree."),
+            "decisions", _("Need a decision"), True, ScheduledCharge, _undecided, "due_date", CHARGE_NAMES,
+            (_("No charge needs a decision"), _("What the provider says and what is shown here agree.")),
         ),
         Group(
-            "stopped", "Stopped subscriptions", True, Subscription, _stopped, "-created_at",
+            "stopped", _("Stopped subscriptions"), True, Subscription, _stopped, "-created_at",
             (
                 "subscription_id", "billing_number", "status", "customer_id", "amount_minor", "unit",
                 "consecutive_failures",
             ),
-            ("No stopped subscriptions", "None is on hold or aborted because its retries were used up."),
+            (_("No stopped subscriptions"), _("None is on hold or aborted because its retries were used up.")),
         ),
         Group(
-            "unplanned", "Not planned", True, Subscription, _unplanned, "-created_at",
+            "unplanned", _("Not planned"), True, Subscription, _unplanned, "-created_at",
             ("subscription_id", "billing_number", "status", "customer_id", "amount_minor", "unit", "plan_failed_at"),
-            ("Every subscription is planned", "One whose schedule nobody can read appears here."),
+            (_("Every subscription is planned"), _("One whose schedule nobody can read appears here.")),
         ),
         Group(
-            "failed", "Failed today", False, ScheduledCharge, _failed_today, "-due_date", CHARGE_NAMES,
-            ("No charge failed today", "A charge that is declined for good appears here for the rest of the day."),
+            "failed", _("Failed today"), False, ScheduledCharge, _failed_today, "-due_date", CHARGE_NAMES,
+            (_("No charge failed today"), _("A charge that is declined for good appears here until the day ends.")),
         ),
     )
 }  # fmt: skip

@@ -19,7 +19,7 @@ from payadmin.db import db
 from payadmin.kernel.errors import Invalid, NotFound, Refusal
 from payadmin.kernel.masks import mask_pan_in_text
 from payadmin.kernel.money import Money
-from payadmin.kernel.text import _
+from payadmin.kernel.text import NumberText, Text, _, _n
 from payadmin.models.parties import Customer
 from payadmin.models.subscriptions import ScheduledCharge, Subscription, why_not_cancellable
 from payadmin.models.system import ActionItem, ActionRun, RunState
@@ -72,7 +72,10 @@ class Act:
     Attributes:
         name: its word in addresses.
         page: the endpoint of the list it starts from and leads back to; `place` is that of its confirmation.
-        verb, object: "Cancel" and "execute date"; `done` is the badge of a row that was done.
+        ask: what the confirmation says that is about to happen, for one date and for several.
+        outcome: what the outcome says, for one date and for several.
+        none: what is said when nothing was chosen.
+        done: the badge of a row that was done; `keep` is what the way out says.
         use_case: what does it, as the trail names it.
         says: what happens and what does not, in the words of the confirmation.
         why_not: the chosen dates, oldest first → what is left out and why.
@@ -84,8 +87,9 @@ class Act:
     name: str
     page: str
     place: str
-    verb: str
-    object: str
+    ask: Callable[[int], str]
+    outcome: Callable[[int, int], str]
+    none: str
     done: str
     keep: str
     icon: str
@@ -99,7 +103,7 @@ class Act:
 
     def title(self, number: int) -> str:
         """What is about to happen, with its number: “Cancel 3 execute dates”."""
-        return f"{self.verb} {number:,} {self.object}{'' if number == 1 else 's'}"
+        return self.ask(number)
 
 
 def choose(act: Act) -> Response:
@@ -110,7 +114,7 @@ def choose(act: Act) -> Response:
         raise BadAddress("The list's address holds control characters.")
     ids = chosen_ids(recurring.MOST_AT_ONCE)
     if not ids:
-        flash(_("Choose at least one %(object)s first.", object=act.object), "error")
+        flash(act.none, "error")
         return redirect(_back(act, listed), 303)
     token = secrets.token_urlsafe(18)
     rows: Select[Any] = select(ScheduledCharge).where(ScheduledCharge.id.in_(ids))
@@ -231,7 +235,7 @@ def _outcome(act: Act, run: ActionRun) -> str:
         "scheduled/outcome.html",
         act=act,
         run=run,
-        title=f"{act.done}: {number:,} of {len(items):,} {act.object}{'' if len(items) == 1 else 's'}",
+        title=act.outcome(number, len(items)),
         rows=find_dates([item.row_id for item in items]),
         refused=refused,
         number=number,
@@ -299,24 +303,34 @@ def _not_caught_up(rows: Dates) -> dict[int, str]:
 
 
 def _not_missed(rows: Dates) -> dict[int, str]:
-    return {row.id: f"It is {row.status.value.lower()}, not missed." for row in rows if row.status.name != "MISSED"}
+    return {
+        row.id: _("It is %(status)s, not missed.", status=Text(row.status.value).lower())
+        for row in rows
+        if row.status.name != "MISSED"
+    }
 
 
 CANCEL = Act(
     name="cancel",
     page="cancel_scheduled.search",
     place="cancel_scheduled.confirm",
-    verb="Cancel",
-    object="execute date",
-    done="Cancelled",
-    keep="Keep them",
+    ask=lambda number: _n("Cancel %(number)s execute date", "Cancel %(number)s execute dates", number),
+    outcome=lambda done, number: _n(
+        "Cancelled: %(done)s of %(number)s execute date",
+        "Cancelled: %(done)s of %(number)s execute dates",
+        number,
+        done=NumberText(done),
+    ),
+    none=_("Choose at least one execute date first."),
+    done=_("Cancelled"),
+    keep=_("Keep them"),
     icon="trash",
     use_case="subscriptions.cancel_scheduled",
     says=(
-        "These dates are not charged, and no reminder is sent for them.",
-        "They stay cancelled: a later change of the schedule does not bring them back.",
-        "All other dates of these subscriptions go on as planned.",
-        "A date that is already being charged when you confirm finishes. The result says so, date by date.",
+        _("These dates are not charged, and no reminder is sent for them."),
+        _("They stay cancelled: a later change of the schedule does not bring them back."),
+        _("All other dates of these subscriptions go on as planned."),
+        _("A date that is already being charged when you confirm finishes. The result says so, date by date."),
     ),
     why_not=_not_cancellable,
     do=_cancel,
@@ -326,17 +340,26 @@ CHARGE = Act(
     name="charge",
     page="attention.index",
     place="attention.act_page",
-    verb="Charge",
-    object="missed date",
-    done="Being charged",
-    keep="Not now",
+    ask=lambda number: _n("Charge %(number)s missed date", "Charge %(number)s missed dates", number),
+    outcome=lambda done, number: _n(
+        "Being charged: %(done)s of %(number)s missed date",
+        "Being charged: %(done)s of %(number)s missed dates",
+        number,
+        done=NumberText(done),
+    ),
+    none=_("Choose at least one missed date first."),
+    done=_("Being charged"),
+    keep=_("Not now"),
     icon="credit-card",
     use_case="subscriptions.catch_up",
     says=(
-        "Each date is charged once, with its own amount, as soon as a worker is free.",
-        f"Oldest first, and at most {recurring.CATCH_UP_MOST} dates of a subscription at a time: never a burst.",
-        "The others stay missed. Charge them later, or let them go.",
-        "What became of each charge appears on its own page.",
+        _("Each date is charged once, with its own amount, as soon as a worker is free."),
+        _(
+            "Oldest first, and at most %(most)s dates of a subscription at a time: never a burst.",
+            most=recurring.CATCH_UP_MOST,
+        ),
+        _("The others stay missed. Charge them later, or let them go."),
+        _("What became of each charge appears on its own page."),
     ),
     why_not=_not_caught_up,
     do=_charge,
@@ -347,15 +370,21 @@ LET_GO = Act(
     name="let-go",
     page="attention.index",
     place="attention.act_page",
-    verb="Let go",
-    object="missed date",
-    done="Let go",
-    keep="Not now",
+    ask=lambda number: _n("Let go of %(number)s missed date", "Let go of %(number)s missed dates", number),
+    outcome=lambda done, number: _n(
+        "Let go: %(done)s of %(number)s missed date",
+        "Let go: %(done)s of %(number)s missed dates",
+        number,
+        done=NumberText(done),
+    ),
+    none=_("Choose at least one missed date first."),
+    done=_("Let go"),
+    keep=_("Not now"),
     icon="ban",
     use_case="subscriptions.let_go",
     says=(
-        "These dates are never charged and leave the list of what needs attention.",
-        "All other dates of these subscriptions go on as planned.",
+        _("These dates are never charged and leave the list of what needs attention."),
+        _("All other dates of these subscriptions go on as planned."),
     ),
     why_not=_not_missed,
     do=_let_go,

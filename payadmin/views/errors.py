@@ -21,24 +21,25 @@ from sqlalchemy.exc import DataError, SQLAlchemyError
 from werkzeug.exceptions import HTTPException, SecurityError, Unauthorized
 
 from payadmin.kernel.errors import Forbidden, NeedsApproval, Refusal
+from payadmin.kernel.text import _
 from payadmin.permissions import Permission
 from payadmin.views.security import request_id
 from payadmin.work import record_refusal
 
 LOGIN_ENDPOINT = "login.login"
 TITLES = {
-    202: "Waiting for approval",
-    400: "This request makes no sense",
-    401: "Please sign in",
-    402: "The provider declined",
-    403: "You don't have access to this page",
-    404: "Page not found",
-    405: "This address does not work that way",
-    409: "This can't be done now",
-    413: "The file is too large",
-    422: "Please check what you entered",
-    429: "Too many attempts",
-    502: "No answer from the provider",
+    202: _("Waiting for approval"),
+    400: _("This request makes no sense"),
+    401: _("Please sign in"),
+    402: _("The provider declined"),
+    403: _("You don't have access to this page"),
+    404: _("Page not found"),
+    405: _("This address does not work that way"),
+    409: _("This can't be done now"),
+    413: _("The file is too large"),
+    422: _("Please check what you entered"),
+    429: _("Too many attempts"),
+    502: _("No answer from the provider"),
 }
 SENTENCES = {
     400: "The address or the form has a value that payadmin does not understand. Nothing was changed.",
@@ -55,15 +56,15 @@ PAYERS_ADDRESS = "/register"
 PAYERS = {
     404: (
         "This link opens nothing",
-        "It is not complete, or a newer one was sent in its place. Look for the latest message, or ask its sender.",
+        _("It is not complete, or a newer one was sent in its place. Look for the latest message, or ask its sender."),
     ),
-    429: ("Too many tries", "Wait a minute, then open the link again."),
+    429: (_("Too many tries"), _("Wait a minute, then open the link again.")),
     500: (
-        "Something went wrong on our side",
-        "Open the link again in some minutes: it says whether you are registered.",
+        _("Something went wrong on our side"),
+        _("Open the link again in some minutes: it says whether you are registered."),
     ),
 }
-PAYERS_OTHERWISE = ("This did not work", "Open the link again, as it stands in the message that you got.")
+PAYERS_OTHERWISE = (_("This did not work"), _("Open the link again, as it stands in the message that you got."))
 PASSED_ON = frozenset({"Allow", "Retry-After"})
 
 logger = logging.getLogger(__name__)
@@ -110,7 +111,7 @@ def _waits(error: NeedsApproval) -> Response:
 
 def _expired_form(_error: CSRFError) -> Response:
     sentence = "It was open for too long, or you signed in again meanwhile. Go back, reload the page and send it again."
-    return _answer(Problem(400, "csrf", "This form has expired", sentence))
+    return _answer(Problem(400, "csrf", _("This form has expired"), sentence))
 
 
 def _http_error(error: HTTPException) -> Response:
@@ -119,7 +120,7 @@ def _http_error(error: HTTPException) -> Response:
     if isinstance(error, Unauthorized) and (login := _login_address()):
         return login
     if status >= 500:  # noqa: PLR2004 - every server error is ours
-        return _answer(Problem(status, "unexpected", "Something went wrong", UNEXPECTED, number=request_id()))
+        return _answer(Problem(status, "unexpected", _("Something went wrong"), UNEXPECTED, number=request_id()))
     title = TITLES.get(status, error.name)
     # The words of a foreign Host header are not repeated.
     plain = error.description == type(error).description or isinstance(error, SecurityError)
@@ -140,7 +141,7 @@ def _unstorable(error: DataError) -> Response:
 def _unexpected(error: Exception) -> Response:
     logger.error("request %s %s %s failed", request_id(), request.method, _place(), exc_info=error)
     _roll_back()
-    return _answer(Problem(500, "unexpected", "Something went wrong", UNEXPECTED, number=request_id()))
+    return _answer(Problem(500, "unexpected", _("Something went wrong"), UNEXPECTED, number=request_id()))
 
 
 def _place() -> str:

@@ -33,8 +33,8 @@ SMALL = 1_000
 TABLIB_CAP = 50_000
 TYPES = {
     "csv": ("CSV", "text/csv; charset=utf-8"),
-    "xlsx": ("Excel workbook", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
-    "ods": ("OpenDocument sheet", "application/vnd.oasis.opendocument.spreadsheet"),
+    "xlsx": (_("Excel workbook"), "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
+    "ods": (_("OpenDocument sheet"), "application/vnd.oasis.opendocument.spreadsheet"),
     "json": ("JSON", "application/json"),
 }
 
@@ -64,8 +64,12 @@ class ExportPages(BulkPages):
         large = self._more_than(asked, SMALL)
         if kind in {"ods", "json"} and large and self._more_than(asked, TABLIB_CAP):
             raise TooMany(
-                f"{TYPES[kind][0]} files hold at most {TABLIB_CAP:,} rows. Narrow the list, or export CSV or Excel, "
-                "which have no limit."
+                _(
+                    "%(kind)s files hold at most %(number)s rows. Narrow the list, or export CSV or Excel, "
+                    "which have no limit.",
+                    kind=TYPES[kind][0],
+                    number=NumberText(TABLIB_CAP),
+                )
             )
         settings = current_app.extensions["payadmin.settings"]
         later = self._more_than(asked, settings.export_job_rows)

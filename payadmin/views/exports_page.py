@@ -12,6 +12,7 @@ from sqlalchemy import Select, or_, select
 from payadmin.actions import exports
 from payadmin.db import db
 from payadmin.kernel.errors import Conflict
+from payadmin.kernel.text import NumberText, Text, _
 from payadmin.models.exports import Export, ExportReader, ExportSchedule, ExportStatus, ScheduleStatus, is_open
 from payadmin.permissions import Permission
 from payadmin.views import ui
@@ -19,6 +20,7 @@ from payadmin.views.base import PayAdminModelView
 from payadmin.views.columns import Column, label_of, zone
 from payadmin.views.exports import TYPES
 from payadmin.views.exports_schedule import change_page, words_of
+from payadmin.views.language import say, speech
 from payadmin.views.registry import page
 from payadmin.views.security import current_actor
 
@@ -239,14 +241,15 @@ class ExportSchedulesPage(PayAdminModelView):
         """Make no files for now."""
         self.get_row(row_id)
         exports.pause_schedule(current_actor(), row_id)
-        return self._said(row_id, "The schedule is paused.")
+        return self._said(row_id, _("The schedule is paused."))
 
     @expose("/<int:row_id>/resume/", methods=("POST",))
     def resume_view(self, row_id: int) -> Any:
         """Make files again."""
         self.get_row(row_id)
         following = exports.resume_schedule(current_actor(), row_id, zone=zone())
-        return self._said(row_id, f"Resumed. The next run is on {following.astimezone(zone()):%-d %B %Y at %H:%M}.")
+        moment = speech().moment(following.astimezone(zone()))
+        return self._said(row_id, _("Resumed. The next run is on %(moment)s.", moment=moment))
 
     @expose("/<int:row_id>/end/", methods=("POST",))
     def delete_schedule_view(self, row_id: int) -> Any:
@@ -271,9 +274,12 @@ def status_cell(row: Any) -> Markup:
     """The status, with how far it is or why it came to nothing in small print."""
     shown = ui.badge(label_of(row.status), TONES.get(row.status, "plain"))
     if row.status is ExportStatus.RUNNING and row.rows_total:
-        return _SUB.format(shown, f"{row.rows_done:,} of {row.rows_total:,} rows")
+        return _SUB.format(
+            shown,
+            say(_("%(done)s of %(total)s rows", done=NumberText(row.rows_done), total=NumberText(row.rows_total))),
+        )
     if row.status is ExportStatus.FAILED and row.reason:
-        return _SUB.format(shown, row.reason)
+        return _SUB.format(shown, say(row.reason))
     return shown
 
 
@@ -282,7 +288,7 @@ def why_not_fetchable(row: Any) -> str | None:
     if is_open(row):
         return "The file is not ready yet."
     if row.status is not ExportStatus.READY:
-        return f"This export is {row.status.value.lower()}."
+        return _("This export is %(status)s.", status=Text(row.status.value).lower())
     if not exports.may_fetch(current_actor(), row):
         return "Your role no longer allows this list with these columns."
     return None

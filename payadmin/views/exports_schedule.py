@@ -15,7 +15,8 @@ from payadmin.actions import exports
 from payadmin.db import db
 from payadmin.kernel.errors import Invalid, NotFound
 from payadmin.kernel.periods import LAST_DAY, Period, Rhythm
-from payadmin.kernel.text import _
+from payadmin.kernel.schedules import WEEKDAYS
+from payadmin.kernel.text import Text, _
 from payadmin.models.access import StaffStatus, StaffUser
 from payadmin.models.exports import ExportReader, ExportSchedule, FileKind
 from payadmin.models.payments import Mode
@@ -24,6 +25,7 @@ from payadmin.views import lists
 from payadmin.views.columns import masked, zone
 from payadmin.views.fields import SelectField
 from payadmin.views.filters import DayFilter
+from payadmin.views.language import say, speech
 from payadmin.views.security import current_actor
 from payadmin.views.shell import current_mode
 
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
 MOST_PEOPLE = 200
 LONGEST_NUMBER = 10
 CHANGE_ACT = "export_schedules.change"
-WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _TIME = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])", re.ASCII)
 _AS_IT_IS = ""
 
@@ -48,7 +49,7 @@ class ScheduleForm(Form):
     title = StringField("Name", [InputRequired("Give it a name."), Length(max=120, message="At most 120 characters.")])
     kind = SelectField("File", choices=_choices((kind.ending, kind.value) for kind in (FileKind.CSV, FileKind.XLSX)))
     days = SelectField("Days", description="Seen from the day of each run, in business time. Weeks begin on Monday.")
-    rhythm = SelectField("Every", choices=_choices((rhythm.name, rhythm.value.lower()) for rhythm in Rhythm))
+    rhythm = SelectField("Every", choices=_choices((rhythm.name, Text(rhythm.value).lower()) for rhythm in Rhythm))
     weekday = SelectField(
         "On", coerce=int, choices=_choices(enumerate(WEEKDAYS, 1)), description="For a file every week.", default=1
     )
@@ -101,7 +102,7 @@ def schedule_page(page: "ExportPages", asked: lists.Request) -> Any:
             flash(
                 _(
                     "Saved. The first file is written on %(zone)s.",
-                    zone=f"{first.astimezone(zone()):%-d %B %Y at %H:%M}",
+                    zone=speech().moment(first.astimezone(zone())),
                 ),
                 "success",
             )
@@ -149,7 +150,7 @@ def change_page(page: Any, row: ExportSchedule) -> Any:
     answer = render_template(
         "exports/schedule.html",
         admin_view=page,
-        heading="Change a scheduled export",
+        heading=_("Change a scheduled export"),
         form=form,
         problem=problem,
         code_error=" ".join(form.code.errors),
@@ -188,10 +189,10 @@ def words_of(row: Any) -> str:
     at = f"{row.at_minute // 60:02}:{row.at_minute % 60:02}"
     match row.rhythm:
         case Rhythm.WEEKLY:
-            return f"{WEEKDAYS[row.weekday - 1]}s at {at}"
+            return _("%(weekday)ss at %(time)s", weekday=WEEKDAYS[row.weekday - 1], time=at)
         case Rhythm.MONTHLY:
-            return f"Day {row.day} of each month at {at}"
-    return f"Every day at {at}"
+            return _("Day %(day)s of each month at %(time)s", day=row.day, time=at)
+    return _("Every day at %(time)s", time=at)
 
 
 def _save(page: "ExportPages", asked: lists.Request, form: ScheduleForm) -> ExportSchedule:
@@ -233,7 +234,7 @@ def _shown(page: "ExportPages", asked: lists.Request, form: ScheduleForm, proble
     return render_template(
         "exports/schedule.html",
         admin_view=page,
-        heading="Schedule an export",
+        heading=_("Schedule an export"),
         form=form,
         problem=problem,
         code_error=" ".join(form.code.errors),
@@ -262,11 +263,15 @@ def _day_filters(page: "ExportPages") -> list[str]:
 
 def _days(page: "ExportPages", asked: lists.Request) -> Iterator[tuple[str, str]]:
     dated = [page.shape.filters[key] for key in _day_filters(page)]
-    fixed = [f"{each.label} {asked.active[each.key].summary}" for each in dated if each.key in asked.active]
-    yield _AS_IT_IS, f"As the list is now ({'; '.join(fixed) or 'all days'})"
+    fixed = [f"{say(each.label)} {asked.active[each.key].summary}" for each in dated if each.key in asked.active]
+    yield (
+        _AS_IT_IS,
+        _("As the list is now (%(days)s)", days="; ".join(fixed)) if fixed else _("As the list is now (all days)"),
+    )
     for each in dated:
         for period in Period:
-            yield f"{each.key}:{period.name}", f"{each.label}: {period.value.lower()}"
+            said = _("%(column)s: %(period)s", column=Text(each.label), period=Text(period.value).lower())
+            yield f"{each.key}:{period.name}", said
 
 
 def _people(of_list: Iterable[Permission]) -> Iterator[tuple[int, str]]:

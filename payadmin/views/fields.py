@@ -176,7 +176,7 @@ class MomentField(DateTimeLocalField):
         if self.data is not None:
             if not FIRST_YEAR <= self.data.year <= LAST_YEAR:
                 self.data = None
-                raise ValueError("Write a date of this century.")
+                raise ValueError(_("Write a date of this century."))
             self.data = self.data.replace(tzinfo=zone()).astimezone(dt.UTC)
 
 
@@ -196,7 +196,7 @@ class JsonField(TextAreaField):
         try:
             self.data = json.loads(valuelist[0], parse_constant=_no_constant)
         except (ValueError, RecursionError):
-            raise ValueError("This is not JSON.") from None
+            raise ValueError(_("This is not JSON.")) from None
 
 
 class UuidField(StringField):
@@ -209,7 +209,7 @@ class UuidField(StringField):
             try:
                 self.data = uuid.UUID(valuelist[0].strip())  # type: ignore[assignment]
             except ValueError:
-                raise ValueError("This is not an identifier.") from None
+                raise ValueError(_("This is not an identifier.")) from None
 
 
 class NumberField(IntegerField):
@@ -223,7 +223,7 @@ class NumberField(IntegerField):
         text = valuelist[0].strip()
         if not text.isascii() or not text.removeprefix("-").isdigit() or len(text) > 20:  # noqa: PLR2004 - 2**63
             self.data = None
-            raise ValueError("Write a whole number.")
+            raise ValueError(_("Write a whole number."))
         self.data = int(text)
 
 
@@ -297,7 +297,7 @@ class PayAdminConverter(AdminModelConverter):
             case Kind.MONEY:
                 return MoneyField(scale=links["scale"], allow_zero=True, **common)
             case Kind.NUMBER:
-                validators.append(NumberRange(-LARGEST_NUMBER, LARGEST_NUMBER, "This number is too large."))
+                validators.append(NumberRange(-LARGEST_NUMBER, LARGEST_NUMBER, _("This number is too large.")))
                 return NumberField(**common)
             case Kind.LINK:
                 return LinkField(titles=links["titles"], address=links["address"], **common)

@@ -12,7 +12,7 @@ from flask.json.tag import JSONTag
 from flask.sessions import SecureCookieSessionInterface
 from flask_babel import Babel
 from flask_login import current_user
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from payadmin import texts as catalogue
 from payadmin.actions import texts
@@ -62,17 +62,12 @@ def speech() -> Speech:
 def _find() -> Speech:
     # The gate has read the serial with the session, so pages of staff ask no further question.
     serial: int | Literal["unknown"] | None = "unknown"
-    if _is_somebody():
+    if _reader() is not None:
         serial = current_user.texts_serial
     found = catalogue.speeches(db.session(), serial).of(current_language())
     if has_request_context():
         _BOUND.set(found)
     return found
-
-
-def _is_somebody() -> bool:
-    # An error page is said even where nobody can be looked up, and a worker exports in the name of somebody.
-    return g.get("actor") is not None and bool(current_user.is_authenticated)
 
 
 def say(value: object) -> str:
@@ -91,11 +86,17 @@ def current_language() -> str:
     default: str = current_app.extensions["payadmin.settings"].default_language
     if not has_request_context():
         return default
-    chosen = (current_user.language if _is_somebody() else None) or request.cookies.get(COOKIE)
+    reader = _reader()
+    chosen = (reader.language if reader is not None else None) or request.cookies.get(COOKIE)
     if chosen in LANGUAGES:
         return str(chosen)
     asked = request.accept_languages.best_match(list(LANGUAGES))
     return asked or default
+
+
+def _reader() -> Any:
+    """Whoever is signed in; a worker that reads a page's address for somebody has an actor, and is not signed in."""
+    return current_user if g.get("actor") is not None and current_user.is_authenticated else None
 
 
 @pages.post("/language")
@@ -149,15 +150,21 @@ def _pgettext(name: str, text: str, **values: Any) -> Markup:
 
 def _ngettext(one: str, many: str, num: int, **values: Any) -> Markup:
     found = catalogue.escaped(f"{one} {many}", speech().form(one, many, num))
-    return _filled(found, {"num": num, **values})
+    counted = {name: speech().grouped(value) if type(value) is int else value for name, value in values.items()}
+    return _filled(found, {"num": speech().grouped(num), **counted})
 
 
 def _filled(text: Markup, values: dict[str, Any]) -> Markup:
-    """The text with its values, each in the reader's language; Markup escapes them."""
+    """The text with its values, each in the reader's language; escaped."""
     if not values and "%" not in text:
         return text
+    # As Markup's own `%` does it, without an object around each value: a list says some hundred sentences.
     tongue = speech()
-    return text % {name: value.said(tongue) if isinstance(value, Said) else value for name, value in values.items()}
+    shown: dict[str, object] = {}
+    for name, value in values.items():
+        said = value.said(tongue) if isinstance(value, Said) else value
+        shown[name] = said if type(said) is int else escape(said)
+    return Markup(str.__mod__(text, shown))  # noqa: S704 - the text is Markup and every value is escaped
 
 
 def _forget(_error: BaseException | None = None) -> None:

@@ -50,7 +50,7 @@ class ReasonForm(Form):
     def validate_note(self, field: TextAreaField) -> None:
         """OTHER explains nothing by itself."""
         if self.reason.data == RefundReason.OTHER.name and not (field.data or "").strip():
-            raise ValidationError("Say here what the other reason is.")
+            raise ValidationError(_("Say here what the other reason is."))
 
 
 class OrderForm(ReasonForm):

@@ -15,6 +15,7 @@ from werkzeug.wrappers import Response
 from payadmin.actions import payments
 from payadmin.db import db
 from payadmin.kernel.errors import Conflict, Refusal
+from payadmin.kernel.text import Text, _
 from payadmin.models.audit import AuditEvent
 from payadmin.models.parties import Customer
 from payadmin.models.payments import (
@@ -66,7 +67,7 @@ def _tabs() -> tuple[Tab, ...]:
     for status, word in DISPLAY_STATUS.items():
         words.setdefault(word, []).append(status.name)
     order = ("Paid", "Created", "Totally refunded", "Partially refunded", "Failed", "Voided", "Charged back")
-    return tuple(Tab(word, {"status": tuple(words[word])}) for word in order)
+    return tuple(Tab(Text(word), {"status": tuple(words[word])}) for word in order)
 
 
 def status_cell(row: Any) -> Markup:
@@ -203,7 +204,7 @@ class TransactionsPage(PayAdminModelView):
 
     def file_only_columns(self) -> dict[str, Column]:
         """The customer's e-mail, which the list has no room for."""
-        email = replace(self.columns["customer"], key="customer_email", label="E-mail", told_by=Customer.email)
+        email = replace(self.columns["customer"], key="customer_email", label=_("E-mail"), told_by=Customer.email)
         return {email.key: email}
 
     # --- actions ------------------------------------------------------------------------------------------------------
@@ -235,7 +236,7 @@ class TransactionsPage(PayAdminModelView):
             reasons = {
                 "refund": why_not_refundable(row),
                 "void": why_not_voidable(row),
-                "invoice": None if row.status in INVOICED else "No invoice exists for this status.",
+                "invoice": None if row.status in INVOICED else _("No invoice exists for this status."),
                 "subscription": None if row.subscription_id else "This payment is not recurring.",
             }
             return {name: why for name, why in reasons.items() if why} or None

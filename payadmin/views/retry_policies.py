@@ -16,7 +16,7 @@ from payadmin.actions import subscriptions
 from payadmin.actions.subscriptions.policies import MOST_ATTEMPTS, NAME_LENGTH, over
 from payadmin.db import db
 from payadmin.kernel.errors import Conflict, Invalid
-from payadmin.kernel.text import Text, _
+from payadmin.kernel.text import Text, _, _n
 from payadmin.models.subscriptions import OnExhausted, RetryPolicy, Subscription
 from payadmin.permissions import Permission
 from payadmin.providers.declines import DECLINE_CODES
@@ -24,14 +24,15 @@ from payadmin.views.base import PayAdminModelView
 from payadmin.views.columns import Column, Kind
 from payadmin.views.fields import Checkboxes, EnumField, NumberField, no_cards, no_controls, put
 from payadmin.views.filters import row_id_of
+from payadmin.views.language import say
 from payadmin.views.registry import page
 from payadmin.views.security import current_actor
 
 LONGEST_LIST = 400
 _DAYS = re.compile(r"[0-9]{1,4}", re.ASCII)
 _ENDINGS = {
-    OnExhausted.ON_HOLD: "the subscription is put on hold until staff activate it again",
-    OnExhausted.ABORTED: "the subscription is aborted",
+    OnExhausted.ON_HOLD: _("Not tried again: the subscription is put on hold until staff activate it again."),
+    OnExhausted.ABORTED: _("Not tried again: the subscription is aborted."),
 }
 
 
@@ -134,7 +135,7 @@ class RetryPoliciesPage(PayAdminModelView):
     def _refresh_cache(self) -> None:
         # A column that is counted, not kept.
         self.columns["followers"] = Column(
-            "followers", "Subscriptions", Kind.NUMBER, RetryPolicy.id, {"readonly": True}
+            "followers", _("Subscriptions"), Kind.NUMBER, RetryPolicy.id, {"readonly": True}
         )
         super()._refresh_cache()
 
@@ -278,13 +279,14 @@ def followers(policy_ids: Sequence[int]) -> dict[int, int]:
 
 def story(delays: Sequence[int], attempts: int, codes: Sequence[str], on_exhausted: OnExhausted | None) -> list[Step]:
     """What a policy does, step by step."""
-    steps = [Step("credit-card", "On the day it is due", f"Attempt 1 of {attempts}.")]
+    steps = [Step("credit-card", _("On the day it is due"), _attempt(1, attempts))]
     total = 0
     for attempt in range(2, attempts + 1):
         wait = delays[min(attempt - 1, len(delays)) - 1]
         total += wait
         if attempt == 2:  # noqa: PLR2004 - the first that is tried again
-            steps.append(Step("rotate", f"{_days(wait)} after the decline", f"Attempt {attempt} of {attempts}."))
+            when = _n("%(number)s day after the decline", "%(number)s days after the decline", wait)
+            steps.append(Step("rotate", when, _attempt(attempt, attempts)))
         else:
             told = _(
                 "Attempt %(attempt)s of %(attempts)s, %(total)s in all.",
@@ -292,12 +294,16 @@ def story(delays: Sequence[int], attempts: int, codes: Sequence[str], on_exhaust
                 attempts=attempts,
                 total=_days(total),
             )
-            steps.append(Step("rotate", f"{_days(wait)} after that", told))
-    ending = _ENDINGS[on_exhausted] if on_exhausted else "what you choose happens to the subscription"
-    last = "the first attempt is declined" if attempts == 1 else f"attempt {attempts} is declined too"
-    steps.append(Step("circle-x", f"When {last}", f"Not tried again: {ending}."))
+            when = _n("%(number)s day after that", "%(number)s days after that", wait)
+            steps.append(Step("rotate", when, told))
+    open_end = _("Not tried again: what you choose happens to the subscription.")
+    ending = _ENDINGS[on_exhausted] if on_exhausted else open_end
+    last = _("When the first attempt is declined")
+    if attempts > 1:
+        last = _("When attempt %(attempt)s is declined too", attempt=attempts)
+    steps.append(Step("circle-x", last, ending))
     if codes:
-        steps.append(Step("circle-x", "Any refusal that is not on the list", f"Not tried again: {ending}."))
+        steps.append(Step("circle-x", _("Any refusal that is not on the list"), ending))
     return steps
 
 
@@ -329,15 +335,20 @@ def _words(text: str) -> list[str]:
 
 
 def _days(number: int) -> str:
-    return "1 day" if number == 1 else f"{number} days"
+    return _n("%(number)s day", "%(number)s days", number)
+
+
+def _attempt(number: int, attempts: int) -> str:
+    return _("Attempt %(attempt)s of %(attempts)s.", attempt=number, attempts=attempts)
 
 
 def _waits(delays: Sequence[int], attempts: int) -> str:
     if attempts == 1:
-        return "No second attempt"
+        return say(_("No second attempt"))
     used = [delays[min(place, len(delays)) - 1] for place in range(1, attempts)]
-    return f"{', '.join(map(str, used))} {'day' if used == [1] else 'days'}"
+    days = ", ".join(map(str, used))
+    return say(_("%(days)s day", days=days) if used == [1] else _("%(days)s days", days=days))
 
 
 def _codes(codes: Sequence[str]) -> str:
-    return ", ".join(DECLINE_CODES.get(code, code) for code in codes) or "Every refusal"
+    return ", ".join(say(DECLINE_CODES.get(code, code)) for code in codes) or say(_("Every refusal"))

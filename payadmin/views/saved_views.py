@@ -14,7 +14,7 @@ from werkzeug.wrappers import Response
 from payadmin.actions import records, saved_views
 from payadmin.db import db
 from payadmin.kernel.errors import Invalid, NotFound
-from payadmin.kernel.text import _
+from payadmin.kernel.text import Text, _, _n
 from payadmin.models.access import StaffUser
 from payadmin.models.system import SavedView, UserPreference
 from payadmin.notices import unread_of
@@ -246,14 +246,18 @@ class SavedViewPages(FormPages):
         try:
             asked = lists.read(self.shape, MultiDict(parse_qsl(view.query)))
         except BadAddress as problem:
-            return f"No longer fits this list: {problem.sentence}"
-        said = [f"Search: {asked.search}"] if asked.search else []
-        said += [f"{self.shape.filters[key].label}: {active.summary}" for key, active in asked.active.items()]
+            return _("No longer fits this list: %(problem)s", problem=problem.sentence)
+        said = [say(_("Search: %(text)s", text=asked.search))] if asked.search else []
+        said += [f"{say(self.shape.filters[key].label)}: {say(active.summary)}" for key, active in asked.active.items()]
         if asked.sort != self.shape.default_sort:
-            said.append(f"by {asked.sort.column.label}, {'descending' if asked.sort.descending else 'ascending'}")
+            by = Text(asked.sort.column.label)
+            down = asked.sort.descending
+            said.append(
+                say(_("by %(column)s, descending", column=by) if down else _("by %(column)s, ascending", column=by))
+            )
         if view.columns:
-            said.append(f"{len(view.columns)} columns")
-        return " · ".join(said) or "The whole list"
+            said.append(say(_n("%(number)s column", "%(number)s columns", len(view.columns))))
+        return " · ".join(said) or _("The whole list")
 
     def _change_views(self) -> str:
         """Do what a form of views asks for; where to go then."""

@@ -11,6 +11,7 @@ from werkzeug.wrappers import Response
 from payadmin.actions import subscriptions as recurring
 from payadmin.db import db
 from payadmin.kernel.errors import Invalid, NeedsApproval, NotFound, Refusal
+from payadmin.kernel.text import _
 from payadmin.models.batches import Batch, BatchRow
 from payadmin.models.parties import Customer
 from payadmin.models.payments import Payment, PaymentMethod
@@ -42,30 +43,37 @@ READ = Permission.SUBSCRIPTIONS_SUBSCRIPTION_READ
 NO_SUBSCRIPTION = "A file of single payments ordered this charge; it belongs to no subscription."
 DECISIONS: dict[str, dict[str, str]] = {
     "declare-unpaid": {
-        "title": "Declare unpaid",
-        "verb": "Declare unpaid",
+        "title": _("Declare unpaid"),
+        "verb": _("Declare unpaid"),
         "tone": "danger",
-        "text": "You say that no money moved for this date, because the provider's support or dashboard told you so. "
-        "The charge becomes Failed and is not tried again. If the provider captured it after all, the customer has "
-        "paid for something that is shown here as unpaid.",
-        "done": "The charge is declared unpaid.",
+        "text": _(
+            "You say that no money moved for this date, because the provider's support or dashboard told you so. "
+            "The charge becomes Failed and is not tried again. If the provider captured it after all, the customer has "
+            "paid for something that is shown here as unpaid."
+        ),
+        "done": _("The charge is declared unpaid."),
     },
     "book-as-paid": {
-        "title": "Book as paid",
-        "verb": "Ask the provider and book it",
+        "title": _("Book as paid"),
+        "verb": _("Ask the provider and book it"),
         "tone": "primary",
-        "text": "The provider is asked once more about this very charge. If it confirms that it took the money, a "
-        "payment is booked with the amount and currency that it reports, also when they differ from what was planned "
-        "here. If it does not confirm, nothing is booked. No money moves by this. A booked payment can be refunded.",
-        "done": "The provider confirmed it, and the payment is booked.",
+        "text": _(
+            "The provider is asked once more about this very charge. If it confirms that it took the money, a "
+            "payment is booked with the amount and currency that it reports, also when they differ from what was "
+            "planned here. If it does not confirm, nothing is booked. No money moves by this. A booked payment can "
+            "be refunded."
+        ),
+        "done": _("The provider confirmed it, and the payment is booked."),
     },
     "looked-after": {
-        "title": "Mark as looked after",
-        "verb": "Mark as looked after",
+        "title": _("Mark as looked after"),
+        "verb": _("Mark as looked after"),
         "tone": "primary",
-        "text": "The difference leaves Needs attention. This moves no money and changes no status: refund or correct "
-        "what is wrong first, then say here what was done.",
-        "done": "The charge is marked as looked after.",
+        "text": _(
+            "The difference leaves Needs attention. This moves no money and changes no status: refund or correct "
+            "what is wrong first, then say here what was done."
+        ),
+        "done": _("The charge is marked as looked after."),
     },
 }
 

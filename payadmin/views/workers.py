@@ -20,22 +20,23 @@ from payadmin.providers import CONNECTED
 from payadmin.queries import workers as asked
 from payadmin.views.columns import json_text
 from payadmin.views.filters import row_id_of
+from payadmin.views.language import speech
 from payadmin.views.security import current_actor
 
 MOST_HEX = 512
 JOB_WORDS = {
-    "deliver_webhook": "Reminder to a merchant",
-    "mail_reminder": "Reminder e-mail",
-    "run_item": "Row of a bulk action",
-    "send_notification": "E-mail to a customer",
-    "settle_order": "Refund or void",
+    "deliver_webhook": _("Reminder to a merchant"),
+    "mail_reminder": _("Reminder e-mail"),
+    "run_item": _("Row of a bulk action"),
+    "send_notification": _("E-mail to a customer"),
+    "settle_order": _("Refund or void"),
 }
 ATTEMPT_WORDS = {
-    AttemptState.DUE: "About to be sent",
-    AttemptState.SENDING: "At the provider",
-    AttemptState.UNKNOWN: "Being checked",
+    AttemptState.DUE: _("About to be sent"),
+    AttemptState.SENDING: _("At the provider"),
+    AttemptState.UNKNOWN: _("Being checked"),
 }
-KINDS = {"worker": "Worker", "scheduler": "Scheduler", "planner": "Planner"}
+KINDS = {"worker": _("Worker"), "scheduler": _("Scheduler"), "planner": _("Planner")}
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
 blueprint = Blueprint("workers", __name__, url_prefix="/workers")
@@ -144,7 +145,8 @@ def ago(age: dt.timedelta) -> str:
 
 def capped(number: int) -> str:
     """A count as pages say it; beyond the cap nobody counts."""
-    return f"{asked.COUNT_CAP:,}+" if number > asked.COUNT_CAP else f"{number:,}"
+    grouped = speech().grouped
+    return f"{grouped(asked.COUNT_CAP)}+" if number > asked.COUNT_CAP else grouped(number)
 
 
 def init_workers(app: Flask) -> None:

@@ -351,7 +351,7 @@ def test_a_registration_is_processed_only_with_the_counts_that_were_shown(
     done = operator.get(f"/batches/{batch_id}/").text
     assert len(room.subscriptions(batch_id)) == 2
     assert done.count(": the subscription of row ") == 2
-    assert "1 invalid was left out." in done
+    assert "1 invalid row was left out." in done
     assert operator.get(f"/batches/{batch_id}/?only=errors").text.count('<tr id="row-') == 1
     assert process(operator, batch_id).status_code == 409, "a second confirmation changes nothing"
     assert len(room.subscriptions(batch_id)) == 2

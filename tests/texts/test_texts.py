@@ -1,5 +1,7 @@
 """Texts: each reader's language, what staff write above the catalogue, and what is refused."""
 
+import datetime as dt
+
 import pytest
 from flask import Flask
 from sqlalchemy import select
@@ -11,6 +13,7 @@ from payadmin.config import Settings
 from payadmin.db import db
 from payadmin.kernel.errors import Conflict, Forbidden, Invalid, NotFound
 from payadmin.kernel.money import Money
+from payadmin.kernel.schedules import ALL_MONTHS, IntervalUnit, Schedule, ScheduleKind
 from payadmin.kernel.text import NumberText, Text, _, _n, day_text, named
 from payadmin.models.audit import AuditEvent
 from payadmin.models.payments import PaymentStatus
@@ -300,3 +303,63 @@ def test_a_text_survives_the_session_with_its_values(app: Flask) -> None:
     serializer = app.session_interface.serializer  # type: ignore[attr-defined]
     again = serializer.loads(serializer.dumps({"a": said}))["a"]
     assert (again, again.name, again.values) == (said, "mail.export.open", {"link": "x"})
+
+
+# --- sentences that are put together ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("rule", "english", "italian", "indonesian"),
+    [
+        (
+            Schedule(ScheduleKind.DAY, weekdays=(1, 4), months=ALL_MONTHS),
+            "Every Monday and Thursday",
+            "Ogni lunedì e giovedì",
+            "Setiap Senin dan Kamis",
+        ),
+        (
+            Schedule(ScheduleKind.DATE, days=(1, 22, 28), months=ALL_MONTHS),
+            "On the 1st, 22nd and 28th of every month",
+            "Nei giorni 1, 22 e 28 di ogni mese",
+            "Tanggal 1, 22 dan 28 setiap bulan",
+        ),
+        (
+            Schedule(ScheduleKind.DATE, days=(3,), months=(1,)),
+            "On the 3rd of January",
+            "Il 3 di gennaio",
+            "Tanggal 3 bulan Januari",
+        ),
+        (
+            Schedule(
+                ScheduleKind.INTERVAL,
+                interval_unit=IntervalUnit.DAY,
+                interval_count=14,
+                anchor=dt.date(2026, 12, 5),
+            ),
+            "Every 14 days from 5 Dec 2026",
+            "Ogni 14 giorni dal 5 dic 2026",
+            "Setiap 14 hari mulai 5 Des 2026",
+        ),
+    ],
+)
+@pytest.mark.usefixtures("app")
+def test_a_schedule_is_told_in_the_readers_language(
+    rule: Schedule, english: str, italian: str, indonesian: str
+) -> None:
+    assert str(rule) == english
+    assert say("it", str(rule)) == italian
+    assert say("id", str(rule)) == indonesian
+
+
+@pytest.mark.usefixtures("app")
+def test_what_a_template_has_said_already_is_not_escaped_again() -> None:
+    speech = texts.speech_of(db.session(), "it")
+    once = speech.plain("The subscription was cancelled.")
+    assert speech.say(once) == once == "L&#39;abbonamento è stato annullato."
+
+
+def test_a_number_in_a_sentence_is_grouped_as_the_language_does(app: Flask) -> None:
+    for language, shown in (("en", "12,431 rows"), ("it", "12.431 righe"), ("id", "12.431 baris")):
+        with app.test_request_context(headers={"Accept-Language": language}):
+            page = "{% trans number=12431 %}{{ number }} row{% pluralize %}{{ number }} rows{% endtrans %}"
+            assert app.jinja_env.from_string(page).render() == shown

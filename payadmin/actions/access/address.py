@@ -12,11 +12,12 @@ from payadmin.actions.access.links import GONE, LASTS, end_links, link_of, make_
 from payadmin.audit import Event
 from payadmin.config import current_settings
 from payadmin.kernel.errors import Conflict, Invalid, NotFound
+from payadmin.kernel.text import _
 from payadmin.models.access import AccountLink, EmailChange, LinkPurpose, StaffUser
 from payadmin.permissions import Permission
 from payadmin.work import Work, use_case
 
-NO_LINKS: Final = "Confirmation links cannot be mailed here (PUBLIC_URL is not set). An administrator can change it."
+NO_LINKS: Final = _("Confirmation links cannot be mailed here (PUBLIC_URL is not set). An administrator can change it.")
 BOTH: Final = (LinkPurpose.OLD_ADDRESS, LinkPurpose.NEW_ADDRESS)
 
 

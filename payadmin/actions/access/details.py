@@ -18,7 +18,7 @@ from payadmin.providers.mail import is_address
 from payadmin.work import Work
 
 USERNAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{1,63}")
-WRONG_USERNAME: Final = "Use 2 to 64 letters, digits, dots, dashes or underscores."
+WRONG_USERNAME: Final = _("Use 2 to 64 letters, digits, dots, dashes or underscores.")
 LONGEST_NAME: Final = 120
 _MOBILE = re.compile(r"\+?[0-9](?:[ ()./-]*[0-9]){6,14}", re.ASCII)
 

@@ -23,7 +23,7 @@ from payadmin.permissions import Permission
 from payadmin.work import Actor, Work, use_case
 
 SECRET_ACT: Final = "access.show_secret_key"  # noqa: S105 - an act's name
-CLOSED: Final = "This account is disabled for good. Invite the person again under another user name."
+CLOSED: Final = _("This account is disabled for good. Invite the person again under another user name.")
 
 
 @dataclass(frozen=True)

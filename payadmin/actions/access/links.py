@@ -8,10 +8,11 @@ from sqlalchemy import select, update
 from payadmin.config import current_settings
 from payadmin.kernel.errors import NotFound
 from payadmin.kernel.links import fingerprint_of, is_ours, new_nonce, token_of
+from payadmin.kernel.text import _
 from payadmin.models.access import AccountLink, LinkPurpose
 from payadmin.work import Work
 
-GONE: Final = "This link was used already, was replaced by a newer one, or is too old."
+GONE: Final = _("This link was used already, was replaced by a newer one, or is too old.")
 LASTS: Final = {
     LinkPurpose.CREDENTIALS: dt.timedelta(hours=24),
     LinkPurpose.PASSWORD: dt.timedelta(minutes=30),

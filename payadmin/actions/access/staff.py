@@ -37,12 +37,13 @@ from payadmin.config import current_settings
 from payadmin.kernel import passwords
 from payadmin.kernel.errors import Conflict, Invalid
 from payadmin.kernel.links import new_nonce
+from payadmin.kernel.text import _
 from payadmin.models.access import LinkPurpose, SessionEnd, StaffRole, StaffUser
 from payadmin.permissions import Permission, Role
 from payadmin.work import SYSTEM, Actor, Work, use_case
 
 RIGHTS_ACT: Final = "access.change_rights"
-MOVED_ON: Final = "Somebody else changed this account meanwhile. Look at what it says now, and save again."
+MOVED_ON: Final = _("Somebody else changed this account meanwhile. Look at what it says now, and save again.")
 
 
 @dataclass(frozen=True)

@@ -177,7 +177,9 @@ def _days(text: str) -> tuple[int, ...]:
 
 
 def _months(text: str) -> tuple[int, ...]:
-    return ALL_MONTHS if text.upper() == "ALL" else _numbers(text, "Write months from 1 to 12, such as 1; 7, or ALL.")
+    return (
+        ALL_MONTHS if text.upper() == "ALL" else _numbers(text, _("Write months from 1 to 12, such as 1; 7, or ALL."))
+    )
 
 
 def _numbers(text: str, sentence: str) -> tuple[int, ...]:

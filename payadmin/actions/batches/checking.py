@@ -12,13 +12,14 @@ from sqlalchemy.orm import Session
 from payadmin.actions.batches import cells as c
 from payadmin.actions.batches.columns import CARD_NO, by_key
 from payadmin.kernel.errors import Invalid
+from payadmin.kernel.text import _
 from payadmin.models.batches import BatchKind, RowStatus
 from payadmin.models.parties import Customer, CustomerStatus
 from payadmin.models.payments import Payment, Unit
 from payadmin.models.subscriptions import Purpose, ScheduledCharge, Subscription, schedule_values
 
-HOLDS_CARD: Final = "This cell holds a full card number, which was not kept. Take it out of the file."
-EMPTY: Final = "This cell is empty."
+HOLDS_CARD: Final = _("This cell holds a full card number, which was not kept. Take it out of the file.")
+EMPTY: Final = _("This cell is empty.")
 _AT_ONCE: Final = 500
 
 
@@ -154,7 +155,7 @@ class Checker:
         self._check_customer(reading, known)
         number = values["billing_number"]
         if number and number in known.billing:
-            reading.say("billing_number", "This billing number is registered already.")
+            reading.say("billing_number", _("This billing number is registered already."))
         if number and values["repeats_row"]:
             reading.say("billing_number", f"This billing number stands in row {values['repeats_row']} too.")
         reading.take("card_token", "card_token", c.token_of)
@@ -176,17 +177,17 @@ class Checker:
             owner = known.billing[number]
             if customer_id is None and not cells.get("customer_id"):
                 if owner is None:
-                    reading.say("billing_number", "Several customers paid under this number: fill in customer_id.")
+                    reading.say("billing_number", _("Several customers paid under this number: fill in customer_id."))
                 values["customer_id"] = owner
                 if owner in known.blocked:
-                    reading.say("billing_number", "The customer is blocked.")
+                    reading.say("billing_number", _("The customer is blocked."))
             elif customer_id is not None and owner is not None and customer_id != owner:
-                reading.say("customer_id", "The billing number belongs to another customer.")
+                reading.say("customer_id", _("The billing number belongs to another customer."))
         elif number and not cells.get("customer_id"):
-            reading.say("billing_number", "This billing number is not known: register it, or fill in customer_id.")
+            reading.say("billing_number", _("This billing number is not known: register it, or fill in customer_id."))
         reading.take("invoice_number", "invoice_number", c.invoice_number_of)
         if (invoice := values["invoice_number"]) and invoice in known.invoices:
-            reading.say("invoice_number", "This invoice number was used already.")
+            reading.say("invoice_number", _("This invoice number was used already."))
         if invoice and values["repeats_row"]:
             reading.say("invoice_number", f"This invoice number stands in row {values['repeats_row']} too.")
         self._check_card(reading, card)
@@ -203,11 +204,11 @@ class Checker:
             return
         customer = known.customers.get(external_id)
         if customer is None:
-            reading.say("customer_id", "There is no customer with this ID.")
+            reading.say("customer_id", _("There is no customer with this ID."))
             return
         reading.values["customer_id"] = customer.id
         if customer.status is not CustomerStatus.ACTIVE:
-            reading.say("customer_id", "The customer is blocked.")
+            reading.say("customer_id", _("The customer is blocked."))
         for column, theirs, compared in (
             ("customer_name", customer.name, _folded),
             ("email", customer.email, _folded),
@@ -215,21 +216,21 @@ class Checker:
         ):
             said = reading.cells.get(column)
             if said and compared(said) != compared(theirs or ""):
-                reading.say(column, "The customer has another one here. Correct the file or the customer.")
+                reading.say(column, _("The customer has another one here. Correct the file or the customer."))
 
     def _check_card(self, reading: "_Reading", card: Mapping[str, Any]) -> None:
         number, token = reading.cells.get(CARD_NO, ""), reading.cells.get("card_token", "")
         if number and token:
-            reading.say(CARD_NO, "Fill in the card number or the card token, not both.")
+            reading.say(CARD_NO, _("Fill in the card number or the card token, not both."))
         elif number:
             if "token" in card:
                 reading.values["card_token"] = card["token"]
             else:
-                reading.say(CARD_NO, card.get("error", "This is not a valid card number; check its digits."))
+                reading.say(CARD_NO, card.get("error", _("This is not a valid card number; check its digits.")))
         elif token:
             reading.take("card_token", "card_token", c.token_of)
         else:
-            reading.say(CARD_NO if CARD_NO in self.columns else "card_token", "Fill in the card or its token.")
+            reading.say(CARD_NO if CARD_NO in self.columns else "card_token", _("Fill in the card or its token."))
 
 
 class _Reading:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from payadmin.kernel.sheets import csv_rows
+from payadmin.kernel.text import _
 from payadmin.kernel.xlsx import Guide, xlsx
 from payadmin.models.batches import BatchKind
 
@@ -108,7 +109,7 @@ def header_problems(kind: BatchKind, labels: Sequence[str]) -> list[dict[str, st
         if column.required and column.key not in keys
     ]
     if kind is BatchKind.SINGLE_PAYMENT and not {CARD_NO, "card_token"} & set(keys):
-        problems.append({"column": CARD_NO, "sentence": "A column card_no or card_token is missing."})
+        problems.append({"column": CARD_NO, "sentence": _("A column card_no or card_token is missing.")})
     for place, (label, key) in enumerate(zip(labels, keys, strict=True)):
         if key not in known:
             sentence = f'"{label[:60]}" is not a column of this kind of file. Remove it or correct its name.'

@@ -16,15 +16,16 @@ from payadmin.kernel.cards import fingerprint
 from payadmin.kernel.errors import Invalid
 from payadmin.kernel.masks import card_number_digits, luhn_ok, mask_card
 from payadmin.kernel.sheets import Value, content_hash, read_table, text_of
+from payadmin.kernel.text import _
 from payadmin.models.batches import BatchKind
 from payadmin.providers import StoredCard
 
 MAX_ROWS: Final = 100_000
 ROWS_A_PART: Final = 1_000
 LONGEST_KEPT: Final = 4_600
-NOT_A_CARD: Final = "This is not a valid card number; check its digits."
+NOT_A_CARD: Final = _("This is not a valid card number; check its digits.")
 _TYPED: Final = re.compile(r"[0-9]{13,19}", re.ASCII)
-_NO_HEADER: Final = "The first row holds data; it must name the columns. Put their names above it."
+_NO_HEADER: Final = _("The first row holds data; it must name the columns. Put their names above it.")
 # Lists of days, months and dates are long runs of digits; what is nothing else than that holds no card number.
 _LISTS: Final = frozenset({"days", "months", "dates"})
 _CALENDAR: Final = re.compile(

@@ -34,7 +34,7 @@ LEASE: Final = dt.timedelta(seconds=60)
 MOST_ATTEMPTS: Final = 5
 MOST_OPEN: Final = 5
 AT_ONCE: Final = 100
-_INTERRUPTED: Final = "It was interrupted five times. Export again, or narrow the list."
+_INTERRUPTED: Final = _("It was interrupted five times. Export again, or narrow the list.")
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from payadmin.kernel.invoice_pdf import LAYOUT, InvoiceFacts, InvoiceLine, rende
 from payadmin.kernel.masks import mask_pan_in_text
 from payadmin.kernel.money import Money
 from payadmin.kernel.sheets import csv_rows
-from payadmin.kernel.text import NumberText, _
+from payadmin.kernel.text import NumberText, Text, _
 from payadmin.kernel.xlsx import ZipSink
 from payadmin.models.payments import (
     Invoice,
@@ -41,7 +41,7 @@ from payadmin.permissions import Permission
 from payadmin.work import Actor, Work, use_case
 
 MOST_INVOICES: Final = 500
-NO_SUCH_PAYMENT: Final = "There is no such payment."
+NO_SUCH_PAYMENT: Final = _("There is no such payment.")
 
 log = logging.getLogger(__name__)
 
@@ -179,7 +179,9 @@ def _issue(work: Work, payment_ids: Sequence[int], settings: Settings) -> list[I
         if chosen is None:
             found.append(None)
         elif not chosen.has_invoice:
-            reason = f"Only paid payments have an invoice; this one is {chosen.status.value.lower()}."
+            reason = _(
+                "Only paid payments have an invoice; this one is %(status)s.", status=Text(chosen.status.value).lower()
+            )
             found.append(NoInvoice(chosen.transaction_id, chosen.invoice_number, reason))
         else:
             found.append(teller.file(chosen, invoices[chosen.id]))

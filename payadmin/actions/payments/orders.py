@@ -357,7 +357,7 @@ def _leave_unknown(work: Work, order: Order, kind: str, answer: Answer) -> int:
     first = order.status is OrderStatus.SUBMITTED
     sentence = {
         Outcome.PENDING: "The provider is working on it.",
-        Outcome.NOT_SENT: "The provider cannot be reached; the order will be sent again.",
+        Outcome.NOT_SENT: _("The provider cannot be reached; the order will be sent again."),
     }.get(answer.outcome, "The provider did not answer; it is being asked what happened.")
     values: dict[str, Any] = {"checks": order.checks + 1, "lease_until": None, "message": sentence}
     if first:

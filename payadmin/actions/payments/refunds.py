@@ -98,9 +98,9 @@ def refund_in_run(
     if refund.status is OrderStatus.SUCCEEDED:
         return f"Refunded as {refund.reference}."
     if refund.status is OrderStatus.FAILED:
-        raise ProviderDeclined(refund.message or "The provider refused the refund.")
+        raise ProviderDeclined(refund.message or _("The provider refused the refund."))
     if refund.needs_staff:
-        raise ProviderUnknown(refund.message or "The outcome is unknown; ask the provider.")
+        raise ProviderUnknown(refund.message or _("The outcome is unknown; ask the provider."))
     return Unfinished(refund.message or f"Accepted as {refund.reference}; the provider is being asked.")
 
 

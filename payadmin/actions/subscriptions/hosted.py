@@ -20,7 +20,7 @@ from payadmin.actions.subscriptions.registering import register
 from payadmin.audit import Event
 from payadmin.kernel.errors import Conflict, Invalid, Refusal
 from payadmin.kernel.masks import mask_pan_in_text
-from payadmin.kernel.text import _
+from payadmin.kernel.text import Text, _
 from payadmin.models.parties import Customer
 from payadmin.models.registrations import LinkStatus, RegistrationLink, state_of
 from payadmin.models.subscriptions import Purpose, Subscription, SubscriptionOrigin
@@ -29,9 +29,11 @@ from payadmin.providers import StoredCard
 from payadmin.work import Actor, Work, use_case
 
 PAYER: Final = "payer"
-TOO_MANY: Final = "Too many tries. Wait 30 minutes, then try again."
-NO_LONGER: Final = "This invitation can no longer be used, and nothing was registered. Ask who sent it to you."
-AWAY: Final = "The payment provider cannot be reached at the moment. Nothing was registered. Try again in some minutes."
+TOO_MANY: Final = _("Too many tries. Wait 30 minutes, then try again.")
+NO_LONGER: Final = _("This invitation can no longer be used, and nothing was registered. Ask who sent it to you.")
+AWAY: Final = _(
+    "The payment provider cannot be reached at the moment. Nothing was registered. Try again in some minutes."
+)
 
 StoreCard = Callable[[str], StoredCard | None]
 
@@ -94,7 +96,7 @@ def use_registration_link(
             hand_back_link_try(actor, link_id)
             raise Conflict(AWAY)
         if stored.token is None:
-            said = mask_pan_in_text(stored.message or "The card was not accepted.")
+            said = mask_pan_in_text(stored.message or _("The card was not accepted."))
             note_refused_card(actor, link_id, sentence=said)
             raise Invalid(
                 _("%(said)s Nothing was registered. Check the number, or use another card.", said=said),
@@ -224,7 +226,7 @@ def complete_registration(
         consent=consent,
     )
     if not won:
-        raise Gone("This link was used already.")
+        raise Gone(_("This link was used already."))
     work.record(
         Event.REGISTRATION_LINK_USED,
         link,
@@ -241,9 +243,9 @@ def complete_registration(
 def _usable(work: Work, link_id: int, token_hash: str, *, lock: bool = False) -> RegistrationLink:
     link = work.get(RegistrationLink, link_id, lock=lock)
     if link.token_hash != token_hash:
-        raise Gone("This link was replaced by a newer one.")
+        raise Gone(_("This link was replaced by a newer one."))
     if (state := state_of(link, work.now)) != LinkStatus.OPEN.value:
-        raise Gone(f"This link is {state.lower()}.")
+        raise Gone(_("This link is %(state)s.", state=Text(state).lower()))
     return link
 
 

@@ -29,9 +29,9 @@ from payadmin.work import Work, use_case
 
 PURPOSE: Final = "registration"
 LONGEST_DAYS: Final = 30
-MOVED_ON: Final = "This link has moved on meanwhile. Look at it again."
-NO_ADDRESS: Final = "There is no e-mail address to send the link to. Copy the link instead."
-NOT_MAILABLE: Final = "Links can be e-mailed once PUBLIC_URL says where payadmin is reached. Copy the link instead."
+MOVED_ON: Final = _("This link has moved on meanwhile. Look at it again.")
+NO_ADDRESS: Final = _("There is no e-mail address to send the link to. Copy the link instead.")
+NOT_MAILABLE: Final = _("Links can be e-mailed once PUBLIC_URL says where payadmin is reached. Copy the link instead.")
 # The mail as it is kept, and shown on the Mailbox page, does not hold the link; the worker that sends it puts it in.
 PLACE: Final = "[personal link, only in the mail itself]"
 

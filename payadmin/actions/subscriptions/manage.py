@@ -236,7 +236,7 @@ def delete_subscription(work: Work, subscription_id: int, *, version: int, reaso
     if subscription.deleted_at is not None:
         raise Conflict("The subscription is deleted already.")
     if subscription.status in ENDED:
-        cancelled = _cancel_dates(work, subscription_id, "The subscription was deleted.")
+        cancelled = _cancel_dates(work, subscription_id, _("The subscription was deleted."))
     else:
         cancelled = _cancel(work, subscription_id, version, reason)
         version = subscription.version
@@ -309,7 +309,7 @@ def _cancel(work: Work, subscription_id: int, version: int, reason: str | None) 
     _move_subscription(
         work, subscription_id, version, SubscriptionStatus.CANCELLED, event=Event.SUBSCRIPTION_CANCELLED, reason=reason
     )
-    return _cancel_dates(work, subscription_id, "The subscription was cancelled.")
+    return _cancel_dates(work, subscription_id, _("The subscription was cancelled."))
 
 
 def _cancel_dates(work: Work, subscription_id: int, sentence: str) -> int:

@@ -9,6 +9,7 @@ from sqlalchemy import bindparam, or_, update
 
 from payadmin.actions.subscriptions.terms import Terms
 from payadmin.audit import Event
+from payadmin.kernel.text import _
 from payadmin.models.payments import Channel, Payment, PaymentEvent, PaymentStatus
 from payadmin.models.subscriptions import (
     OPEN_ATTEMPTS,
@@ -170,7 +171,7 @@ def _pay(work: Work, paid: Sequence[tuple[Booking, Payment]]) -> None:
         also, keys = (payment, *booking.terms.rows), booking.keys | {"transaction_id": payment.transaction_id}
         after: dict[str, object] = {"status": ChargeStatus.SUCCEEDED, "payment_id": payment.id}
         work.record(Event.CHARGE_SUCCEEDED, booking.charge, also=also, after=after, **keys)
-    for booking, _ in paid:
+    for booking, _answer in paid:
         work.session.expire(booking.charge)
 
 
@@ -198,7 +199,7 @@ def _payment(booking: Booking, answer: Answer) -> Payment:
 
 def _decline(work: Work, booking: Booking, answer: Answer) -> None:
     attempt, charge, subscription = booking.attempt, booking.charge, booking.terms.subscription
-    keys, message = booking.keys, (answer.message or "The provider refused the charge.")[:MESSAGE_LENGTH]
+    keys, message = booking.keys, (answer.message or _("The provider refused the charge."))[:MESSAGE_LENGTH]
     attempt.state = AttemptState.DECLINED
     attempt.code, attempt.message = answer.code, message
     attempt.done_at = booking.now

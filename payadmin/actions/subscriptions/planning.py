@@ -17,6 +17,7 @@ from payadmin.audit import Event
 from payadmin.db import among
 from payadmin.kernel.errors import Invalid, Refusal
 from payadmin.kernel.schedules import dates
+from payadmin.kernel.text import _
 from payadmin.models.subscriptions import (
     EXPIRING,
     NOT_BEGUN,
@@ -192,13 +193,13 @@ def sweep_dates(work: Work, *, zone: ZoneInfo, limit: int = SWEEP_AT_ONCE) -> in
         (
             ChargeStatus.SKIPPED,
             Event.CHARGE_SKIPPED,
-            "The subscription was inactive on this date.",
+            _("The subscription was inactive on this date."),
             (scheduled, ScheduledCharge.due_date <= today, _subscription_is(SubscriptionStatus.INACTIVE)),
         ),
         (
             ChargeStatus.MISSED,
             Event.CHARGE_MISSED,
-            "This date could not run in time; decide whether to catch it up.",
+            _("This date could not run in time; decide whether to catch it up."),
             (
                 scheduled,
                 ScheduledCharge.due_date < today - dt.timedelta(days=GRACE_DAYS),

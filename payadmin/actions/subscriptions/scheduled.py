@@ -112,7 +112,7 @@ def why_not_caught_up(
     if status is not ChargeStatus.MISSED:
         return _("It is %(status)s, not missed.", status=Text(status.value).lower())
     if subscription_status is not None and subscription_status not in RETRIED:
-        return f"The subscription is {subscription_status.value.lower()}."
+        return _("The subscription is %(status)s.", status=Text(subscription_status.value).lower())
     if purpose is Purpose.REMINDER:
         return "A reminder that was missed is not sent late."
     if taken >= CATCH_UP_MOST:
@@ -165,7 +165,7 @@ def let_go(work: Work, charge_id: int, *, reason: str | None = None) -> None:
         Conflict: it is not missed (any more).
     """
     charge = work.get(ScheduledCharge, charge_id, lock=True)
-    sentence = (reason or "").strip()[:REASON_LENGTH] or "Staff decided not to charge this date."
+    sentence = (reason or "").strip()[:REASON_LENGTH] or _("Staff decided not to charge this date.")
     if charge.status is not ChargeStatus.MISSED or not settle_date(
         work, charge_id, ChargeStatus.SKIPPED, Event.CHARGE_SKIPPED, sentence
     ):

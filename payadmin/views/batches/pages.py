@@ -17,6 +17,7 @@ from payadmin.actions import batches, records
 from payadmin.db import db, utcnow
 from payadmin.kernel.errors import Conflict, Invalid
 from payadmin.kernel.sheets import csv_rows
+from payadmin.kernel.text import _
 from payadmin.models.batches import CHECKED, OPEN, WORKING, Batch, BatchKind, BatchRow, BatchStatus
 from payadmin.models.subscriptions import IN_HAND, ChargeStatus, ScheduledCharge
 from payadmin.permissions import Permission
@@ -28,6 +29,7 @@ from payadmin.views.batches.process import process_page
 from payadmin.views.columns import Column, label_of, money_cell, money_text, tone_of
 from payadmin.views.exports import SMALL
 from payadmin.views.filters import row_id_of
+from payadmin.views.language import speech
 from payadmin.views.registry import page
 from payadmin.views.security import current_actor
 
@@ -101,7 +103,8 @@ class BatchesPage(PayAdminModelView):
             case "totals":
                 return lambda row: _AMOUNTS.join(amounts(row.totals)) or ui.NOTHING
             case "rows_total" | "rows_invalid":
-                return lambda row: f"{getattr(row, column.name):,}"
+                grouped = speech().grouped
+                return lambda row: grouped(getattr(row, column.name))
         return super().cell(column, names)
 
     def details_context(self, row: Batch) -> dict[str, Any]:
@@ -182,21 +185,23 @@ class BatchesPage(PayAdminModelView):
     def check_view(self, row_id: int) -> Any:
         """Have the rows checked once more."""
         row = self.get_row(row_id)
-        return self._done(row.id, "The file is checked again.", batches.check_again, version=_seen())
+        return self._done(row.id, _("The file is checked again."), batches.check_again, version=_seen())
 
     @expose("/<int:row_id>/discard/", methods=("POST",))
     def discard_view(self, row_id: int) -> Any:
         """Give the batch up."""
         row = self.get_row(row_id)
         return self._done(
-            row.id, "The batch is discarded. Nothing was processed.", batches.discard_batch, version=_seen()
+            row.id, _("The batch is discarded. Nothing was processed."), batches.discard_batch, version=_seen()
         )
 
     @expose("/<int:row_id>/resume/", methods=("POST",))
     def resume_view(self, row_id: int) -> Any:
         """Have workers go on with a batch that stands still."""
         row = self.get_row(row_id)
-        return self._done(row.id, "Workers go on with the batch. What is done is not done again.", batches.resume_batch)
+        return self._done(
+            row.id, _("Workers go on with the batch. What is done is not done again."), batches.resume_batch
+        )
 
     def _done(self, batch_id: int, sentence: str, act: Any, **values: Any) -> Any:
         try:
@@ -257,16 +262,16 @@ class BatchesPage(PayAdminModelView):
     def _confirm_errors(self, row: Batch, problem: str | None) -> str:
         return self.render(
             "admin/model/export.html",
-            title="Error file",
+            title=_("Error file"),
             kind_label="CSV",
-            count={"label": f"{row.rows_invalid:,}"},
+            count={"label": speech().grouped(row.rows_invalid)},
             small=SMALL,
             later=False,
             offer=step_up.offer(current_actor(), *_export_act(row)),
             code_error=problem,
             post_url=url_for("batches.errors_view", row_id=row.id),
             back=f"{self.address}{row.id}/?only=errors",
-            criteria=[("File name", row.file_name), ("Rows", "Only errors")],
+            criteria=[(_("File name"), row.file_name), (_("Rows"), _("Only errors"))],
         )
 
 

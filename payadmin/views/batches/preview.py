@@ -11,6 +11,7 @@ from sqlalchemy import Select, select
 
 from payadmin.actions.batches import COLUMNS
 from payadmin.db import db
+from payadmin.kernel.text import _, _n
 from payadmin.models.batches import Batch, BatchKind, BatchRow, BatchStatus, RowStatus
 from payadmin.models.subscriptions import ScheduledCharge, Subscription
 from payadmin.permissions import Permission
@@ -244,15 +245,15 @@ def _line(batch: Batch, row: Any, cells: Sequence[Cell], errors: Sequence[Mappin
         said.append(row.message)
     charge_status = getattr(row, "charge_status", None)
     if row.status is RowStatus.INVALID and row.errors:
-        word = "1 error" if len(row.errors) == 1 else f"{len(row.errors)} errors"
+        word = _n("%(number)s error", "%(number)s errors", len(row.errors))
     elif row.status is RowStatus.VALID and batch.status is BatchStatus.PROCESSING:
-        word, tone = "Waiting", "plain"
+        word, tone = _("Waiting"), "plain"
     elif charge_status is not None:
         word, tone = label_of(charge_status), tone_of(charge_status)
         if row.charge_message:
             said.append(row.charge_message)
     elif getattr(row, "subscription_id", None):
-        word = "Registered"
+        word = _("Registered")
     return Line(
         number=row.row_number,
         word=word,

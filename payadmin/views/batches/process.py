@@ -10,6 +10,7 @@ from payadmin import step_up
 from payadmin.actions.batches import PROCESS_ACT, process_batch, process_subject
 from payadmin.db import db
 from payadmin.kernel.errors import Conflict, Refusal
+from payadmin.kernel.text import NumberText, _, _n
 from payadmin.models.batches import Batch, BatchKind, BatchRow, RowStatus
 from payadmin.models.parties import Organization
 from payadmin.views import lists
@@ -32,10 +33,11 @@ class ProcessForm(Form):
 def act_words(batch: Batch) -> str:
     """What the button does, with its numbers: a registration says what it leaves out."""
     if batch.kind is BatchKind.SINGLE_PAYMENT:
-        return f"Process {batch.rows_valid:,} {'payment' if batch.rows_valid == 1 else 'payments'}"
+        return _n("Process %(number)s payment", "Process %(number)s payments", batch.rows_valid)
     if batch.rows_invalid:
-        return f"Process {batch.rows_valid:,} valid, skip {batch.rows_invalid:,} invalid"
-    return f"Process {batch.rows_valid:,} {'registration' if batch.rows_valid == 1 else 'registrations'}"
+        valid, invalid = NumberText(batch.rows_valid), NumberText(batch.rows_invalid)
+        return _("Process %(valid)s valid, skip %(invalid)s invalid", valid=valid, invalid=invalid)
+    return _n("Process %(number)s registration", "Process %(number)s registrations", batch.rows_valid)
 
 
 def process_page(batch: Batch, list_address: str) -> Any:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from payadmin.actions import subscriptions as recurring
-from payadmin.kernel.text import Text, _, day_text
+from payadmin.kernel.text import Listed, Text, _, _n, day_text
 from payadmin.models.subscriptions import ENDED, Purpose, Subscription, SubscriptionStatus
 from payadmin.queries.subscriptions import Plan
 from payadmin.views import lists
@@ -25,7 +25,11 @@ def _cannot_become(status: SubscriptionStatus) -> Callable[[Any], str | None]:
         if row.status is status:
             return _("It is %(status)s already.", status=Text(status.value).lower())
         if not Subscription.machine.allows(row.status, status):
-            return f"A subscription that is {row.status.value.lower()} cannot become {status.value.lower()}."
+            return _(
+                "A subscription that is %(status)s cannot become %(wanted)s.",
+                status=Text(row.status.value).lower(),
+                wanted=Text(status.value).lower(),
+            )
         return None
 
     return why
@@ -53,10 +57,17 @@ def _never(_row: Any) -> str | None:
 def _in_hand(plan: Plan) -> Iterator[str]:
     if not plan.in_hand:
         return
-    named = ", ".join(f"{row.invoice_number} of {day_text(row.due_date)}" for row in plan.in_hand[:MOST_NAMED])
-    more = f" and {len(plan.in_hand) - MOST_NAMED} more" if len(plan.in_hand) > MOST_NAMED else ""
-    what = "A charge is in hand and will finish" if len(plan.in_hand) == 1 else "Charges in hand will finish"
-    yield f"{what}: {named}{more}."
+    named = Listed(
+        _("%(number)s of %(day)s", number=row.invoice_number, day=day_text(row.due_date))
+        for row in plan.in_hand[:MOST_NAMED]
+    )
+    if len(plan.in_hand) > MOST_NAMED:
+        more = len(plan.in_hand) - MOST_NAMED
+        yield _("Charges in hand will finish: %(charges)s and %(more)s more.", charges=named, more=more)
+    elif len(plan.in_hand) > 1:
+        yield _("Charges in hand will finish: %(charges)s.", charges=named)
+    else:
+        yield _("A charge is in hand and will finish: %(charge)s.", charge=named)
 
 
 def _cancelling(row: Subscription, plan: Plan) -> Iterator[str]:
@@ -64,57 +75,72 @@ def _cancelling(row: Subscription, plan: Plan) -> Iterator[str]:
         return
     if plan.waiting:
         first = day_text(plan.upcoming[0].due_date)
-        one = plan.waiting == 1
-        dates = f"The execute date of {first} is" if one else f"{plan.waiting} execute dates, from {first} on, are"
-        yield f"{dates} cancelled. No further dates are planned."
+        yield _n(
+            "The execute date of %(first)s is cancelled. No further dates are planned.",
+            "%(number)s execute dates, from %(first)s on, are cancelled. No further dates are planned.",
+            plan.waiting,
+            first=first,
+        )
     else:
-        yield "No execute date is planned, so none is cancelled; no further dates are planned."
+        yield _("No execute date is planned, so none is cancelled; no further dates are planned.")
     yield from _in_hand(plan)
-    yield "This cannot be undone. To charge this customer again, register a new subscription."
+    yield _("This cannot be undone. To charge this customer again, register a new subscription.")
 
 
 def _deleting(row: Subscription, plan: Plan) -> Iterator[str]:
-    yield "It disappears from every list. Its payments and its audit trail stay."
+    yield _("It disappears from every list. Its payments and its audit trail stay.")
     if row.status in ENDED:
-        yield "This cannot be undone."
+        yield _("This cannot be undone.")
     else:
-        yield "It is cancelled with it."
+        yield _("It is cancelled with it.")
     yield from _cancelling(row, plan)
 
 
 def _inactivating(_row: Subscription, plan: Plan) -> Iterator[str]:
-    yield "It stays registered, but nothing is charged and nobody is reminded until it is activated again."
-    yield "Execute dates that fall due meanwhile are skipped; activating does not charge them afterwards."
+    yield _("It stays registered, but nothing is charged and nobody is reminded until it is activated again.")
+    yield _("Execute dates that fall due meanwhile are skipped; activating does not charge them afterwards.")
     yield from _in_hand(plan)
 
 
 def _activating(row: Subscription, plan: Plan) -> Iterator[str]:
     today = lists.today()
-    yield f"It runs again from today, {day_text(today)}, on. Dates that have passed are not charged."
+    yield _("It runs again from today, %(today)s, on. Dates that have passed are not charged.", today=day_text(today))
     coming = [charge for charge in plan.upcoming if charge.due_date >= today]
     if coming:
-        yield f"The next execute date is {day_text(coming[0].due_date)}."
+        yield _("The next execute date is %(day)s.", day=day_text(coming[0].due_date))
     if row.consecutive_failures:
-        yield f"Its {row.consecutive_failures} failed charges in a row are forgotten: the count starts anew."
+        yield _n(
+            "Its failed charge is forgotten: the count starts anew.",
+            "Its %(number)s failed charges in a row are forgotten: the count starts anew.",
+            row.consecutive_failures,
+        )
     if row.purpose is Purpose.RECURRING and row.card_expires_on is not None and row.card_expires_on < today:
-        yield f"Its card expired on {day_text(row.card_expires_on)}, so its charges will probably be declined."
+        yield _(
+            "Its card expired on %(day)s, so its charges will probably be declined.", day=day_text(row.card_expires_on)
+        )
 
 
 def _changing_type(row: Subscription, plan: Plan) -> Iterator[str]:
     amount = money_text(row.amount_minor, row.unit)
     if row.purpose is Purpose.RECURRING:
-        yield f"It is Recurring: {amount} are charged on each execute date."
-        yield "As a Reminder it charges nothing: on each date the merchant is sent a message that payment is due."
+        yield _("It is Recurring: %(amount)s are charged on each execute date.", amount=amount)
+        yield _("As a Reminder it charges nothing: on each date the merchant is sent a message that payment is due.")
     else:
-        yield "It is a Reminder: the merchant is sent a message on each execute date, and nothing is charged."
-        card = f"the card ending in {row.card_last4}" if row.card_last4 else "the stored card"
-        yield f"As Recurring it charges {amount} to {card} on each date."
-    yield "This holds from the next execute date on."
+        yield _("It is a Reminder: the merchant is sent a message on each execute date, and nothing is charged.")
+        if row.card_last4:
+            yield _(
+                "As Recurring it charges %(amount)s to the card ending in %(last4)s on each date.",
+                amount=amount,
+                last4=row.card_last4,
+            )
+        else:
+            yield _("As Recurring it charges %(amount)s to the stored card on each date.", amount=amount)
+    yield _("This holds from the next execute date on.")
     yield from _in_hand(plan)
 
 
 def _choosing_policy(_row: Subscription, _plan: Plan) -> Iterator[str]:
-    yield "It says after how many days a declined charge is tried again, and what happens when no try is left."
+    yield _("It says after how many days a declined charge is tried again, and what happens when no try is left.")
 
 
 # ---- doing it --------------------------------------------------------------------------------------------------------
@@ -122,12 +148,22 @@ def _choosing_policy(_row: Subscription, _plan: Plan) -> Iterator[str]:
 
 def _cancel(row: Subscription, form: Any) -> str:
     count = recurring.cancel_subscription(current_actor(), row.id, version=form.seen, reason=_reason(form))
-    return f"The subscription is cancelled, with {_dates(count)}."
+    return _n(
+        "The subscription is cancelled, with %(number)s execute date.",
+        "The subscription is cancelled, with %(number)s execute dates.",
+        count,
+    )
 
 
 def _delete(row: Subscription, form: Any) -> str:
     count = recurring.delete_subscription(current_actor(), row.id, version=form.seen, reason=_reason(form))
-    return f"The subscription is deleted{f', with {_dates(count)}' if count else ''}."
+    if not count:
+        return _("The subscription is deleted.")
+    return _n(
+        "The subscription is deleted, with %(number)s execute date.",
+        "The subscription is deleted, with %(number)s execute dates.",
+        count,
+    )
 
 
 def _inactivate(row: Subscription, form: Any) -> str:
@@ -144,7 +180,7 @@ def _activate(row: Subscription, form: Any) -> str:
 def _change_type(row: Subscription, form: Any) -> str:
     other = Purpose.REMINDER if row.purpose is Purpose.RECURRING else Purpose.RECURRING
     recurring.change_purpose(current_actor(), row.id, version=form.seen, purpose=other)
-    return f"The type is now {other.value}."
+    return _("The type is now %(type)s.", type=Text(other.value))
 
 
 def _choose_policy(row: Subscription, form: Any) -> str:
@@ -155,10 +191,6 @@ def _choose_policy(row: Subscription, form: Any) -> str:
 
 def _reason(form: ReasonForm) -> str | None:
     return (form.reason.data or "").strip() or None
-
-
-def _dates(count: int) -> str:
-    return f"{count} execute date{'' if count == 1 else 's'}"
 
 
 @dataclass(frozen=True)
@@ -185,7 +217,7 @@ class Act:
     effects: Callable[[Subscription, Plan], Iterator[str]] | None = None
     send: Callable[[Subscription, Any], str] | None = None
     form: type[ActForm] = ActForm
-    keep: str = "Back"
+    keep: str = _("Back")
     danger: bool = False
     dialog: bool = True
     in_menu: bool = True

@@ -12,6 +12,7 @@ from sqlalchemy import Select, and_, select
 from werkzeug.wrappers import Response
 
 from payadmin.db import db
+from payadmin.kernel.text import _, _n
 from payadmin.models.parties import Customer
 from payadmin.models.subscriptions import Purpose, Subscription, SubscriptionStatus
 from payadmin.permissions import Permission
@@ -32,7 +33,12 @@ class WithinFilter(Filter):
     """Cards that end within so many days, or that have ended: counted from today, so the address stays right."""
 
     widget = "choice"
-    _choices = (("expired", "Expired"), ("30", "Within 30 days"), ("60", "Within 60 days"), ("90", "Within 90 days"))
+    _choices = (
+        ("expired", _("Expired")),
+        ("30", _("Within 30 days")),
+        ("60", _("Within 60 days")),
+        ("90", _("Within 90 days")),
+    )
 
     def read(self, values: list[str]) -> Active:
         """The condition for one of the choices."""
@@ -93,7 +99,7 @@ class ExpiringCardsPage(SubscriptionRows):
 
     def _refresh_cache(self) -> None:
         customer = self.columns["customer"]
-        labels = {"customer_email": "E-mail", "customer_phone": "Phone"}
+        labels = {"customer_email": _("E-mail"), "customer_phone": _("Phone")}
         for key, told_by in CONTACTS.items():
             self.columns[key] = replace(customer, key=key, label=labels[key], told_by=told_by)
         super()._refresh_cache()
@@ -102,7 +108,7 @@ class ExpiringCardsPage(SubscriptionRows):
         for key, made in super()._filters_of(table):
             if key == "card_expires_on":
                 within = WithinFilter(made.column)
-                within.key, within.label = "within", "Expires"
+                within.key, within.label = "within", _("Expires")
                 yield "within", within
             yield key, made
 
@@ -152,7 +158,7 @@ class ExpiringCardsPage(SubscriptionRows):
 def _badge(day: dt.date, today: dt.date) -> Markup:
     left = (day - today).days
     if left < 0:
-        return ui.badge("Expired", "bad")
+        return ui.badge(_("Expired"), "bad")
     if left == 0:
-        return ui.badge("Last day", "warn")
-    return ui.badge(f"{left} day{'' if left == 1 else 's'}", "warn" if left <= SOON else "info")
+        return ui.badge(_("Last day"), "warn")
+    return ui.badge(_n("%(number)s day", "%(number)s days", left), "warn" if left <= SOON else "info")

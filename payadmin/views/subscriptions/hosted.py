@@ -20,7 +20,7 @@ from payadmin.kernel.errors import Refusal
 from payadmin.kernel.links import fingerprint_of, is_ours
 from payadmin.kernel.masks import card_number_digits
 from payadmin.kernel.schedules import next_dates
-from payadmin.kernel.text import day_text
+from payadmin.kernel.text import _, day_text
 from payadmin.models.parties import Organization
 from payadmin.models.registrations import EXPIRED, LinkStatus, RegistrationLink, state_of
 from payadmin.models.subscriptions import Purpose, Subscription
@@ -29,6 +29,7 @@ from payadmin.views import lists
 from payadmin.views.columns import money_text, zone
 from payadmin.views.fields import no_cards, no_controls, put
 from payadmin.views.gate import limiter
+from payadmin.views.language import say
 from payadmin.views.security import request_id
 from payadmin.views.subscriptions.register import CardMonthField
 
@@ -42,18 +43,21 @@ POLICY = (
 )
 UNKNOWN = (
     "This link opens nothing",
-    "It is not complete, or a newer one was sent in its place. Look for the latest message, or ask who sent it to you.",
+    _(
+        "It is not complete, or a newer one was sent in its place. "
+        "Look for the latest message, or ask who sent it to you."
+    ),
 )
 CLOSED = {
     LinkStatus.USED.value: (
-        "This registration is complete",
-        "The link was used already, and it works only once. If that was not you, tell {merchant}.",
+        _("This registration is complete"),
+        _("The link was used already, and it works only once. If that was not you, tell {merchant}."),
     ),
     LinkStatus.REVOKED.value: (
-        "This invitation was withdrawn",
-        "{merchant} has taken it back, and nothing was registered. Ask {merchant} if you expected it.",
+        _("This invitation was withdrawn"),
+        _("{merchant} has taken it back, and nothing was registered. Ask {merchant} if you expected it."),
     ),
-    EXPIRED: ("This link has expired", "Nothing was registered. Ask {merchant} for a new link."),
+    EXPIRED: (_("This link has expired"), _("Nothing was registered. Ask {merchant} for a new link.")),
 }
 
 hosted = Blueprint("hosted", __name__, url_prefix="/register")
@@ -112,12 +116,12 @@ class CardForm(PayerForm):
     def validate_card_number(self, field: Field) -> None:
         """Find slips of the finger before anybody is asked about the card."""
         if card_number_digits(field.data or "") is None:
-            raise ValidationError("This is not a card number. Check its digits.")
+            raise ValidationError(_("This is not a card number. Check its digits."))
 
     def validate_card_expires_on(self, field: Field) -> None:
         """What has expired cannot be charged."""
         if field.data is not None and field.data < self.today:
-            raise ValidationError("This card has expired.")
+            raise ValidationError(_("This card has expired."))
 
 
 @hosted.route("/<token>", methods=("GET", "POST"))
@@ -170,14 +174,14 @@ def keep_private(response: Response) -> Response:
 @hosted.errorhandler(RateLimitExceeded)
 def too_many(_error: RateLimitExceeded) -> Any:
     """One address asked too often: it waits, whatever link it holds."""
-    return _closed("Too many tries", "Wait a minute, then open the link again.", status=429)
+    return _closed(_("Too many tries"), _("Wait a minute, then open the link again."), status=429)
 
 
 @hosted.errorhandler(CSRFError)
 def expired_form(_error: CSRFError) -> Any:
     """The form was open for too long, or the browser keeps no cookies."""
     sentence = "Nothing was registered. Open the link again, with cookies allowed, and fill in the form once more."
-    return _closed("This form has expired", sentence, status=400)
+    return _closed(_("This form has expired"), sentence, status=400)
 
 
 # ---- parts -----------------------------------------------------------------------------------------------------------
@@ -241,7 +245,7 @@ def _form_page(link: RegistrationLink, form: Any, *, problem: str | None = None,
         merchant=_merchant(link),
         company=_settings().company_name,
         is_charged=link.purpose is Purpose.RECURRING,
-        words=str(rule or "Cannot be read"),
+        words=str(rule or _("Cannot be read")),
         dates=[day_text(date) for date in found[:SHOWN_DATES]],
         goes_on=len(found) > SHOWN_DATES,
         ends=day_text(link.expiration_date) if link.expiration_date else None,
@@ -263,7 +267,7 @@ def _thanks(link: RegistrationLink) -> Response:
         merchant=_merchant(link),
         company=_settings().company_name,
         is_charged=link.purpose is Purpose.RECURRING,
-        words=str(rule or "Cannot be read"),
+        words=str(rule or _("Cannot be read")),
         first=day_text(first) if first else None,
         last4=subscription.card_last4,
     )
@@ -273,7 +277,7 @@ def _thanks(link: RegistrationLink) -> Response:
 def _over(link: RegistrationLink, state: str) -> Response:
     title, sentence = CLOSED.get(state, UNKNOWN)
     merchant = _merchant(link)
-    return _closed(title, sentence.replace("{merchant}", merchant), status=410, merchant=merchant)
+    return _closed(title, say(sentence).replace("{merchant}", merchant), status=410, merchant=merchant)
 
 
 def _closed(title: str, sentence: str, *, status: int, merchant: str | None = None) -> Response:

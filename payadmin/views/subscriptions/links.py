@@ -15,7 +15,7 @@ from payadmin.actions import subscriptions as recurring
 from payadmin.config import Settings
 from payadmin.db import db, utcnow
 from payadmin.kernel.errors import Conflict, Refusal
-from payadmin.kernel.text import _
+from payadmin.kernel.text import Text, _
 from payadmin.models.registrations import EXPIRED, LinkStatus, RegistrationLink, rule_of, state_of
 from payadmin.permissions import Permission
 from payadmin.views import lists, ui
@@ -23,6 +23,7 @@ from payadmin.views.base import PayAdminModelView
 from payadmin.views.columns import Column
 from payadmin.views.fields import NumberField, no_cards, no_controls, put
 from payadmin.views.filters import Active, Choice, Filter
+from payadmin.views.language import speech
 from payadmin.views.lists import Tab
 from payadmin.views.registry import page
 from payadmin.views.security import current_actor
@@ -35,7 +36,7 @@ USUAL_DAYS, MOST_DAYS = 7, 30
 TONES = {"Open": "info", "Used": "ok", "Revoked": "plain", EXPIRED: "warn"}
 _DAYS = [
     InputRequired("Say how many days it works."),
-    NumberRange(1, MOST_DAYS, f"A link works for 1 to {MOST_DAYS} days."),
+    NumberRange(1, MOST_DAYS, _("A link works for 1 to %(number)s days.", number=MOST_DAYS)),
 ]
 
 
@@ -87,7 +88,7 @@ class StateFilter(Filter):
         return [Choice(value, word) for value, word in _STATES]
 
 
-_STATES = tuple((word.lower(), word) for word in TONES)
+_STATES = tuple((word.lower(), Text(word)) for word in TONES)
 
 
 @page(menu="")
@@ -148,7 +149,7 @@ class RegistrationLinksPage(PayAdminModelView):
         for key, made in super()._filters_of(table):
             if key == "status":
                 state = StateFilter(made.column)
-                state.key, state.label = "state", "Status"
+                state.key, state.label = "state", _("Status")
                 yield "state", state
             else:
                 yield key, made
@@ -160,7 +161,8 @@ class RegistrationLinksPage(PayAdminModelView):
             case "status":
                 return lambda row: state_badge(row, now)
             case "schedule":
-                return lambda row: str(rule_of(row) or "Cannot be read")
+                tongue = speech()
+                return lambda row: tongue.say(str(rule_of(row) or _("Cannot be read")))
         return super().cell(column, names)
 
     def details_context(self, row: RegistrationLink) -> dict[str, Any]:
@@ -239,8 +241,8 @@ class RegistrationLinksPage(PayAdminModelView):
             return "A new link is on its way." if form.by_mail.data else "There is a new link: show it."
 
         row = self.get_row(row_id)
-        effects = ("A new link is made. The old one stops working at once, wherever it was sent.",)
-        return self._act_page(row, RenewForm, act, "Send again", "Make a new link", effects, danger=False)
+        effects = (_("A new link is made. The old one stops working at once, wherever it was sent."),)
+        return self._act_page(row, RenewForm, act, _("Send again"), _("Make a new link"), effects, danger=False)
 
     @expose("/<int:row_id>/revoke/", methods=("GET", "POST"))
     def revoke_view(self, row_id: int) -> Any:
@@ -253,10 +255,10 @@ class RegistrationLinksPage(PayAdminModelView):
             return "The link is revoked: it opens nothing any more."
 
         effects = (
-            "The link stops working at once. Whoever opens it reads that it was withdrawn.",
-            "This cannot be undone. To invite again, make a new link.",
+            _("The link stops working at once. Whoever opens it reads that it was withdrawn."),
+            _("This cannot be undone. To invite again, make a new link."),
         )
-        return self._act_page(self.get_row(row_id), ReasonForm, act, "Revoke link", "Revoke", effects, danger=True)
+        return self._act_page(self.get_row(row_id), ReasonForm, act, _("Revoke link"), "Revoke", effects, danger=True)
 
     def _act_page(
         self, row: Any, form_type: Any, act: Any, title: str, verb: str, effects: Iterable[str], *, danger: bool
@@ -287,7 +289,9 @@ class RegistrationLinksPage(PayAdminModelView):
             danger=danger,
             effects=effects,
             problem=problem,
-            why_not=None if row.status is LinkStatus.OPEN else f"The link was {row.status.value.lower()} already.",
+            why_not=None
+            if row.status is LinkStatus.OPEN
+            else _("The link was %(status)s already.", status=Text(row.status.value).lower()),
             back=f"{self.address}{row_id}/",
         )
         return answer, status

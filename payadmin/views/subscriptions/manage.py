@@ -10,6 +10,7 @@ from wtforms.validators import Length
 
 from payadmin.db import db
 from payadmin.kernel.errors import Forbidden
+from payadmin.kernel.text import _
 from payadmin.models.parties import Customer
 from payadmin.models.subscriptions import Subscription, schedule_of
 from payadmin.permissions import Permission
@@ -80,7 +81,7 @@ def search() -> Any:
 def _schedule(row: Subscription) -> str | None:
     if row.schedule_kind is None:
         return None
-    return str(schedule_of(row) or "Cannot be read")
+    return str(schedule_of(row) or _("Cannot be read"))
 
 
 def _offered(row: Subscription) -> Iterator[tuple[Act, str | None]]:

@@ -7,6 +7,7 @@ from flask import render_template, request, url_for
 from flask_admin import expose
 
 from payadmin.db import db
+from payadmin.kernel.text import _
 from payadmin.models.subscriptions import SUBSCRIPTION_WORDS
 from payadmin.permissions import Permission
 from payadmin.queries.subscriptions import charges_in_hand
@@ -25,7 +26,7 @@ def _tabs() -> tuple[Tab, ...]:
     words: dict[str, list[str]] = {}
     for status, word in SUBSCRIPTION_WORDS.items():
         words.setdefault(word, []).append(status.name)
-    return tuple(Tab(word, {"status": tuple(words[word])}) for word in ("Active", "Created", "Not Active"))
+    return tuple(Tab(word, {"status": tuple(words[word])}) for word in (_("Active"), _("Created"), _("Not Active")))
 
 
 @page(menu="subscriptions")

@@ -47,7 +47,7 @@ class CardMonthField(StringField):
         if not text:
             return
         if not (found := _EXPIRY.fullmatch(text)):
-            raise ValueError("Write it as on the card: 09/28.")
+            raise ValueError(_("Write it as on the card: 09/28."))
         month, year = int(found[1]), 2000 + int(found[2]) % 100
         self.data = dt.date(year, month, calendar.monthrange(year, month)[1])  # type: ignore[assignment]
 
@@ -60,7 +60,7 @@ def _posted_scale() -> int:
 
 def _not_expired(form: "RegisterForm", field: Field) -> None:
     if field.data is not None and field.data < form.today:
-        raise ValidationError("This card has expired.")
+        raise ValidationError(_("This card has expired."))
 
 
 class AgreementForm(ScheduleForm):

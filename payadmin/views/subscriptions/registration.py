@@ -11,11 +11,13 @@ from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 from payadmin.db import db
+from payadmin.kernel.text import _
 from payadmin.models.batches import Batch
 from payadmin.models.subscriptions import SubscriptionOrigin
 from payadmin.permissions import Permission
 from payadmin.queries.subscriptions import batches_of
 from payadmin.views.columns import EMPTY, PAGE_OF, Column, Kind
+from payadmin.views.language import speech
 from payadmin.views.lists import Tab
 from payadmin.views.registry import page
 from payadmin.views.subscriptions.rows import WORKED_OUT, SubscriptionRows
@@ -79,7 +81,7 @@ class RegistrationPage(SubscriptionRows):
     worked_out = {**WORKED_OUT, BATCH: _batch_names}
 
     def _refresh_cache(self) -> None:
-        self.columns[BATCH] = replace(self.columns["id"], key=BATCH, label="Batch file", kind=Kind.TEXT)
+        self.columns[BATCH] = replace(self.columns["id"], key=BATCH, label=_("Batch file"), kind=Kind.TEXT)
         super()._refresh_cache()
 
     def names_for(self, shown: Iterable[Column], rows: Sequence[Any]) -> dict[str, dict[Any, Any]]:
@@ -93,7 +95,8 @@ class RegistrationPage(SubscriptionRows):
     def cell(self, column: Column, names: dict[Any, Any]) -> Any:
         """The batch file as a link to its rows."""
         if column.key == "origin":
-            return lambda row: row.origin.value
+            tongue = speech()
+            return lambda row: tongue.say(row.origin.value)
         if column.key != BATCH:
             return super().cell(column, names)
         batches = current_app.extensions[PAGE_OF].get(Batch)

@@ -12,6 +12,7 @@ from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from payadmin.db import db
+from payadmin.kernel.text import Said, _
 from payadmin.models.parties import Customer
 from payadmin.models.payments import PaymentMethod
 from payadmin.models.subscriptions import SUBSCRIPTION_WORDS, Subscription, SubscriptionStatus
@@ -20,6 +21,7 @@ from payadmin.views import lists, ui
 from payadmin.views.base import PayAdminModelView
 from payadmin.views.columns import EMPTY, Column, Kind, day_cell
 from payadmin.views.filters import MOST_OPTIONS, Active, Choice, Filter
+from payadmin.views.language import say, speech
 from payadmin.views.search import Lookup, by_id, prefix, through
 
 NEXT, SCHEDULE = "next_payment_date", "schedule"
@@ -51,9 +53,9 @@ def status_cell(row: Any) -> Markup:
     word = SUBSCRIPTION_WORDS[row.status]
     shown = ui.badge(word, TONES[word])
     if row.status is SubscriptionStatus.ON_HOLD:
-        return shown + Markup(" ") + ui.badge("On hold: last payment failed", "warn")
+        return shown + Markup(" ") + ui.badge(_("On hold: last payment failed"), "warn")
     if word != row.status.value:
-        return shown + Markup('<span class="cellsub">{}</span>').format(row.status.value)
+        return shown + Markup('<span class="cellsub">{}</span>').format(say(row.status.value))
     return shown
 
 
@@ -104,8 +106,8 @@ class SubscriptionRows(PayAdminModelView):
         for key in NOT_SHOWN:
             self.columns.pop(key, None)
         ground = self.columns["id"]
-        self.columns[NEXT] = replace(ground, key=NEXT, label="Next payment date", kind=Kind.DAY)
-        self.columns[SCHEDULE] = replace(ground, key=SCHEDULE, label="Schedule", kind=Kind.TEXT)
+        self.columns[NEXT] = replace(ground, key=NEXT, label=_("Next payment date"), kind=Kind.DAY)
+        self.columns[SCHEDULE] = replace(ground, key=SCHEDULE, label=_("Schedule"), kind=Kind.TEXT)
         super()._refresh_cache()
 
     def _filters_of(self, table: Any) -> Iterable[tuple[str, Filter]]:  # type: ignore[override]
@@ -139,7 +141,8 @@ class SubscriptionRows(PayAdminModelView):
             case "next_payment_date":
                 return lambda row: day_cell(names.get(row.id))
             case "schedule":
-                return lambda row: names.get(row.id, EMPTY)
+                tongue = speech()
+                return lambda row: tongue.say(names[row.id]) if row.id in names else EMPTY
         return super().cell(column, names)
 
     def export_table(
@@ -161,6 +164,7 @@ def _put_in(
             for place, work_out in places.items():
                 found = work_out(session, [row[place] for row in some])
                 for row in some:
-                    row[place] = found.get(row[place])
+                    said = found.get(row[place])
+                    row[place] = str(said) if isinstance(said, Said) else said  # files stay English
             session.rollback()
             yield from some

@@ -19,6 +19,7 @@ from payadmin.views import lists
 from payadmin.views.columns import label_of
 from payadmin.views.fields import FIRST_YEAR, LAST_YEAR, NumberField, SelectField, put
 from payadmin.views.filters import row_id_of
+from payadmin.views.language import say
 
 SHOWN_DATES = 12
 LONGEST_DATES = 8_000
@@ -47,7 +48,7 @@ class NumbersField(Field):
         """Read every number that was ticked."""
         if any(not _SMALL.fullmatch(text) for text in valuelist):
             self.data = ()
-            raise ValueError("Choose from what is offered.")
+            raise ValueError(_("Choose from what is offered."))
         self.data = tuple(sorted({int(text) for text in valuelist}))
 
 
@@ -66,7 +67,7 @@ class DatesField(TextAreaField):
         self.data = ()
         text = valuelist[0] if valuelist else ""
         if len(text) > LONGEST_DATES:
-            raise ValueError("These are too many dates: use another kind of schedule.")
+            raise ValueError(_("These are too many dates: use another kind of schedule."))
         self.data = tuple(sorted({_day_of(word) for word in re.split(r"[\s,;]+", text) if word}))
 
 
@@ -199,7 +200,7 @@ def preview_of(form: ScheduleForm) -> Preview:
     alone = ScheduleForm(posted, today=form.today, row=form.row, data=form.data)
     sound = alone.validate() if posted is not None else alone.judge()
     if not sound or alone.schedule is None:
-        said = [f"{field.label.text}: {error}" for field in alone for error in field.errors]
+        said = [f"{say(field.label.text)}: {say(error)}" for field in alone for error in field.errors]
         return Preview(problems=tuple(said))
     start, until = max(alone.start, form.today), alone.expiration_date.data
     found = next_dates(alone.schedule, start - dt.timedelta(days=1), SHOWN_DATES, until=until)
@@ -241,5 +242,5 @@ def _day_of(text: str) -> dt.date:
     except ValueError:
         day = None
     if day is None or not FIRST_YEAR <= day.year <= LAST_YEAR:
-        raise ValueError(f"“{text[:20]}” is not a date: write dates as 2026-12-31.")
+        raise ValueError(_("“%(text)s” is not a date: write dates as 2026-12-31.", text=text[:20]))
     return day
