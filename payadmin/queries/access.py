@@ -118,6 +118,13 @@ def open_email_change(session: Session, staff_id: int, now: dt.datetime) -> Emai
     )
 
 
+def other_accounts(session: Session, staff: StaffUser) -> Sequence[str]:
+    """The user names of the same person's other accounts."""
+    same = or_(StaffUser.id == staff.person, StaffUser.person_id == staff.person)
+    named = select(StaffUser.username).where(same, StaffUser.id != staff.id)
+    return session.scalars(named.order_by(StaffUser.username)).all()
+
+
 def factor_of(session: Session, staff_id: int) -> SecondFactor | None:
     """The person's authenticator, if there is one."""
     return session.scalar(select(SecondFactor).where(SecondFactor.staff_id == staff_id))

@@ -53,6 +53,7 @@ class BatchesPage(PayAdminModelView):
     """Every upload of registrations and single payments; each opens all its rows."""
 
     model = Batch
+    notes = True
     slug = "batches"
     heading = "Batch report"
     plural = "Batches"
