@@ -41,7 +41,7 @@ def tell_deciders(work: Work, request: ApprovalRequest, permission: Permission, 
             title = f"{request.maker_name} asks for your approval: {request.title}."
             _tell(work, staff_id, NoticeKind.APPROVAL, title, key=f"approval:{request.id}:asked", row_id=request.id)
         else:
-            title = f"{request.maker_name} asks for your approval of several rows: {request.title}, and others"
+            title = f"{request.maker_name} asks for your approval of rows of a bulk run, such as: {request.title}"
             _tell(work, staff_id, NoticeKind.APPROVAL, title, key=f"approval:run:{run}:asked")
 
 
@@ -55,7 +55,7 @@ def tell_maker(work: Work, request: ApprovalRequest, status: ApprovalStatus, *, 
     if status is ApprovalStatus.CANCELLED:
         return
     if status is ApprovalStatus.APPLIED and run is not None:
-        title = f"{work.actor.name} approved several of your requests: {request.title}, and others"
+        title = f"{work.actor.name} approved requests of yours in a bulk run, such as: {request.title}"
         _tell(work, request.maker_id, NoticeKind.APPROVAL, title, key=f"approval:run:{run}:decided")
         return
     words = _WORDS.get(status, f"approved by {work.actor.name} and done")

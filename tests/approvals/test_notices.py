@@ -143,10 +143,12 @@ def test_the_rows_of_one_run_are_told_about_together(room: Room, desk: Desk, mak
     ]
     [notice] = told(cfo)
     assert (notice.page, notice.row_id) == ("approvals", None)
-    assert "asks for your approval of several rows" in notice.title
+    assert "asks for your approval of rows of a bulk run, such as: Refund" in notice.title
     for request_id in requests:
         approve_in_run(cfo, request_id, key=f"the-checkers-run-token:{request_id}:1", run_data={}, row_data={})
     [notice] = told(maker)
-    assert notice.title.startswith(f"{cfo.name} approved several of your requests: Refund 60.00 EUR of ")
+    assert notice.title.startswith(
+        f"{cfo.name} approved requests of yours in a bulk run, such as: Refund 60.00 EUR of "
+    )
     db.session.rollback()
     assert {each.status for each in db.session.scalars(select(ApprovalRequest))} == {ApprovalStatus.APPLIED}
