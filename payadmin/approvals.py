@@ -17,6 +17,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 from payadmin import audit
+from payadmin.approval_notices import tell_deciders
 from payadmin.audit import Event
 from payadmin.kernel import payloads
 from payadmin.kernel.errors import Conflict, Forbidden, NeedsApproval, NotFound
@@ -247,6 +248,7 @@ class ApprovalGate:
             reason=request.reason,
             request=request.id,
         )
+        tell_deciders(work, request, KINDS[self.kind].permission, payload)
         return waiting_for(request)
 
 

@@ -1,6 +1,7 @@
 """The command line: run payadmin, alone or in parts, and look after its data."""
 
 import contextlib
+import dataclasses
 import json
 import os
 import signal
@@ -115,6 +116,7 @@ def _serve_embedded(home: "Home", parts: "Parts", host: str, port: int, *, demo:
         env["SIMULATOR_URL"] = _start_simulator(home, parts)
     env["REDIS_URL"] = parts.start_valkey()
     settings = Settings.from_env(env)
+    home.write_private(home.path / "address", settings.public_url)
     app = create_app(settings)
     accounts = _prepare_demo(app, home, full=full) if demo else _prepare_up(app)
     parts.start_payadmin("worker", "worker", env=env)
@@ -249,6 +251,7 @@ def _greet(address: str, home: "Home", accounts: list[dict[str, str]]) -> None:
         click.echo("")
         click.echo("  A code lasts 30 seconds and works once. For the next one: payadmin code NAME")
         click.echo("  or add the secret to an authenticator app (payadmin code NAME --qr shows it as a QR code).")
+        click.echo("  No mail server is configured: payadmin mail NAME shows the links that are mailed to somebody.")
     click.echo("", nl=True)
     sys.stdout.flush()
 
@@ -283,6 +286,38 @@ def code(username: str, home: Path, *, qr: bool) -> None:
 
         segno.make(totp.address(account["secret"], username=username, issuer="payadmin demo")).terminal(compact=True)
     click.echo(totp.code_at(account["secret"], utcnow()))
+
+
+@main.command("mail")
+@click.argument("username")
+@_HOME
+def show_mail(username: str, home: Path) -> None:
+    """Print what is mailed to a member of staff while no mail server is configured: links and temporary passwords.
+
+    No page shows them, or whoever reads the Mailbox could take over accounts; this needs the key of the installation.
+    """
+    from payadmin.actions.access import text_with_secret
+    from payadmin.db import db, utcnow
+    from payadmin.queries.access import letters_to
+
+    settings = _settings(home)
+    if settings.smtp_url:
+        msg = "SMTP_URL names a mail server, which delivers the mails."
+        raise click.ClickException(msg)
+    address = home / "address"
+    if not settings.public_url and address.exists():
+        settings = dataclasses.replace(settings, public_url=address.read_text().strip())
+    with _in_app(settings):
+        letters = letters_to(db.session(), username)
+        if not letters:
+            msg = f"No mail with a link or a temporary password waits for {username!r}."
+            raise click.ClickException(msg)
+        for mail, link in letters:
+            click.secho(f"To {mail.recipient}: {mail.subject}", bold=True)
+            is_open = link.is_open(utcnow())
+            click.echo(text_with_secret(mail.body, link, settings) if is_open else mail.body)
+            if not is_open:
+                click.echo("(What it brought does not open anything any more.)\n")
 
 
 @main.command()

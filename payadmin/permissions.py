@@ -15,6 +15,7 @@ class Permission(StrEnum):
 
     ACCESS_SESSION_END = "access:session:end"
     ACCESS_SESSION_START = "access:session:start"  # no role has it: it is what somebody at the login page may do
+    ACCESS_STAFF_JOIN = "access:staff:join"
     ACCESS_STAFF_MANAGE = "access:staff:manage"
     ACCESS_STAFF_READ = "access:staff:read"
     ACCOUNT_SELF_EDIT = "account:self:edit"
@@ -155,6 +156,7 @@ GRANTS: dict[Role, frozenset[Permission]] = {
     | _EXPORTS
     | {
         P.ACCESS_SESSION_END,
+        P.ACCESS_STAFF_JOIN,
         P.ACCESS_STAFF_MANAGE,
         P.ACCESS_STAFF_READ,
         P.AUDIT_EVENT_EXPORT,

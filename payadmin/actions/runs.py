@@ -214,10 +214,17 @@ def note_item(work: Work, item_id: int, /, *, sentence: str) -> None:
 
 
 @use_case(Permission.SYSTEM_JOB_RUN)
-def settle_item(work: Work, item_id: int, /, *, state: ItemState, sentence: str | None) -> None:
-    """Write the outcome of a row; a repeated settlement changes nothing."""
+def settle_item(
+    work: Work, item_id: int, /, *, state: ItemState, sentence: str | None, approval_id: int | None = None
+) -> None:
+    """Write the outcome of a row; a repeated settlement changes nothing.
+
+    Args:
+        approval_id: the request that the row was filed as, when it waits for a second person.
+    """
     short = (sentence or "")[:300] or None
-    work.session.execute(_move(item_id, OPEN, state=state, sentence=short, done_at=work.now))
+    ended = {"state": state, "sentence": short, "done_at": work.now, "approval_id": approval_id}
+    work.session.execute(_move(item_id, OPEN, **ended))
     _finish_if_done(work, work.get(ActionItem, item_id).run_id)
 
 

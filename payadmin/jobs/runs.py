@@ -29,7 +29,7 @@ def run_item(*, item_id: int) -> Later | None:
     if claimed.handler not in USE_CASES:
         load_actions()
     actor = _actor(claimed.actor_id)
-    state = ItemState.SUCCEEDED
+    state, approval_id = ItemState.SUCCEEDED, None
     try:
         if actor is None:
             raise Refusal(_("%(actor_name)s may no longer sign in.", actor_name=claimed.actor_name))  # noqa: TRY301 - ends like the act's own
@@ -37,9 +37,8 @@ def run_item(*, item_id: int) -> Later | None:
             actor, claimed.row_id, key=claimed.key, run_data=claimed.run_data, row_data=claimed.row_data
         )
     except NeedsApproval as refusal:
-        sentence = _(
-            "Asked for as request %(number)s; a second person has to approve it.", number=refusal.data["request_id"]
-        )
+        approval_id = refusal.data["request_id"]
+        sentence = _("Asked for as request %(number)s; a second person has to approve it.", number=approval_id)
     except (Conflict, NotFound) as refusal:
         state, sentence = ItemState.SKIPPED, refusal.sentence
     except Refusal as refusal:
@@ -52,7 +51,7 @@ def run_item(*, item_id: int) -> Later | None:
     if isinstance(sentence, Unfinished):
         runs.note_item(SYSTEM, item_id, sentence=sentence.sentence)
         return Later(ASK_AGAIN_SECONDS)
-    runs.settle_item(SYSTEM, item_id, **_ended(state, sentence))
+    runs.settle_item(SYSTEM, item_id, **_ended(state, sentence), approval_id=approval_id)
     return None
 
 

@@ -563,11 +563,18 @@ class Notification(Row, Audited, Base):
 
 
 class Note(Row, Audited, Base):
-    """An internal note on a payment. Notes are added, never changed."""
+    """An internal note on a payment, or on one row of any page that takes notes. Notes are added, never changed."""
 
     __tablename__ = "note"
+    __table_args__ = (
+        CheckConstraint("(payment_id IS NULL) = (entity_id IS NOT NULL)", name="about_one_thing"),
+        CheckConstraint("(entity IS NULL) = (entity_id IS NULL)", name="entity_has_row"),
+        Index("ix_note_entity_entity_id_id", "entity", "entity_id", "id"),
+    )
 
-    payment_id: Mapped[int] = mapped_column(ForeignKey("payment.id"), index=True, info={"label": "Payment"})
+    payment_id: Mapped[int | None] = mapped_column(ForeignKey("payment.id"), index=True, info={"label": "Payment"})
+    entity: Mapped[str | None] = mapped_column(String(64), info={"label": "About", "list": False})
+    entity_id: Mapped[int | None] = mapped_column(BigId, info={"label": "Its number", "list": False})
     body: Mapped[str] = mapped_column(Text, info={"label": "Note"})
     author: Mapped[str] = mapped_column(String(100), info={"label": "Author"})
     author_id: Mapped[int | None] = mapped_column(info={"list": False})

@@ -93,6 +93,8 @@ class ActionItem(Base):
     answers: Mapped[dict[str, Any] | None] = mapped_column(Json)
     sentence: Mapped[str | None] = mapped_column(String(300))
     done_at: Mapped[dt.datetime | None] = mapped_column(UtcDateTime)
+    # The request that the row was filed as: what became of the row is then what became of that.
+    approval_id: Mapped[int | None] = mapped_column(ForeignKey("approval_request.id"))
 
 
 class UserPreference(Base):

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session, joinedload
 
 from payadmin.kernel import passwords
 from payadmin.models.access import (
+    AccountLink,
     EmailChange,
     PasswordMemory,
     RecoveryCode,
@@ -18,8 +19,11 @@ from payadmin.models.access import (
     StaffUser,
     UserSession,
 )
+from payadmin.models.payments import Notification
 from payadmin.models.system import TranslationOverride
 from payadmin.permissions import Role, grantable_by
+
+LETTERS = 3
 
 
 @dataclass(frozen=True)
@@ -116,6 +120,26 @@ def open_email_change(session: Session, staff_id: int, now: dt.datetime) -> Emai
             EmailChange.staff_id == staff_id, EmailChange.closed_at.is_(None), EmailChange.expires_at > now
         )
     )
+
+
+def other_accounts(session: Session, staff: StaffUser) -> Sequence[str]:
+    """The user names of the same person's other accounts."""
+    same = or_(StaffUser.id == staff.person, StaffUser.person_id == staff.person)
+    named = select(StaffUser.username).where(same, StaffUser.id != staff.id)
+    return session.scalars(named.order_by(StaffUser.username)).all()
+
+
+def letters_to(session: Session, username: str) -> list[tuple[Notification, AccountLink]]:
+    """The newest mails with a secret that were written to a member of staff, the newest last, each with its secret."""
+    about = (
+        select(Notification, AccountLink)
+        .join(AccountLink, AccountLink.id == Notification.account_link_id)
+        .join(StaffUser, StaffUser.id == AccountLink.staff_id)
+        .where(StaffUser.username == username)
+        .order_by(Notification.id.desc())
+        .limit(LETTERS)
+    )
+    return [(row[0], row[1]) for row in reversed(session.execute(about).all())]
 
 
 def factor_of(session: Session, staff_id: int) -> SecondFactor | None:

@@ -30,6 +30,7 @@ def init_views(app: Flask, settings: Settings) -> None:
         language,
         login,
         mailbox,  # noqa: F401 - marks its page
+        notes,
         notices,
         orders,
         palette,
@@ -79,6 +80,7 @@ def init_views(app: Flask, settings: Settings) -> None:
     batches.init_batch_transaction(app)
     texts.init_texts(app)
     palette.init_palette(app)
+    notes.init_notes(app)
     notices.init_notices(app)
     finder.init_finder(app)
     guide.init_guide(app)

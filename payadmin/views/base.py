@@ -30,6 +30,7 @@ from payadmin.views.columns import (
 from payadmin.views.core import NUMBERS
 from payadmin.views.filters import Active, Filter
 from payadmin.views.language import say, speech
+from payadmin.views.notes import notes_of
 from payadmin.views.reveals import RevealPages
 from payadmin.views.rows import Head, Line, print_rows
 from payadmin.views.search import leads
@@ -186,8 +187,9 @@ class PayAdminModelView(RevealPages):
         """Everything about one row: its fields by section, what points to it, and its story."""
         row = self.get_row(row_id)
         reveal = self.revealing(row)
+        notes = notes_of(self, row) if self.notes else {}
         with self.unmasked(reveal):
-            return self.render(self.details_template, reveal=reveal, **self.details_context(row))
+            return self.render(self.details_template, reveal=reveal, **notes, **self.details_context(row))
 
     def details_context(self, row: Any) -> dict[str, Any]:
         """What the details template shows; override to add to it."""

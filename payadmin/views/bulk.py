@@ -28,6 +28,7 @@ from payadmin.views.core import PageCore
 from payadmin.views.fields import no_controls
 from payadmin.views.filters import BadAddress, row_id_of
 from payadmin.views.language import say
+from payadmin.views.outcomes import failed_in, outcomes_of, progress_of
 from payadmin.views.search import MOST_MATCHES
 from payadmin.views.security import current_actor
 from payadmin.work import USE_CASES
@@ -53,6 +54,7 @@ class RowAction:
         eligible: a row → None, or the reason why it is left out.
         offered: a row of the list → the reason why its menu shows the action greyed; reads `list_also` attributes.
         amount: a row → (minor units, unit) that the confirmation adds up; None for a row that moves no money.
+        warns: the amounts of all rows that can be done → what the confirmation warns of.
         danger: the button is red.
         step_up: a fresh authenticator code is asked for, bound to the run, its rows and its answers.
         cap: the most rows one run takes.
@@ -70,6 +72,7 @@ class RowAction:
     eligible: Callable[[Any], str | None] = field(default=lambda _row: None)
     offered: Callable[[Any], str | None] | None = None
     amount: Callable[[Any], tuple[int, str] | None] | None = None
+    warns: Callable[[Sequence[tuple[int, str]]], Sequence[str]] | None = None
     danger: bool = False
     step_up: bool = False
     cap: int = CAP
@@ -355,6 +358,9 @@ class BulkPages(PageCore):
             able=able,
             form=form if form is not None else (action.form() if action.form else None),
             totals=_totals(able),
+            warnings=action.warns([(each.amount.minor, each.amount.unit) for each in able if each.amount])
+            if action.warns is not None
+            else (),
             offer=step_up.offer(current_actor(), f"{self.endpoint}.{action.name}", subject) if action.step_up else None,
             code_error=code_error,
             post_url=url_for(f"{self.endpoint}.{'one_view' if single else 'run_view'}", **place),
@@ -368,18 +374,19 @@ class BulkPages(PageCore):
     # --- the outcome --------------------------------------------------------------------------------------------------
 
     def _outcome(self, run: ActionRun, action: RowAction) -> str:
-        items = db.session.scalars(select(ActionItem).where(ActionItem.run_id == run.id).order_by(ActionItem.id)).all()
+        rows = outcomes_of(run)
+        items = [each.item for each in rows]
         return self.render(
             "admin/model/outcome.html",
             **self._progress(run),
             run=run,
             action=action,
-            items=items,
+            rows=rows,
             title=f"{_verb(action)}: {say(_n('%(number)s row', '%(number)s rows', run.total))}",
             status_url=url_for(f"{self.endpoint}.run_status_view", token=run.token),
             again_url=url_for(f"{self.endpoint}.rerun_view", token=run.token),
             offer=step_up.offer(current_actor(), *self._again(run, action, items)) if action.step_up else None,
-            failed=sum(item.state is ItemState.FAILED for item in items),
+            failed=failed_in(rows),
             back=self._back(run),
         )
 
@@ -390,17 +397,7 @@ class BulkPages(PageCore):
         return self.render("jobs/_status.html", **self._progress(run))
 
     def _progress(self, run: ActionRun) -> dict[str, Any]:
-        counted = select(ActionItem.state, func.count()).where(ActionItem.run_id == run.id).group_by(ActionItem.state)
-        numbers = {row[0]: row[1] for row in db.session.execute(counted)}
-        ended = (ItemState.SUCCEEDED, ItemState.FAILED, ItemState.SKIPPED)
-        done = sum(numbers.get(state, 0) for state in ended)
-        counts = [(say(state.value), numbers.get(state, 0)) for state in ended]
-        return {
-            "done": done,
-            "total": run.total,
-            "finished": run.state is RunState.DONE,
-            "counts": [*counts, (say("Remaining"), run.total - done)],
-        }
+        return progress_of(run) | {"finished": run.state is RunState.DONE}
 
     def _again(self, run: ActionRun, action: RowAction, items: Sequence[ActionItem]) -> tuple[str, dict[str, Any]]:
         """The act and the subject of doing again what failed: the rows, and what was answered for each."""

@@ -47,6 +47,7 @@ class PageCore(ModelView):
         find_by: column keys by which the search over everything finds rows of this page; each leads an index.
         find_through: columns of other tables that find a row here too, each with the column that points here.
         found_as: what the search calls them, where it is not `plural`.
+        notes: whether staff write notes about its rows, on their details.
         needs: permission of every further exposed method, by its name. One that is missing here answers 403.
     """
 
@@ -78,6 +79,7 @@ class PageCore(ModelView):
     find_through: ClassVar[Sequence[tuple[InstrumentedAttribute[Any], InstrumentedAttribute[Any]]]] = ()
     found_as: ClassVar[str] = ""
     found_icon: ClassVar[str] = "table"
+    notes: ClassVar[bool] = False
     needs: ClassVar[Mapping[str, Permission]] = {}
     frame_needs: ClassVar[Mapping[str, Permission]] = {
         "reveal_view": Permission.PARTIES_PERSONAL_REVEAL,

@@ -1,7 +1,7 @@
 """Refunds and voids in the browser: the form of one payment, and S2's pages that search a payment to act on."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from flask import Blueprint, Flask, flash, redirect, render_template, request, url_for
@@ -14,10 +14,11 @@ from payadmin import step_up
 from payadmin.actions import payments
 from payadmin.db import db
 from payadmin.kernel.errors import Forbidden, NeedsApproval, Refusal
-from payadmin.kernel.text import _
+from payadmin.kernel.text import Text, _
 from payadmin.models.parties import Customer
 from payadmin.models.payments import Mode, Payment, RefundReason, why_not_refundable, why_not_voidable
 from payadmin.permissions import Permission
+from payadmin.views.advance import refund_warning, void_warning
 from payadmin.views.columns import enum_cell, label_of, masked, money_cell, money_text, unit_scale
 from payadmin.views.fields import MoneyField, SelectField, no_controls, put
 from payadmin.views.security import current_actor
@@ -124,6 +125,7 @@ def refund_page(payment: Payment) -> Any:
         kind="refund",
         act=payments.REFUND_ACT,
         why_not=why_not_refundable(payment),
+        warning=refund_warning,
         send=request_refund,
     )
 
@@ -147,11 +149,26 @@ def void_page(payment: Payment) -> Any:
         return "The void is accepted and will be processed."
 
     return _order_page(
-        payment, form, kind="void", act=payments.VOID_ACT, why_not=why_not_voidable(payment), send=request_void
+        payment,
+        form,
+        kind="void",
+        act=payments.VOID_ACT,
+        why_not=why_not_voidable(payment),
+        warning=void_warning,
+        send=request_void,
     )
 
 
-def _order_page(payment: Payment, form: Any, *, kind: str, act: str, why_not: str | None, send: Any) -> Any:
+def _order_page(
+    payment: Payment,
+    form: Any,
+    *,
+    kind: str,
+    act: str,
+    why_not: str | None,
+    warning: Callable[[Payment], Text | None],
+    send: Any,
+) -> Any:
     payment_id, status, problem = payment.id, 200, None
     details = url_for("transactions.details_view", row_id=payment_id)
     # A form that was sent already is recognised by its key, so it is not judged by what it has itself changed.
@@ -183,6 +200,7 @@ def _order_page(payment: Payment, form: Any, *, kind: str, act: str, why_not: st
         form=form,
         problem=problem,
         why_not=why_not if request.method == "GET" else None,
+        warning=warning(payment),
         scale=unit_scale(payment.unit) or 0,
         back=details,
         here=request.path,

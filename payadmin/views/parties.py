@@ -16,6 +16,7 @@ class CustomersPage(PayAdminModelView):
     """Payers. Their payments stand on their details page."""
 
     model = Customer
+    notes = True
     create = None  # customers come with their payments, under the ID their merchant gave them
     edit = Permission.PARTIES_CUSTOMER_WRITE
     export = Permission.PARTIES_CUSTOMER_EXPORT
@@ -37,6 +38,7 @@ class OrganizationsPage(PayAdminModelView):
     """Merchants and everybody else payments and staff belong to."""
 
     model = Organization
+    notes = True
     create = Permission.PARTIES_ORGANIZATION_WRITE
     edit = Permission.PARTIES_ORGANIZATION_WRITE
     export = Permission.PARTIES_ORGANIZATION_EXPORT

@@ -36,6 +36,7 @@ from payadmin.models.payments import (
 from payadmin.models.subscriptions import Subscription
 from payadmin.permissions import Permission
 from payadmin.views import orders, resolving, ui
+from payadmin.views.advance import run_warnings
 from payadmin.views.base import PayAdminModelView
 from payadmin.views.bulk import bulk_action, chosen_ids
 from payadmin.views.columns import Column, enum_cell, masked, money_cell, tone_of, unit_scale
@@ -172,6 +173,7 @@ class TransactionsPage(PayAdminModelView):
         eligible=why_not_refundable,
         offered=why_not_refundable,
         amount=lambda payment: (payment.refundable_minor, payment.unit),
+        warns=run_warnings,
         danger=True,
         step_up=True,
     )(payments.refund_in_run)

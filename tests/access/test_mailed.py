@@ -1,11 +1,13 @@
 """What is mailed to staff: credentials, links for a forgotten password, two yeses to another address; each once."""
 
+import base64
 import datetime as dt
 import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from click.testing import CliRunner, Result
 from flask import Flask
 from sqlalchemy import func, select, text, update
 
@@ -13,6 +15,8 @@ from payadmin import guard
 from payadmin.actions import access
 from payadmin.actions.access import Browser
 from payadmin.actions.access.letters import PLACE
+from payadmin.cli import main
+from payadmin.config import Settings
 from payadmin.db import db, utcnow
 from payadmin.jobs.notifications import _body
 from payadmin.kernel import passwords, totp
@@ -461,3 +465,46 @@ def test_links_are_never_in_a_stolen_database(app: Flask) -> None:
         access.edit_own_details(person(staff), full_name="", mobile=None)
     db.session.execute(update(AccountLink).values(expires_at=utcnow()))
     db.session.rollback()
+
+
+# ------------------------------------------------------------------------------------------ without a mail server
+
+
+def test_no_page_shows_a_mailed_link_but_whoever_holds_the_installations_key_can_print_it(
+    app: Flask, make: Make, settings: Settings
+) -> None:
+    env = {
+        "DATABASE_URL": settings.database_url,
+        "SECRET_KEY": settings.secret_key,
+        "TOTP_KEYS": base64.urlsafe_b64encode(settings.totp_keys[0]).decode(),
+        "PUBLIC_URL": "https://pay.example",
+        "SMTP_URL": "",
+    }
+
+    def printed(**changes: str) -> Result:
+        db.session.rollback()
+        return CliRunner().invoke(main, ["mail", "ada"], env=env | changes)
+
+    make_staff(Role.ADMIN, username="ada", email="ada@example.com")
+    assert printed().exit_code == 1, "nothing waits yet"
+    operator = make.browse(Role.PAYMENTS_OPERATOR)
+    with told(app, public_url="https://pay.example"):
+        operator.post("/forgotten", data={"name": "ada"})
+        work_off()
+    mail = db.session.scalars(select(Notification)).one()
+    shown = operator.get(f"/mailbox/{mail.id}/").text
+    assert PLACE in shown
+    assert "/forgotten/" not in shown
+    assert "/forgotten/" not in operator.get("/mailbox/").text
+    answer = printed()
+    assert answer.exit_code == 0, answer.output
+    link = re.search(r"https://pay\.example(/forgotten/\S+)", answer.output)
+    assert link is not None
+    assert link[1] not in shown
+    stranger = app.test_client()
+    assert "Choose a new password" in stranger.get(link[1]).text
+    assert stranger.post(link[1], data={"password": NEW, "again": NEW}).status_code == 303
+    again = printed()
+    assert "/forgotten/" not in again.output
+    assert "does not open anything any more" in again.output
+    assert printed(SMTP_URL="smtp://127.0.0.1:25").exit_code == 1

@@ -7,8 +7,9 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DatabaseError
 
+from payadmin import step_up
 from payadmin.actions import access, load_actions, subscriptions
-from payadmin.actions.access.people import join_accounts
+from payadmin.actions.access.people import JOIN_ACT, join_accounts
 from payadmin.actions.approvals import save_policy
 from payadmin.actions.payments import orders, resolve_order, resolved_facts
 from payadmin.approvals import KINDS, RULES, ApprovalGate, Ask, Target, gate_of
@@ -22,7 +23,7 @@ from payadmin.models.payments import OrderStatus, Refund
 from payadmin.models.subscriptions import AttemptState, ChargeStatus, OnExhausted, RetryPolicy, ScheduledCharge
 from payadmin.permissions import Permission, Role
 from payadmin.providers import Answer, Outcome
-from payadmin.work import SYSTEM, Work, gated_names, use_case
+from payadmin.work import SYSTEM, Actor, Work, gated_names, use_case
 from tests.support.approvals import Room, filed
 from tests.support.desk import Desk, trail
 from tests.support.make import Make, writing
@@ -333,20 +334,29 @@ def test_there_is_one_line_for_each_rule_and_currency(room: Room, make: Make) ->
 def test_accounts_of_one_person_are_joined_and_stay_joined(room: Room) -> None:
     manager = room.person(Role.ADMIN)
     first, second, third = (room.person(Role.CASHIER) for _ in range(3))
-    assert None not in (first.staff_id, second.staff_id, third.staff_id)
-    join_accounts(manager, second.staff_id, first_id=third.staff_id, reason="One person")
-    join_accounts(manager, third.staff_id, first_id=first.staff_id, reason="The same one")
+
+    def say(account: Actor, other: int | None, reason: str) -> None:
+        assert account.staff_id is not None
+        assert other is not None
+        code = room.code(manager)
+        with room.app.test_request_context():
+            offer = step_up.offer(manager, JOIN_ACT, {"staff": account.staff_id})
+        db.session.rollback()
+        join_accounts(manager, account.staff_id, first_id=other, reason=reason, offer=offer, code=code)
+
+    say(second, third.staff_id, "One person")
+    say(third, first.staff_id, "The same one")
     db.session.rollback()
     people = {db.session.get_one(StaffUser, each.staff_id).person for each in (first, second, third)}
     assert people == {first.staff_id}
-    join_accounts(manager, third.staff_id, first_id=second.staff_id, reason="Said twice")
+    say(third, second.staff_id, "Said twice")
     assert len(trail(event="access.staff.joined")) == 3
     with pytest.raises(Invalid):
-        join_accounts(manager, third.staff_id, first_id=third.staff_id, reason="Nonsense")
+        say(third, third.staff_id, "Nonsense")
     with pytest.raises(Invalid, match="Say"):
-        join_accounts(manager, third.staff_id, first_id=second.staff_id, reason=" ")
+        say(third, second.staff_id, " ")
     with pytest.raises(NotFound):
-        join_accounts(manager, third.staff_id, first_id=4711, reason="Nobody")
+        say(third, 4711, "Nobody")
 
 
 # ---- what is stored ------------------------------------------------------------------------------------------------

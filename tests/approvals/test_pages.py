@@ -363,3 +363,99 @@ def fresh(make: Make) -> Callable[[], int]:
         return int(row.id)
 
     return made
+
+
+def test_a_row_of_a_run_that_was_asked_for_is_not_done_until_it_is_approved(
+    operator: FlaskClient, cfo: FlaskClient, make: Make
+) -> None:
+    make.approval_policy()
+    pairs = [make.payment().id for _ in range(2)]
+    drafted = operator.post("/transactions/action/", data={"action": "refund", "id": [str(each) for each in pairs]})
+    page = operator.get(drafted.location).text
+    data = {name: hidden(page, name) for name in ("token", "offer")}
+    data |= {f"r{payment_id}-amount": "100.00" for payment_id in pairs}
+    data |= {"reason": "DUPLICATE", "note": "", "code": code_of(operator)}
+    assert operator.post(drafted.location, data=data).status_code == 302
+    runner.drain()
+    requests = [number for (number,) in db.session.query(ApprovalRequest.id).order_by(ApprovalRequest.id)]
+
+    def counts() -> dict[str, str]:
+        status_page = operator.get(f"{drafted.location}status/").text
+        return dict(re.findall(r"<dt>([^<]+)</dt><dd>([^<]+)</dd>", status_page))
+
+    outcome = operator.get(drafted.location).text
+    assert outcome.count(">Waiting for approval</span>") == 2
+    assert all(f'href="/approvals/{number}/"' in outcome for number in requests)
+    assert counts() == {"Done": "0", "Failed": "0", "Left out": "0", "Waiting for approval": "2", "Remaining": "0"}
+    assert post(cfo, f"/approvals/{requests[0]}/decide/approve/", reason="").status_code == 303
+    assert post(cfo, f"/approvals/{requests[1]}/decide/reject/", reason="The goods were used").status_code == 303
+    outcome = operator.get(drafted.location).text
+    assert "Waiting for approval" not in outcome
+    assert "Rejected; nothing was done." in outcome
+    assert re.search("Approved by [^ ]+, and done", outcome)
+    assert counts() == {"Done": "1", "Failed": "0", "Left out": "0", "Not approved": "1", "Remaining": "0"}
+
+
+HELD_FROM = "From 50.00 EUR on, this needs a second person: it will be asked for, not done."
+
+
+def test_a_refund_form_says_beforehand_from_which_amount_it_will_only_be_asked_for(
+    operator: FlaskClient, make: Make
+) -> None:
+    large, small = make.payment().id, make.payment(amount_minor=49_99).id
+    assert "second person" not in operator.get(f"/transactions/{large}/action/refund/").text
+    make.approval_policy()
+    assert HELD_FROM in operator.get(f"/transactions/{large}/action/refund/").text
+    assert "second person" not in operator.get(f"/transactions/{small}/action/refund/").text, "never reached"
+    path = f"/transactions/{small}/action/refund/"
+    assert post(operator, path, amount="10.00", reason="DUPLICATE", note="").status_code == 303
+    make.approval_policy("refund_again")
+    with db.engine.begin() as connection:  # as if the provider had answered
+        connection.execute(update(Payment).where(Payment.id == small).values(in_flight=None, reserved_minor=0))
+    assert "A further refund of the same payment needs a second person" in operator.get(path).text
+
+
+def test_a_void_form_says_that_it_will_only_be_asked_for(operator: FlaskClient, make: Make) -> None:
+    make.approval_policy("void")
+    large, small = make.payment().id, make.payment(amount_minor=49_99).id
+    words = "This needs a second person: it will be asked for, not done."
+    assert words in operator.get(f"/transactions/{large}/action/void/").text
+    assert words not in operator.get(f"/transactions/{small}/action/void/").text
+
+
+def test_a_bulk_refund_says_which_rows_will_only_be_asked_for(operator: FlaskClient, make: Make) -> None:
+    make.approval_policy()
+    ids = [str(make.payment(amount_minor=minor).id) for minor in (40_00, 60_00)]
+    drafted = operator.post("/transactions/action/", data={"action": "refund", "id": ids}).location
+    assert HELD_FROM in operator.get(drafted).text
+    make.approval_policy("refund_bulk", threshold_minor=100_00)
+    assert "Together from 100.00 EUR on, every row needs a second person" in operator.get(drafted).text
+
+
+def test_an_administrator_says_that_two_accounts_are_one_person_and_they_cannot_agree_any_more(
+    make: Make, operator: FlaskClient, cfo: FlaskClient
+) -> None:
+    admin = make.browse(Role.ADMIN)
+    operator_id, cfo_id = operator.staff_id, cfo.staff_id  # type: ignore[attr-defined]
+    _, request_id = ask(operator, make)
+    path = f"/staff/{operator_id}/same-person/"
+    page = admin.get(path).text
+    assert "There is no way back" in page
+    assert path in admin.get(f"/staff/{operator_id}/").text
+    assert admin.post(path, data={"first_id": str(cfo_id), "reason": ""}).status_code == 422
+    wrong = {"first_id": str(cfo_id), "reason": "Same payroll number", "offer": hidden(page, "offer"), "code": "000000"}
+    assert admin.post(path, data=wrong).status_code == 422
+    itself = post(admin, path, first_id=str(operator_id), reason="Same payroll number")
+    assert (itself.status_code, "Choose another account" in itself.text) == (422, True)
+    db.session.rollback()
+    assert db.session.get_one(StaffUser, operator_id).person == operator_id
+    done = post(admin, path, first_id=str(cfo_id), reason="Same payroll number")
+    assert done.status_code == 303, done.text
+    assert "The same person also has" in admin.get(f"/staff/{operator_id}/").text
+    assert "You asked for this yourself" in cfo.get(f"/approvals/{request_id}/decide/approve/").text
+    db.session.rollback()
+    assert db.session.get_one(StaffUser, operator_id).person == cfo_id
+    assert cfo.get(path).status_code == 403, "administrators only"
+    assert path not in cfo.get(f"/staff/{operator_id}/").text
+    own = admin.get(f"/staff/{admin.staff_id}/same-person/").text  # type: ignore[attr-defined]
+    assert "Somebody else must do this" in own

@@ -29,7 +29,7 @@ CREATE TABLE action_item (
 	attempt INTEGER NOT NULL,
 	answers JSON,
 	sentence VARCHAR(300),
-	done_at DATETIME,
+	done_at DATETIME, approval_id INTEGER CONSTRAINT fk_action_item_approval_id REFERENCES approval_request (id),
 	CONSTRAINT pk_action_item PRIMARY KEY (id),
 	CONSTRAINT fk_action_item_run_id FOREIGN KEY(run_id) REFERENCES action_run (id),
 	CONSTRAINT uq_action_item_run_id_row_id UNIQUE (run_id, row_id),
@@ -550,7 +550,7 @@ CREATE TABLE monitor_sample (
 );
 CREATE INDEX ix_monitor_sample_at_id ON monitor_sample (at, id);
 CREATE TABLE note (
-	payment_id INTEGER NOT NULL,
+	payment_id INTEGER,
 	body TEXT NOT NULL,
 	author VARCHAR(100) NOT NULL,
 	author_id INTEGER,
@@ -558,11 +558,12 @@ CREATE TABLE note (
 	id INTEGER NOT NULL,
 	created_at DATETIME NOT NULL,
 	updated_at DATETIME NOT NULL,
-	version INTEGER NOT NULL,
+	version INTEGER NOT NULL, entity VARCHAR(64), entity_id INTEGER CONSTRAINT ck_note_about_one_thing CHECK ((payment_id IS NULL) = (entity_id IS NOT NULL)) CONSTRAINT ck_note_entity_has_row CHECK ((entity IS NULL) = (entity_id IS NULL)),
 	CONSTRAINT pk_note PRIMARY KEY (id),
 	CONSTRAINT fk_note_payment_id FOREIGN KEY(payment_id) REFERENCES payment (id),
 	CONSTRAINT uq_note_key UNIQUE ("key")
 );
+CREATE INDEX ix_note_entity_entity_id_id ON note (entity, entity_id, id);
 CREATE INDEX ix_note_payment_id ON note (payment_id);
 CREATE TABLE notification (
 	payment_id INTEGER,

@@ -22,7 +22,7 @@ NOT_FOUND = {
     "ApprovalRequest": "its key only recognises a repeated form; requests are found on the inbox and on their record",
     "ImportFile": "its fingerprint recognises a file; staff see the answer of the command",
     "LoginGuard": "counts of tries, nothing to see",
-    "Note": "found on its payment; its key only recognises a repeated form",
+    "Note": "found on what it is about; its key only recognises a repeated form",
     "PaymentMethod": "a choice in filters",
     "RecoveryCode": "hashes",
     "SpentOffer": "used confirmations",

@@ -41,7 +41,7 @@ WITHOUT_PAGE = {
     "Invoice": "the document of its payment",
     "InvoiceCounter": "a number under lock, nothing to see",
     "LoginGuard": "counts of tries, nothing to see",
-    "Note": "the details of its payment",
+    "Note": "the details of what it is about",
     "OutboxMessage": "Workers",
     "PasswordMemory": "hashes, never shown",
     "PaymentEvent": "the History of its payment",

@@ -42,7 +42,7 @@ from payadmin.actions.access.own import (
     touch_session,
     withdraw_new_authenticator,
 )
-from payadmin.actions.access.people import join_accounts
+from payadmin.actions.access.people import JOIN_ACT, join_accounts
 from payadmin.actions.access.sign_in import (
     Browser,
     Opened,
@@ -80,6 +80,7 @@ from payadmin.actions.access.staff_file import (
 __all__ = [
     "COLUMNS",
     "DEMO_STAFF",
+    "JOIN_ACT",
     "MOST_BYTES",
     "MOST_ROWS",
     "RIGHTS_ACT",

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from payadmin import audit, step_up
+from payadmin.approval_notices import run_of, tell_maker
 from payadmin.approvals import KINDS, actor_of, facts_of, gate_of, person_of
 from payadmin.audit import Event
 from payadmin.db import Base
@@ -116,16 +117,17 @@ def approve_in_run(
     """Approve one request of a bulk run, whose start spent the code for all of them (MC8).
 
     Args:
-        key: the run's token and the row; a request that this person approved already stays approved.
+        key: the run's token and the row; a request that this person approved already stays approved. The makers are
+            told once a run.
         run_data: `reason`, asked once.
         row_data: nothing is asked for each row.
     """
-    del key, row_data  # a request is decided once by itself
+    del row_data
     found = work.get(ApprovalRequest, request_id)
     if found.status is ApprovalStatus.APPLIED and found.checker_id == work.actor.staff_id:
         return "Approved and done."
     request, target, checker = _taken(work, request_id, run_data.get("reason"))
-    decision = _approve(work, request, target, checker)
+    decision = _approve(work, request, target, checker, run=run_of({"run_data": run_data, "key": key}))
     return decision.sentence if decision.status is ApprovalStatus.APPLIED else NotDone(decision.sentence)
 
 
@@ -170,7 +172,9 @@ def expire_request(work: Work, request_id: int) -> bool:
     return True
 
 
-def _approve(work: Work, request: ApprovalRequest, target: Any, checker: _Checker) -> Decision:
+def _approve(
+    work: Work, request: ApprovalRequest, target: Any, checker: _Checker, *, run: str | None = None
+) -> Decision:
     if request.expires_at <= work.now:
         return _expire(work, request, target)
     if payloads.digest(request.use_case, request.payload) != request.payload_hash:
@@ -191,7 +195,7 @@ def _approve(work: Work, request: ApprovalRequest, target: Any, checker: _Checke
         # Read again: the savepoint took back what was loaded since.
         request, target = _locked(work, request.id)
         return _end(work, request, target, ApprovalStatus.FAILED, f"Not done: {refusal.sentence}", checker=checker)
-    return _end(work, request, None, ApprovalStatus.APPLIED, "Approved and done.", checker=checker)
+    return _end(work, request, None, ApprovalStatus.APPLIED, "Approved and done.", checker=checker, run=run)
 
 
 def _expire(work: Work, request: ApprovalRequest, target: Any) -> Decision:
@@ -208,6 +212,7 @@ def _end(
     checker: _Checker | None = None,
     reason: str | None = None,
     differences: list[dict[str, Any]] | None = None,
+    run: str | None = None,
 ) -> Decision:
     """Write down what became of a request, and give back what it held unless it was done."""
     gate, said = gate_of(request.use_case), checker.reason if checker else reason
@@ -239,6 +244,7 @@ def _end(
         request=request.id,
         maker=request.maker_name,
     )
+    tell_maker(work, request, status, run=run)
     return Decision(request.id, status, sentence)
 
 

@@ -8,7 +8,7 @@ from payadmin.actions.payments.invoices import (
     issue_invoice,
     issue_invoices,
 )
-from payadmin.actions.payments.notes import add_note
+from payadmin.actions.payments.notes import add_note, add_note_about
 from payadmin.actions.payments.notifications import request_notification
 from payadmin.actions.payments.orders import ORDERS, confirmed_facts, is_unresolved
 from payadmin.actions.payments.refunds import ACT as REFUND_ACT
@@ -26,6 +26,7 @@ __all__ = [
     "InvoiceFile",
     "NoInvoice",
     "add_note",
+    "add_note_about",
     "confirmed_facts",
     "invoices_zip",
     "is_unresolved",

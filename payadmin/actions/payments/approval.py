@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from payadmin.actions.payments.orders import ORDERS, add_event
 from payadmin.approvals import ApprovalGate, Ask, Target, money_words
@@ -35,12 +36,21 @@ def _row_asks(work: Work, arguments: Mapping[str, Any]) -> Ask:
 def _ask(work: Work, arguments: Mapping[str, Any], amount: int, more: dict[str, int]) -> Ask:
     payment = work.get(Payment, arguments["payment_id"])
     rules = {"refund": amount, **more}
-    if work.exists(
-        Refund.payment_id == payment.id, Refund.status.not_in(CAME_TO_NOTHING), Refund.key != arguments["key"]
-    ):
+    if was_refunded(work.session, payment.id, but=arguments["key"]):
         rules["refund_again"] = amount
     title = f"Refund {money_words(work, amount, payment.unit)} of {payment.transaction_id}"
     return Ask(title, rules, amount, payment.unit)
+
+
+def was_refunded(session: Session, payment_id: int, *, but: str | None = None) -> bool:
+    """Whether a refund of a payment succeeded or is on its way.
+
+    Args:
+        but: the key of a form whose own refund does not count.
+    """
+    others = [Refund.key != but] if but is not None else []
+    found = select(1).where(Refund.payment_id == payment_id, Refund.status.not_in(CAME_TO_NOTHING), *others)
+    return bool(session.scalar(select(found.exists())))
 
 
 def _total_of_run(work: Work, key: str, unit: str) -> int:

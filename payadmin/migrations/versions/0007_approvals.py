@@ -31,11 +31,13 @@ TRIGGERS = {
 def upgrade() -> None:
     _add_person()
     _add_tables()
+    _add_key("action_item", "approval_id", "approval_request")
     for statement in TRIGGERS[op.get_bind().dialect.name]:
         op.execute(statement)
 
 
 def downgrade() -> None:
+    op.drop_column("action_item", "approval_id")
     op.drop_table("approval_request")
     op.drop_table("approval_policy")
     if op.get_bind().dialect.name == "postgresql":
@@ -45,14 +47,19 @@ def downgrade() -> None:
 
 
 def _add_person() -> None:
-    """Add the column that says which accounts are one person's; SQLite takes its key only together with the column."""
-    if op.get_bind().dialect.name == "sqlite":
-        key = "CONSTRAINT fk_staff_user_person_id REFERENCES staff_user (id)"
-        op.execute(f"ALTER TABLE staff_user ADD COLUMN person_id INTEGER {key}")
-    else:
-        op.add_column("staff_user", sa.Column("person_id", INTEGER, nullable=True))
-        op.create_foreign_key(op.f("fk_staff_user_person_id"), "staff_user", "staff_user", ["person_id"], ["id"])
+    """Add the column that says which accounts are one person's."""
+    _add_key("staff_user", "person_id", "staff_user")
     op.create_index(op.f("ix_staff_user_person_id"), "staff_user", ["person_id"], unique=False)
+
+
+def _add_key(table: str, column: str, target: str) -> None:
+    """Add a column that refers to another table; SQLite takes its key only together with the column."""
+    if op.get_bind().dialect.name == "sqlite":
+        key = f"CONSTRAINT fk_{table}_{column} REFERENCES {target} (id)"
+        op.execute(f"ALTER TABLE {table} ADD COLUMN {column} INTEGER {key}")
+        return
+    op.add_column(table, sa.Column(column, INTEGER, nullable=True))
+    op.create_foreign_key(op.f(f"fk_{table}_{column}"), table, target, [column], ["id"])
 
 
 def _add_tables() -> None:

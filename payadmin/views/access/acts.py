@@ -11,10 +11,10 @@ from payadmin.actions import access
 from payadmin.actions.access import Invitation
 from payadmin.db import db
 from payadmin.kernel import totp
-from payadmin.kernel.errors import Conflict, Invalid, NotFound, Refusal
+from payadmin.kernel.errors import Conflict, Forbidden, Invalid, NotFound, Refusal
 from payadmin.kernel.text import _, _n
 from payadmin.models.access import StaffStatus, StaffUser
-from payadmin.views.access.staff_forms import ReasonForm, SecretForm
+from payadmin.views.access.staff_forms import ReasonForm, SecretForm, join_form
 from payadmin.views.base import PayAdminModelView
 from payadmin.views.columns import label_of
 from payadmin.views.fields import put
@@ -118,6 +118,20 @@ ACTS: tuple[Act, ...] = (
         "logout",
         (_("Every browser of this user is signed out at once. They can sign in again."),),
         _is(S.ACTIVE, S.INVITED),
+    ),
+    Act(
+        "same-person",
+        _("Same person as another account"),
+        _("They are one person"),
+        "users",
+        (
+            _("All accounts of both count as one person from now on: none of them can approve what another asked for."),
+            _("Requests that wait already count too. Sign-in, roles and menus stay as they are."),
+            _("There is no way back: joined accounts are never parted, or a maker could become somebody else."),
+        ),
+        _is(S.ACTIVE, S.INVITED, S.LOCKED, S.DISABLED),
+        danger=True,
+        in_dialog=False,
     ),
     Act(
         "disable",
@@ -232,6 +246,29 @@ class ActPages(PayAdminModelView):
             back=f"{self.address}{row_id}/",
         )
 
+    @expose("/<int:row_id>/same-person/", methods=("GET", "POST"))
+    def same_person_view(self, row_id: int) -> Any:
+        """Say that two accounts belong to one person, who then never approves what they asked for themselves."""
+        row, act = self.get_row(row_id), BY_SLUG["same-person"]
+        form: Any = join_form(self.columns["person_id"], self.endpoint)(
+            request.form if request.method == "POST" else None
+        )
+        if request.method == "GET" or not form.validate():
+            return self._act_page(row, act, form)
+        try:
+            access.join_accounts(
+                current_actor(),
+                row_id,
+                first_id=form.first_id.data,
+                reason=(form.reason.data or "").strip(),
+                offer=form.offer.data or "",
+                code=form.code.data or "",
+            )
+        except (Invalid, Conflict, Forbidden) as refusal:
+            return self._act_page(self.get_row(row_id), act, form, refusal)
+        flash("Both accounts count as one person from now on.", "success")
+        return redirect(f"{self.address}{row_id}/", 303)
+
     def handed_over(self, invitation: Invitation, sentence: str) -> Any:
         """What follows an invitation: the way back when a mail brings the credentials, else a page that shows them."""
         if invitation.is_mailed:
@@ -253,8 +290,10 @@ class ActPages(PayAdminModelView):
         if isinstance(form, SecretForm):
             subject = {"staff": row.id}
             form.offer.raw_data = None
-            form.offer.data = step_up.offer(current_actor(), access.SECRET_ACT, subject)
-            effects = SECRET_EFFECTS[row.factor is not None and row.factor.is_confirmed]
+            is_join = act.slug == "same-person"
+            form.offer.data = step_up.offer(current_actor(), access.JOIN_ACT if is_join else access.SECRET_ACT, subject)
+            if not is_join:
+                effects = SECRET_EFFECTS[row.factor is not None and row.factor.is_confirmed]
         why_not: str | None = None
         if not act.offered(row):
             why_not = _("A user that is %(status)s cannot have this done.", status=label_of(row.status).lower())

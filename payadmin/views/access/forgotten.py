@@ -32,10 +32,13 @@ def init_forgotten(app: Flask) -> None:
 @forgotten.route("/forgotten", methods=("GET", "POST"))
 def ask() -> Any:
     """Ask for a link; the answer is the same whoever asks for whom."""
-    can_mail = bool(current_app.extensions["payadmin.settings"].public_url)
+    settings = current_app.extensions["payadmin.settings"]
+    can_mail = bool(settings.public_url)
     if request.method == "POST" and can_mail:
         access.ask_for_password_link(_stranger(), name=request.form.get("name", ""))
-    return render_template("auth/forgotten.html", sent=SENT if request.method == "POST" else None, can_mail=can_mail)
+    sent = SENT if request.method == "POST" else None
+    is_demo = settings.demo and not settings.smtp_url
+    return render_template("auth/forgotten.html", sent=sent, can_mail=can_mail, is_demo=is_demo)
 
 
 @forgotten.route("/forgotten/<token>", methods=("GET", "POST"))

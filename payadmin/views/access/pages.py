@@ -16,7 +16,7 @@ from payadmin.kernel.errors import Conflict, Forbidden, Invalid
 from payadmin.kernel.text import Text, _
 from payadmin.models.access import StaffRole, StaffUser, UserSession
 from payadmin.permissions import Permission, Role
-from payadmin.queries.access import factor_of, managed_by, open_sessions, recovery_codes_left
+from payadmin.queries.access import factor_of, managed_by, open_sessions, other_accounts, recovery_codes_left
 from payadmin.views.access import staff_forms as forms
 from payadmin.views.access.acts import ACTS, ActPages
 from payadmin.views.base import Related
@@ -85,6 +85,7 @@ class StaffPage(ActPages):
         "act_view": MANAGE,
         "secret_view": MANAGE,
         "reset_view": MANAGE,
+        "same_person_view": Permission.ACCESS_STAFF_JOIN,
         "end_session_view": Permission.ACCESS_SESSION_END,
         "import_view": MANAGE,
         "template_view": MANAGE,
@@ -141,7 +142,12 @@ class StaffPage(ActPages):
         return super().details_context(row) | {
             "edit_url": f"{self.address}{row.id}/edit/" if may else None,
             "rights_url": f"{self.address}{row.id}/rights/" if may else None,
-            "acts": [(act, f"{self.address}{row.id}/{act.slug}/") for act in ACTS if may and act.offered(row)],
+            "acts": [
+                (act, f"{self.address}{row.id}/{act.slug}/")
+                for act in ACTS
+                if may and act.offered(row) and (act.slug != "same-person" or actor.may(Permission.ACCESS_STAFF_JOIN))
+            ],
+            "same_person": other_accounts(db.session(), row),
             "is_me": row.id == actor.staff_id,
             "menu_parts": forms.menu_of(row),
             "factor": factor,

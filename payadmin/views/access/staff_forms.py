@@ -112,6 +112,21 @@ class SecretForm(ReasonForm):
     code = StringField("Authenticator code", [Length(max=16)])
 
 
+def join_form(accounts: Column, endpoint: str) -> type[Form]:
+    """The form that says which other account is the same person's."""
+
+    class JoinForm(SecretForm):
+        first_id = LinkField(
+            "The other account",
+            [InputRequired("Choose the other account of the same person.")],
+            titles=functools.partial(titles_of, accounts),
+            address=functools.partial(url_for, f"{endpoint}.lookup_view", field=accounts.key),
+            description="Type the beginning of its user name or e-mail address.",
+        )
+
+    return JoinForm
+
+
 def new_staff_form(organizations: Column | None, endpoint: str) -> type[Form]:
     """The form of a new account."""
 

@@ -102,6 +102,7 @@ class ApprovalsPage(PayAdminModelView):
     """What waits for a second person, and what became of everything that ever did."""
 
     model = ApprovalRequest
+    notes = True
     slug = "approvals"
     heading = "Approvals"
     plural = "Requests"

@@ -55,6 +55,7 @@ class BatchesPage(PayAdminModelView):
     """Every upload of registrations and single payments; each opens all its rows."""
 
     model = Batch
+    notes = True
     slug = "batches"
     heading = "Batch report"
     plural = "Batches"

@@ -71,6 +71,7 @@ class SubscriptionsPage(SubscriptionRows):
     }
     list_template = "subscriptions/list.html"
     details_template = "subscriptions/details.html"
+    notes = True
 
     # --- the list -----------------------------------------------------------------------------------------------------
 
