@@ -370,7 +370,7 @@ def test_accounts_of_one_person_are_joined_and_stay_joined(room: Room) -> None:
 def test_a_request_is_decided_although_its_maker_was_joined_to_somebody(end: str, room: Room, desk: Desk) -> None:
     maker, twin, checker = desk.operator(), room.person(Role.CFO), room.person(Role.CFO)
     payment_id, request_id = asked_refund(room, desk, actor=maker)
-    join_accounts(room.person(Role.ADMIN), maker.staff_id, first_id=twin.staff_id, reason="One person")
+    join(room, twin, maker)
     with pytest.raises(Forbidden, match="another of yours"):
         room.approve(twin, request_id)
     match end:
