@@ -276,6 +276,7 @@ def _load(url: str, file: Path, environ: Mapping[str, str]) -> None:
     if url.startswith("sqlite"):
         target = Path(make_url(url).database or "")
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        target.touch(mode=0o600)  # what is there keeps the rights that it has
         with contextlib.closing(sqlite3.connect(file)) as saved, contextlib.closing(sqlite3.connect(target)) as ours:
             saved.backup(ours)
             if (said := ours.execute("PRAGMA integrity_check").fetchone()[0]) != "ok":
@@ -293,9 +294,10 @@ def _put_back(folder: Path, name: str, part: IO[bytes]) -> None:
     target = (folder / name).resolve()
     if not target.is_relative_to(folder.resolve()):
         raise BackupError(f"The backup holds {name}, which would leave the folder of the files.")
-    target.parent.mkdir(parents=True, exist_ok=True)
+    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     draft = target.with_name(f".{target.name}.part")
-    with draft.open("wb") as out:
+    draft.unlink(missing_ok=True)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
         while chunk := part.read(CHUNK):
             out.write(chunk)
     draft.replace(target)

@@ -339,6 +339,11 @@ def placeholders(text: str) -> tuple[str, ...]:
     return tuple(sorted(found[1] or found[2] for found in _PLACEHOLDER.finditer(text) if found[1] or found[2]))
 
 
+def is_loose(text: str) -> bool:
+    """Whether a per cent sign stands in a text that belongs to no value, so that no value can be put into the text."""
+    return _STRAY.search(text.replace("%%", "")) is not None
+
+
 def tags(text: str) -> tuple[str, ...]:
     """The tags in a text, sorted."""
     return tuple(sorted(found for found in _TAGS.findall(text) if found.startswith("<")))
@@ -384,7 +389,7 @@ def check_forms(english: Sequence[str], forms: Sequence[str], code: str) -> None
 def _check_form(english: Sequence[str], form: str, where: str, *, singular: bool) -> None:
     known = set(placeholders(" ".join(english)))
     shown = set(placeholders(form))
-    if strange := sorted(shown - known):
+    if strange := sorted(shown - known) or sorted(_written(form) - _written(" ".join(english))):
         raise Invalid(
             _("“%(name)s” is not a value of this text. Its values are listed above the field.", name=strange[0]),
             field=where,
@@ -392,12 +397,17 @@ def _check_form(english: Sequence[str], form: str, where: str, *, singular: bool
     lost = sorted(set(placeholders(english[-1])) - shown)
     if lost and not (singular and lost in ([name] for name in ("number", "count", "num", "n"))):
         raise Invalid(_("The value “%(name)s” is missing. Put it where it belongs.", name=lost[0]), field=where)
-    if known and _STRAY.search(form.replace("%%", "")):
+    if known and is_loose(form):
         raise Invalid("Write a per cent sign twice (%%) in this text.", field=where)
     if tags(form) != tags(english[-1]):
         wanted = " ".join(tags(english[-1])) or "–"
         if set(tags(english[-1])) - set(tags(form)):
             raise Invalid(_("The text must keep these marks: %(tags)s", tags=wanted), field=where)
+
+
+def _written(text: str) -> set[str]:
+    """The values of a text as they are written in it: a number's place takes no words, and braces are for scripts."""
+    return {found[0] for found in _PLACEHOLDER.finditer(text)} - {"%%"}
 
 
 def differing(catalogue: Catalog) -> Iterable[tuple[str, str]]:

@@ -177,15 +177,23 @@ _WRITTEN_ONCE = (
 )
 _ENDS = "an approval request is written once, decided once and never deleted"
 _SAME = "the person of an approval request is not the person of its account"
+_OWN = "nobody decides a request of their own, whichever of their accounts asked for it"
 
 
 def _changed(same: str) -> str:
     return " OR ".join(f"NEW.{name} {same} OLD.{name}" for name in _WRITTEN_ONCE)
 
 
-def _is_not(person: str, staff: str) -> str:
+def _person(staff: str) -> str:
     whose = f"FROM staff_user WHERE id = NEW.{staff}"
-    return f"NEW.{person} <> (SELECT coalesce(person_id, id) {whose})"
+    return f"(SELECT coalesce(person_id, id) {whose})"
+
+
+# Accounts may turn out to be one person's while a request waits: then its maker is another person than is written in
+# it, and both are kept from deciding it.
+_NOT_MAKER = f"NEW.maker_person_id <> {_person('maker_id')}"
+_NOT_CHECKER = f"NEW.checker_person_id <> {_person('checker_id')}"
+_MAKER_CHECKS = f"NEW.checker_person_id = {_person('maker_id')}"
 
 
 def _sqlite(name: str, when: str, condition: str, sentence: str) -> str:
@@ -200,8 +208,8 @@ _POSTGRES = (
     f"IF TG_OP IN ('DELETE', 'TRUNCATE') THEN RAISE EXCEPTION '{_ENDS}'; END IF; "
     f"IF TG_OP = 'UPDATE' AND (OLD.status <> 'PENDING' OR {_changed('IS DISTINCT FROM')}) "
     f"THEN RAISE EXCEPTION '{_ENDS}'; END IF; "
-    f"IF {_is_not('maker_person_id', 'maker_id')} OR {_is_not('checker_person_id', 'checker_id')} "
-    f"THEN RAISE EXCEPTION '{_SAME}'; END IF; RETURN NEW; END $$"
+    f"IF (TG_OP = 'INSERT' AND {_NOT_MAKER}) OR {_NOT_CHECKER} THEN RAISE EXCEPTION '{_SAME}'; END IF; "
+    f"IF {_MAKER_CHECKS} THEN RAISE EXCEPTION '{_OWN}'; END IF; RETURN NEW; END $$"
 )
 _POSTGRES_ROWS = (
     "CREATE TRIGGER approval_request_kept BEFORE INSERT OR UPDATE OR DELETE ON approval_request "
@@ -215,8 +223,9 @@ TRIGGERS: dict[str, tuple[str, ...]] = {
     "sqlite": (
         _sqlite("no_delete", "DELETE", "1", _ENDS),
         _sqlite("written_once", "UPDATE", f"OLD.status <> 'PENDING' OR {_changed('IS NOT')}", _ENDS),
-        _sqlite("maker", "INSERT", _is_not("maker_person_id", "maker_id"), _SAME),
-        _sqlite("checker", "UPDATE", _is_not("checker_person_id", "checker_id"), _SAME),
+        _sqlite("maker", "INSERT", _NOT_MAKER, _SAME),
+        _sqlite("checker", "UPDATE", _NOT_CHECKER, _SAME),
+        _sqlite("own", "UPDATE", _MAKER_CHECKS, _OWN),
     ),
     "postgresql": (_POSTGRES, _POSTGRES_ROWS, _POSTGRES_TABLE),
 }

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from payadmin.kernel import seals
@@ -31,6 +31,7 @@ BREAKS = {
     "seal": _("%(what)s was changed, or made by somebody without the key."),
     "seals": _("%(what)s are gone: the chain has a hole."),
     "cut": _("%(what)s was kept outside, but the trail does not know it: its end was cut off and written anew."),
+    "lost": _("%(what)s ended an earlier verification, but the trail does not know it any more: its end was cut off."),
     "late": _("%(what)s still waits for its seal. Does `payadmin scheduler` run?"),
 }
 
@@ -124,6 +125,7 @@ class Verification:
                 return False
         self._beyond_the_seals()
         self._copies()
+        self._lost_ends()
         return True
 
     def size(self) -> int:
@@ -253,3 +255,24 @@ class Verification:
             copies = select(*COLUMNS).where(AuditEvent.signature == signature, AuditEvent.id != first)
             for row in self.session.execute(copies).mappings():
                 self.progress.note("copied", f"Event {row['id']}", id=row["id"], **told(row))
+
+    def _lost_ends(self) -> None:
+        """The seals at which earlier verifications ended: cut off together with their events, nothing else misses them.
+
+        Whoever cuts these verifications off too is found by a seal that was kept outside only.
+        """
+        lost = (
+            select(AuditCheck.seal_id)
+            .outerjoin(AuditSeal, AuditSeal.id == AuditCheck.seal_id)
+            .where(
+                AuditCheck.done_at.is_not(None),
+                AuditCheck.broken == 0,
+                AuditCheck.seal_id > 0,
+                or_(AuditSeal.id.is_(None), AuditSeal.mac != AuditCheck.seal_mac),
+            )
+            .distinct()
+            .order_by(AuditCheck.seal_id)
+            .limit(MOST_BREAKS)
+        )
+        for seal_id in self.session.scalars(lost).all():
+            self.progress.note("lost", f"Seal {seal_id}", seal=seal_id)

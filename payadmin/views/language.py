@@ -4,6 +4,7 @@ What is `Said` (payadmin.kernel.text) is English for code and is put into the re
 it. Code that makes markup itself, such as the cells of a list, says it with `say`, once for a column or a state.
 """
 
+import logging
 from contextvars import ContextVar
 from typing import Any, Final, Literal
 
@@ -29,6 +30,7 @@ COOKIE_SECONDS = 365 * 86_400
 # A page asks for its language hundreds of times; what the request knows is several proxies away, this is not.
 _BOUND: Final[ContextVar[Speech | None]] = ContextVar("payadmin.speech", default=None)
 
+log = logging.getLogger(__name__)
 pages = Blueprint("language", __name__)
 
 
@@ -141,30 +143,40 @@ class TextTag(JSONTag):
 
 def _gettext(text: str, **values: Any) -> Markup:
     """A text of a template with its values, as `{% trans %}` asks for it."""
-    return _filled(speech().markup(text), values)
+    return _filled(speech().markup(text), values, text)
 
 
 def _pgettext(name: str, text: str, **values: Any) -> Markup:
-    return _filled(speech().markup(f"{name}{catalogue.NAME_END}{text}"), values)
+    return _filled(speech().markup(f"{name}{catalogue.NAME_END}{text}"), values, text)
 
 
 def _ngettext(one: str, many: str, num: int, **values: Any) -> Markup:
+    english = one if num == 1 else many
     found = catalogue.escaped(f"{one} {many}", speech().form(one, many, num))
     counted = {name: speech().grouped(value) if type(value) is int else value for name, value in values.items()}
-    return _filled(found, {"num": speech().grouped(num), **counted})
+    return _filled(found, {"num": speech().grouped(num), **counted}, english)
 
 
-def _filled(text: Markup, values: dict[str, Any]) -> Markup:
-    """The text with its values, each in the reader's language; escaped."""
-    if not values and "%" not in text:
-        return text
+def _filled(text: Markup, values: dict[str, Any], english: str) -> Markup:
+    """The text with its values, each in the reader's language; escaped.
+
+    No page fails for the words on it: a text without values is shown as it stands, and where a value does not fit into
+    what was written, the English is shown.
+    """
+    if not values:
+        return text.replace("%%", "%") if "%" in text else text
     # As Markup's own `%` does it, without an object around each value: a list says some hundred sentences.
     tongue = speech()
     shown: dict[str, object] = {}
     for name, value in values.items():
         said = value.said(tongue) if isinstance(value, Said) else value
         shown[name] = said if type(said) is int else escape(said)
-    return Markup(str.__mod__(text, shown))  # noqa: S704 - the text is Markup and every value is escaped
+    try:
+        filled = str.__mod__(text, shown)
+    except (KeyError, ValueError, TypeError):
+        log.warning("a text has other placeholders than its English: %r", english)
+        filled = str.__mod__(catalogue.escaped(english, english), shown)
+    return Markup(filled)  # noqa: S704 - the text is Markup and every value is escaped
 
 
 def _forget(_error: BaseException | None = None) -> None:

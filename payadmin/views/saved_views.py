@@ -264,6 +264,10 @@ class SavedViewPages(FormPages):
         actor, form = current_actor(), request.form
         op, view_id = form.get("op"), row_id_of(form.get("id", "")) or 0
         manage = f"{self.address}views/"
+        view = next((view for view in self.views_here() if view.id == view_id), None)
+        # What is refused for sharing is what this list makes of it, so a view is changed on its own list only.
+        if view is None and op in {"overwrite", "edit", "delete"}:
+            raise NotFound("There is no such view. Perhaps it was deleted, or is no longer shared with you.")
         match op:
             case "save":
                 role, asked = _role(form.get("shared_with")), self._listed()
@@ -283,7 +287,6 @@ class SavedViewPages(FormPages):
                 return f"{manage}{view_id}/"
             case "overwrite":
                 asked = self._listed()
-                view = next((view for view in self.views_here() if view.id == view_id), None)
                 self._nothing_personal(view.shared_with if view else None, asked)
                 columns = [column.key for column in self.chosen_columns()] or None
                 query = asked.query_string(without=("view",))[1:]
@@ -292,7 +295,6 @@ class SavedViewPages(FormPages):
                 return f"{manage}{view_id}/"
             case "edit":
                 role = _role(form.get("shared_with"))
-                view = next((view for view in self.views_here() if view.id == view_id), None)
                 if view is not None and role is not None:
                     self._nothing_personal(role, self._read_query(view.query))
                 default = role is not None and "is_default" in form

@@ -230,8 +230,10 @@ def _subject(speech: catalogue.Speech, name: str) -> Markup | None:
 
 def _filled(text: Markup, values: dict[str, str]) -> Markup:
     """The text with sample values; as it stands while somebody is still typing a placeholder."""
+    if not values or catalogue.is_loose(text):
+        return text
     try:
-        return text % values if values else text
+        return text % values
     except (KeyError, ValueError, TypeError):
         return text
 

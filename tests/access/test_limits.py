@@ -3,12 +3,15 @@
 import dataclasses
 import re
 
+import pytest
 from flask import Flask
+from sqlalchemy import func, select
 
 from payadmin import create_app
 from payadmin.config import Settings
 from payadmin.db import db, utcnow
 from payadmin.kernel import totp
+from payadmin.models.audit import AuditEvent
 from payadmin.permissions import Role
 from tests.support.signin import PASSWORD, TestBrowser, make_staff, secret_of
 
@@ -47,6 +50,14 @@ def test_one_address_that_hammers_the_login_waits(app: Flask):
     assert {answer.status_code for answer in answers[:60]} == {302}
     assert answers[-1].status_code == 429
     assert "Too many tries from your network" in answers[-1].text
+
+
+@pytest.mark.parametrize("address", ["/forgotten/made-up", "/confirm-address/made-up"])
+def test_one_address_that_tries_made_up_links_waits_and_fills_no_trail(app: Flask, address: str):
+    client, place = app.test_client(), {"REMOTE_ADDR": "127.0.0.10"}
+    answers = [client.get(address, environ_base=place).status_code for _ in range(62)]
+    assert answers == [404] * 60 + [429] * 2
+    assert db.session.scalar(select(func.count()).select_from(AuditEvent)) == 60
 
 
 def test_cookies_are_bound_to_the_host_and_to_https(app: Flask, settings: Settings):

@@ -52,6 +52,17 @@ def test_nobody_manages_themselves_or_somebody_with_more_rights(app: Flask):
         access.change_roles(person(manager), make_staff(Role.SUPPORT_AGENT).id, roles={Role.ADMIN}, reason="No.")
 
 
+def test_a_second_account_is_no_way_to_raise_ones_own_rights(app: Flask):
+    first = make_staff(Role.CFO)
+    second = make_staff(Role.CASHIER, person_id=first.id)
+    third = make_staff(Role.ADMIN, person_id=first.id)
+    for acting, other in ((first, second), (first, third), (third, first), (third, second)):
+        with pytest.raises(Forbidden, match="Somebody else"):
+            access.change_roles(person(acting), other.id, roles=[Role.ADMIN], reason="More")
+        with pytest.raises(Forbidden, match="Somebody else"):
+            access.reset_authenticator(person(acting), other.id, reason="Lost")
+
+
 @pytest.mark.parametrize(
     ("values", "field"),
     [

@@ -10,7 +10,7 @@ from sqlalchemy.exc import DatabaseError
 from payadmin import step_up
 from payadmin.actions import access, load_actions, subscriptions
 from payadmin.actions.access.people import JOIN_ACT, join_accounts
-from payadmin.actions.approvals import save_policy
+from payadmin.actions.approvals import cancel_request, reject_request, save_policy
 from payadmin.actions.payments import orders, resolve_order, resolved_facts
 from payadmin.approvals import KINDS, RULES, ApprovalGate, Ask, Target, gate_of
 from payadmin.audit import Event
@@ -24,10 +24,10 @@ from payadmin.models.subscriptions import AttemptState, ChargeStatus, OnExhauste
 from payadmin.permissions import Permission, Role
 from payadmin.providers import Answer, Outcome
 from payadmin.work import SYSTEM, Actor, Work, gated_names, use_case
-from tests.support.approvals import Room, filed
+from tests.support.approvals import Room, asked_refund, filed, join
 from tests.support.desk import Desk, trail
 from tests.support.make import Make, writing
-from tests.support.signin import make_staff
+from tests.support.signin import PASSWORD, make_staff
 
 S = ApprovalStatus
 POLICY = {"name": "Gentle", "delays_days": (1, 3), "max_attempts": 3, "retryable_codes": ()}
@@ -77,6 +77,23 @@ def test_roles_are_given_only_when_somebody_else_agrees(room: Room, make: Make) 
     assert db.session.get_one(StaffUser, colleague.staff_id).roles == {Role.CASHIER, Role.ACCOUNTANT}
     [entry] = trail(event="access.staff.changed")
     assert (entry.actor_id, entry.keys["approved_by"]) == (maker.staff_id, checker.name)
+
+
+def test_whoever_is_to_lose_a_role_cannot_keep_it_by_signing_in(room: Room, make: Make) -> None:
+    make.approval_policy("access")
+    maker, checker, colleague = (room.person(role) for role in (Role.ADMIN, Role.CFO, Role.CASHIER))
+    assert colleague.staff_id is not None
+    asked = partial(access.change_roles, maker, colleague.staff_id, roles=[Role.ACCOUNTANT], reason="Elsewhere now")
+    request_id, stranger = filed(asked), access.stranger("192.0.2.1", None)
+    ticket = access.check_password(stranger, username=colleague.name, password=PASSWORD, device=None)
+    assert ticket is not None
+    code = {"code": room.code(colleague), "browser": access.Browser("", "")}
+    assert access.check_code(stranger, colleague.staff_id, ticket=ticket, **code)
+    assert room.approve(checker, request_id).status is S.APPLIED
+    db.session.rollback()
+    colleague_row = db.session.get_one(StaffUser, colleague.staff_id, populate_existing=True)
+    assert colleague_row.roles == {Role.ACCOUNTANT}
+    assert colleague_row.last_login_at is not None
 
 
 def test_the_same_roles_again_need_nobody(room: Room, make: Make) -> None:
@@ -359,6 +376,23 @@ def test_accounts_of_one_person_are_joined_and_stay_joined(room: Room) -> None:
         say(third, 4711, "Nobody")
 
 
+@pytest.mark.parametrize("end", ["approve", "reject", "cancel"])
+def test_a_request_is_decided_although_its_maker_was_joined_to_somebody(end: str, room: Room, desk: Desk) -> None:
+    maker, twin, checker = desk.operator(), room.person(Role.CFO), room.person(Role.CFO)
+    payment_id, request_id = asked_refund(room, desk, actor=maker)
+    join(room, twin, maker)
+    with pytest.raises(Forbidden, match="another of yours"):
+        room.approve(twin, request_id)
+    match end:
+        case "approve":
+            assert room.approve(checker, request_id).status is S.APPLIED
+        case "reject":
+            assert reject_request(checker, request_id, reason="No").status is S.REJECTED
+        case "cancel":
+            assert cancel_request(twin, request_id, reason="Mine as well").status is S.CANCELLED
+    assert desk.money(payment_id)[1] == (60_00 if end == "approve" else 0)
+
+
 # ---- what is stored ------------------------------------------------------------------------------------------------
 
 
@@ -414,7 +448,10 @@ def test_the_database_itself_refuses_the_maker_as_checker(room: Room, make: Make
     twin, other = room.person(Role.CFO, same_as=maker), room.person(Role.CFO)
     row = make.approval_request(maker=db.session.get_one(StaffUser, maker.staff_id))
     decide = "UPDATE approval_request SET status = 'APPLIED', checker_id = :who, checker_person_id = :person"
+    late = room.person(Role.CFO)
+    join(room, maker, late)  # found out while the request waits
     for who, person in (
+        (late.staff_id, maker.staff_id),
         (maker.staff_id, maker.staff_id),
         (twin.staff_id, maker.staff_id),
         (twin.staff_id, other.staff_id),  # somebody else's name on the twin's account

@@ -173,6 +173,30 @@ def test_cutting_off_the_end_with_its_seals_is_found_with_the_head_that_was_kept
     assert verify(settings, kept=verify(settings).head).broken == 0
 
 
+@pytest.mark.parametrize(
+    "cut",
+    [
+        ("DELETE FROM audit_seal WHERE id = 2", "DELETE FROM audit_event WHERE id > 4"),
+        # All seals go, and what is left passes for events from before events were signed.
+        ("DELETE FROM audit_seal", "UPDATE audit_event SET signature = NULL, reason = 'nicer'"),
+    ],
+    ids=["end", "adopted anew"],
+)
+def test_an_end_that_was_verified_once_is_missed_when_it_is_cut_off(
+    cut: tuple[str, ...], settings: Settings, tamper: Callable[..., None]
+) -> None:
+    for _ in range(2):
+        write(4)
+        keep_seals(settings)
+    found, check_id = verify(settings), acts.start_check(SYSTEM, by_job=False)
+    acts.note_check(SYSTEM, check_id, progress=found, done=True)
+    assert verify(settings).broken == 0
+    tamper(*cut)
+    write(4)
+    keep_seals(settings)
+    assert ("lost", "Seal 2") in kinds(verify(settings))
+
+
 def test_events_from_before_signing_are_adopted_once_and_never_again(app: Flask, settings: Settings) -> None:
     old = {"at": utcnow(), "actor_name": "system", "event": "old.act.done"}
     engine = make_engine(settings.database_url)

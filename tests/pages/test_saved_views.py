@@ -145,6 +145,18 @@ def test_what_was_searched_for_and_persons_are_never_shared(make: Make, query: s
     assert client.post(f"{LIST}views/", data=form).status_code == 422
 
 
+def test_another_list_is_no_way_to_share_what_was_searched_for(make: Make) -> None:
+    client = make.browse(Role.PAYMENTS_OPERATOR)
+    save(client, query="search=ada%40example.com")
+    view = view_named("Failed ones")
+    role = Role.PAYMENTS_OPERATOR.name
+    for op in ("edit", "overwrite", "delete"):
+        form = {"op": op, "id": view.id, "name": "Mine", "shared_with": role, "list": "search=grace"}
+        assert client.post("/customers/views/", data=form).status_code == 404
+    kept = view_named("Failed ones")
+    assert (kept.query, kept.shared_with) == ("search=ada%40example.com", None)
+
+
 def test_a_view_whose_filter_is_gone_says_so_and_shows_the_whole_list(make: Make) -> None:
     client = make.browse(Role.PAYMENTS_OPERATOR)
     make.payment(transaction_id="T-1")

@@ -119,6 +119,8 @@ def test_what_was_saved_is_restored_and_proven(
     assert ("ada@example.org",) in rows(elsewhere, Customer.email)
     assert (files / "invoices/2026/one.pdf").read_bytes() == b"%PDF kept" * 100
     assert not (files / "exports").exists()
+    restored = [files / "invoices/2026/one.pdf", *tmp_path.glob("other.db")]
+    assert {path.stat().st_mode & 0o777 for path in restored} == {0o600}, "personal data is its owner's to read"
     assert rows(elsewhere, AuditEvent.event)[-1] == (Event.SYSTEM_DATABASE_RESTORED,)
     refused = make_engine(elsewhere)
     with pytest.raises(Exception, match="append-only"), refused.begin() as connection:

@@ -20,11 +20,12 @@ from payadmin.models.payments import PaymentStatus
 from payadmin.models.system import TranslationOverride
 from payadmin.permissions import Permission, Role
 from payadmin.queries.texts import digest_of, lines, search
-from tests.support.make import Make
+from tests.support.make import Make, writing
 
 SIGN_IN = "Sign in"
 LEFT_OUT = "%(left)s of %(number)s chosen rows are left out."
 ROWS = "%(number)s row"
+BELL = "Notifications"
 CODE = "Open your authenticator app and type the 6-digit code for <b>%(name)s</b>."
 
 
@@ -163,6 +164,8 @@ def test_markup_in_an_override_is_text_but_for_the_tags_of_the_english(app: Flas
         (LEFT_OUT, ["%(left)s righe"], "“number” is missing"),
         (LEFT_OUT, ["%(left)s di %(number)s, %(password)s"], "“password” is not a value"),
         (LEFT_OUT, ["100% di %(number)s e %(left)s"], "per cent"),
+        (LEFT_OUT, ["%(left)d di %(number)s"], r"“%\(left\)d” is not a value"),
+        (LEFT_OUT, ["{left} di %(number)s"], "“{left}” is not a value"),
         (LEFT_OUT, [""], "every form"),
         (ROWS, ["%(number)s riga"], "every form"),
         (ROWS, ["una riga", "righe"], "“number” is missing"),
@@ -177,6 +180,37 @@ def test_an_override_that_would_not_fit_is_refused(
     with pytest.raises(Invalid, match=sentence):
         change_text(make.actor(Role.ADMIN), language="it", key=key, forms=forms, seen_version=0)
     assert db.session.scalar(select(TranslationOverride.id)) is None
+
+
+@pytest.mark.parametrize("written", ["Novità al 100%", "50% off", "100%", "%s"])
+def test_a_per_cent_sign_in_a_text_breaks_no_page(app: Flask, make: Make, written: str) -> None:
+    admin = make.actor(Role.ADMIN)
+    change_text(admin, language="en", key=BELL, forms=[written], seen_version=0)
+    answer = make.browse(Role.ADMIN).get("/texts/")
+    assert answer.status_code == 200
+    assert f'aria-label="{written}"' in answer.text
+
+
+@pytest.mark.parametrize("written", ["%(number)d da leggere", "Da leggere: 100%", "%(left)s"])
+def test_what_was_written_behind_the_checks_is_said_in_english(app: Flask, make: Make, written: str) -> None:
+    key = "Notifications, %(number)s unread"
+    writing()
+    db.session.add(TranslationOverride(language="en", digest=digest_of(key), key=key, forms=[written], serial=1))
+    db.session.flush()
+    db.session.info.pop("payadmin.changed", None)
+    db.session.commit()
+    with app.test_request_context():
+        said = app.jinja_env.globals["gettext"](key, number="<i>3</i>")  # type: ignore[operator]
+    assert said == "Notifications, &lt;i&gt;3&lt;/i&gt; unread"
+
+
+def test_a_preview_draws_nothing_endless(make: Make) -> None:
+    admin = make.browse(Role.ADMIN)
+    address = f"/texts/it/{digest_of(LEFT_OUT)}/preview/"
+    typed = "%(number)99999999s di %(left)s"
+    shown = admin.get(address, query_string={"form0": typed}).text
+    assert typed in shown
+    assert len(shown) < 10_000
 
 
 def test_a_singular_may_say_one_in_a_word(app: Flask, make: Make) -> None:

@@ -16,6 +16,7 @@ from payadmin.work import Work
 
 # What stands in the kept mail in place of the secret.
 PLACE: Final = "[secret, only in the mail itself]"
+LONGEST_SUBJECT: Final = 200
 PATHS: Final = {
     LinkPurpose.PASSWORD: "/forgotten/{}",
     LinkPurpose.OLD_ADDRESS: "/confirm-address/{}",
@@ -192,7 +193,7 @@ def write(
     notification = work.add(
         Notification(
             recipient=recipient,
-            subject=speech.say(subject),
+            subject=speech.say(subject)[:LONGEST_SUBJECT],  # staff may have written a longer one
             body=speech.say(_FRAME.of(letter=text.of(**known), name=known["name"], company=known["company"])),
             message_id=f"<account-{new_nonce()}@{domain_of(told.mail_from)}>",
             account_link_id=link.id if link else None,

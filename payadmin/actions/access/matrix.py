@@ -16,15 +16,17 @@ LAST_ADMIN = "This is the last administrator who can sign in and manage accounts
 
 
 def managed(work: Work, staff_id: int) -> StaffUser:
-    """The account, if the actor may manage it: not their own, and no role beyond what they may grant (3.3).
+    """The account, if the actor may manage it: none of their own, and no role beyond what they may grant (3.3).
 
     Raises:
-        Forbidden: it is the actor's own, has a role that they may not give, or is the SCC of another support manager.
+        Forbidden: it is the actor's own or belongs to the same person, has a role that they may not give, or is the SCC
+            of another support manager.
     """
     staff = work.get(StaffUser, staff_id)
     if work.actor is SYSTEM:
         return staff
-    if staff.id == work.actor.staff_id:
+    me = work.session.get(StaffUser, work.actor.staff_id)
+    if staff.id == work.actor.staff_id or (me is not None and me.person == staff.person):
         raise Forbidden("Somebody else must do this to your account. Your own page is My account.")
     if not staff.roles <= grantable_by(work.actor.roles):
         raise Forbidden("This account has roles that you may not manage.")

@@ -25,7 +25,8 @@ forgotten = Blueprint("forgotten", __name__)
 
 def init_forgotten(app: Flask) -> None:
     """Add the pages of mailed links to `app`."""
-    limiter.limit(PER_ADDRESS, methods=["POST"], per_method=True)(forgotten)
+    # Looking counts too: every link that opens nothing leaves a word in the trail.
+    limiter.limit(PER_ADDRESS, per_method=True)(forgotten)
     app.register_blueprint(forgotten)
 
 

@@ -35,6 +35,7 @@ MEANINGS = (
     ("copied", _("Event 1,209"), _("A true act was written a second time, under another number.")),
     ("seal", _("Seal 17"), _("A seal was edited, or written anew by somebody who does not have TOTP_KEYS.")),
     ("seals", _("Seals 18 to 20"), _("Seals were deleted, with or without their acts.")),
+    ("lost", _("Seal 21"), _("The end was deleted with its seals. Found by comparing with earlier verifications.")),
     ("cut", _("Seal 21"), _("The end was deleted with its seals. Found by comparing with a seal kept outside.")),
 )
 
