@@ -29,6 +29,14 @@ function closeSide() {
   find("[data-side]")?.setAttribute("aria-expanded", "false");
 }
 
+// The menu is longer than most windows: it opens where one is.
+function showHere() {
+  const nav = find(".nav");
+  const here = nav && find("[aria-current]", nav);
+  const below = here ? here.getBoundingClientRect().bottom - nav.getBoundingClientRect().bottom : 0;
+  if (below > 0) nav.scrollTop = below + nav.clientHeight / 3;
+}
+
 async function copy(button) {
   button.closest("[popover]")?.hidePopover();
   try {
@@ -60,3 +68,5 @@ document.addEventListener("keydown", (event) => {
     search.select();
   }
 });
+
+showHere();
