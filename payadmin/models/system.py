@@ -94,7 +94,7 @@ class ActionItem(Base):
     sentence: Mapped[str | None] = mapped_column(String(300))
     done_at: Mapped[dt.datetime | None] = mapped_column(UtcDateTime)
     # The request that the row was filed as: what became of the row is then what became of that.
-    approval_id: Mapped[int | None] = mapped_column(ForeignKey("approval_request.id"))
+    approval_id: Mapped[int | None] = mapped_column(ForeignKey("approval_request.id"), index=True)
 
 
 class UserPreference(Base):

@@ -35,6 +35,7 @@ CREATE TABLE action_item (
 	CONSTRAINT uq_action_item_run_id_row_id UNIQUE (run_id, row_id),
 	CONSTRAINT ck_action_item_item_state CHECK (state IN ('WAITING', 'RUNNING', 'SUCCEEDED', 'FAILED', 'SKIPPED'))
 );
+CREATE INDEX ix_action_item_approval_id ON action_item (approval_id);
 CREATE INDEX ix_action_item_run_id_state_id ON action_item (run_id, state, id);
 CREATE TABLE action_run (
 	id INTEGER NOT NULL,

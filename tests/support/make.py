@@ -16,6 +16,7 @@ from payadmin.models.parties import Customer, Organization, OrganizationKind
 from payadmin.models.payments import (
     Channel,
     Mode,
+    Note,
     Payment,
     PaymentMethod,
     PaymentStatus,
@@ -210,6 +211,11 @@ class Make:
                 | values
             )
         )
+
+    def note(self) -> Note:
+        """A note on a payment."""
+        note: Note = self._save(Note(payment_id=self.payment().id, body="Called back.", author="operator"))
+        return note
 
     def approval_policy(
         self, rule: str = "refund", threshold_minor: int | None = 50_00, **values: Any

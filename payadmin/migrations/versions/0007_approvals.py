@@ -32,11 +32,13 @@ def upgrade() -> None:
     _add_person()
     _add_tables()
     _add_key("action_item", "approval_id", "approval_request")
+    op.create_index(op.f("ix_action_item_approval_id"), "action_item", ["approval_id"], unique=False)
     for statement in TRIGGERS[op.get_bind().dialect.name]:
         op.execute(statement)
 
 
 def downgrade() -> None:
+    op.drop_index(op.f("ix_action_item_approval_id"), table_name="action_item")
     op.drop_column("action_item", "approval_id")
     op.drop_table("approval_request")
     op.drop_table("approval_policy")
