@@ -36,7 +36,7 @@ def test_a_subscription_is_registered_with_a_preview_and_charged_once_today(desk
     page.get_by_label("Dates", exact=True).fill("2020-02-30")
     expect(preview).to_contain_text("“2020-02-30” is not a date")
     page.get_by_label("Dates", exact=True).fill("2020-01-31")
-    expect(preview).to_contain_text("2020-01-31 has passed")
+    expect(preview).to_contain_text("31 Jan 2020 has passed")
     page.get_by_role("radio", name="Days of the week").check()
     page.get_by_role("checkbox", name="Monday").check()
     expect(preview.get_by_role("listitem")).to_have_count(12)
