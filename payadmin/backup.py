@@ -265,7 +265,10 @@ def _refuse_to_overwrite(url: str, replace: str) -> None:
         if Heartbeat.__tablename__ in there:
             last = connection.scalar(select(func.max(Heartbeat.at)))
             if last is not None and utcnow() - last < ALIVE:
-                raise BackupError("Workers or a scheduler use this database. Stop them and the pages first.")
+                raise BackupError(
+                    "Workers or a scheduler were at work on this database less than two minutes ago. Stop them and the "
+                    "pages, and wait so long."
+                )
     if there and replace != database_name(url):
         rows = ", ".join(f"{number:,} rows of {name}" for name, number in sorted(there.items())[:4])
         msg = f"The database is not empty ({rows} …). To overwrite it, say --replace {database_name(url)}"

@@ -248,10 +248,11 @@ def _greet(address: str, home: "Home", accounts: list[dict[str, str]]) -> None:
                 f"  {account['username']:<12}{account['password']:<22}{code:<10}"
                 f"{account['secret']:<34}{account['roles']}"
             )
+        where = "" if home.path == DEFAULT_HOME else f" --home {home.path}"
         click.echo("")
-        click.echo("  A code lasts 30 seconds and works once. For the next one: payadmin code NAME")
-        click.echo("  or add the secret to an authenticator app (payadmin code NAME --qr shows it as a QR code).")
-        click.echo("  No mail server is configured: payadmin mail NAME shows the links that are mailed to somebody.")
+        click.echo(f"  A code lasts 30 seconds and works once. For the next one: payadmin code NAME{where}")
+        click.echo("  or add the secret to an authenticator app (with --qr it is shown as a QR code).")
+        click.echo(f"  No mail server is configured: payadmin mail NAME{where} shows the links that are mailed.")
     click.echo("", nl=True)
     sys.stdout.flush()
 
@@ -272,20 +273,27 @@ def _with_progress(label: str, work: Callable[[Callable[[int, int], None]], T]) 
 @click.option("--qr", is_flag=True, help="Show the secret as a QR code for an authenticator app.")
 def code(username: str, home: Path, *, qr: bool) -> None:
     """Print the current authenticator code of a demo account."""
-    from payadmin.db import utcnow
+    from payadmin.actions.access import demo_secret
+    from payadmin.db import db, utcnow
     from payadmin.kernel import totp
 
     file = home / "demo-accounts.json"
-    accounts = json.loads(file.read_text()) if file.exists() else []
-    account = next((item for item in accounts if item["username"] == username), None)
-    if account is None:
+    if not file.exists():
+        msg = f"No demo was made in {home}. Say --home DIR as you said it to payadmin demo."
+        raise click.ClickException(msg)
+    if username not in {item["username"] for item in json.loads(file.read_text())}:
         msg = f"{file} knows no demo account {username!r}."
+        raise click.ClickException(msg)
+    with _in_app(_settings(home)):
+        secret = demo_secret(db.session(), username)
+    if secret is None:
+        msg = f"{username} has no authenticator: it was reset. The next sign-in sets one up."
         raise click.ClickException(msg)
     if qr:
         import segno
 
-        segno.make(totp.address(account["secret"], username=username, issuer="payadmin demo")).terminal(compact=True)
-    click.echo(totp.code_at(account["secret"], utcnow()))
+        segno.make(totp.address(secret, username=username, issuer="payadmin demo")).terminal(compact=True)
+    click.echo(totp.code_at(secret, utcnow()))
 
 
 @main.command("mail")
@@ -580,7 +588,8 @@ def verify_audit(head: str, keep: Path | None, home: Path, *, as_json: bool) -> 
         )
         click.echo(f"The last seal, to keep outside: {found.head}")
     if found.broken:
-        click.echo(f"The trail is broken in {found.broken:,} places.", err=True)
+        places = "1 place" if found.broken == 1 else f"{found.broken:,} places"
+        click.echo(f"The trail is broken in {places}.", err=True)
         sys.exit(1)
     if keep is not None:
         keep.write_text(found.head + "\n")

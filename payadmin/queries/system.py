@@ -70,7 +70,7 @@ def database_facts(session: Session) -> DatabaseFacts:
         (
             _("Pages"),
             _(
-                "%(pages)s of %(size)s bytes, %(free)s free",
+                "%(pages)s, each of %(size)s bytes; %(free)s free",
                 pages=NumberText(pages),
                 size=NumberText(size),
                 free=NumberText(free),

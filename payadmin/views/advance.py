@@ -14,6 +14,9 @@ from payadmin.views.columns import money_text
 
 HELD = _("This needs a second person: it will be asked for, not done.")
 HELD_FROM = _("From %(amount)s on, this needs a second person: it will be asked for, not done.")
+HELD_ROWS = _(
+    "Rows of %(amount)s and more need a second person: they will be asked for, not done. The others are done."
+)
 HELD_AGAIN = _("A further refund of the same payment needs a second person: it will be asked for, not done.")
 HELD_TOGETHER = _("Together from %(amount)s on, every row needs a second person: each will be asked for, not done.")
 
@@ -45,10 +48,12 @@ def run_warnings(amounts: Sequence[tuple[int, str]]) -> list[Text]:
     lines, found = _lines("refund"), []
     for unit in sorted({unit for _minor, unit in amounts}):
         minors = [minor for minor, each in amounts if each == unit]
-        together = lines.get("refund_bulk", {}).get(unit)
+        together, threshold = lines.get("refund_bulk", {}).get(unit), lines.get("refund", {}).get(unit)
         if together is not None and sum(minors) >= together:
             found.append(HELD_TOGETHER.of(amount=money_text(together, unit)))
-        elif (warning := _from(lines.get("refund", {}).get(unit), max(minors), unit)) is not None:
+        elif threshold is not None and min(minors) < threshold <= max(minors):
+            found.append(HELD_ROWS.of(amount=money_text(threshold, unit)))
+        elif (warning := _from(threshold, max(minors), unit)) is not None:
             found.append(warning)
     return found
 

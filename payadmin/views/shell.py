@@ -114,6 +114,11 @@ def menu_for(actor: Visitor | None) -> tuple[MenuSection, ...]:
     return tuple(sections)
 
 
+def has_page(item: permissions.Item) -> bool:
+    """Whether an entry of the menu leads anywhere: an installation may leave rooms out."""
+    return item.key in current_app.extensions["payadmin.pages"]
+
+
 def address_of(endpoint: str) -> str | None:
     """The address of a part that may not be installed; the frame leaves out what has none."""
     return url_for(endpoint) if endpoint in current_app.view_functions else None

@@ -8,7 +8,7 @@ from payadmin.actions.access.address import (
     stop_email_change,
     withdraw_email_change,
 )
-from payadmin.actions.access.demo import DEMO_STAFF, DemoAccount, create_demo_staff
+from payadmin.actions.access.demo import DEMO_STAFF, DemoAccount, create_demo_staff, demo_secret
 from payadmin.actions.access.details import details_seen, rights_seen
 from payadmin.actions.access.doors import (
     SECRET_ACT,
@@ -110,6 +110,7 @@ __all__ = [
     "create_demo_staff",
     "create_first_admin",
     "create_staff",
+    "demo_secret",
     "details_seen",
     "disable_staff",
     "edit_own_details",

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from payadmin import step_up
 from payadmin.actions.access import factors
@@ -10,7 +11,7 @@ from payadmin.actions.access.sign_in import remember
 from payadmin.actions.access.staff import new_account
 from payadmin.audit import Event
 from payadmin.kernel import passwords, totp
-from payadmin.models.access import StaffStatus, StaffUser
+from payadmin.models.access import SecondFactor, StaffStatus, StaffUser
 from payadmin.permissions import Permission, Role
 from payadmin.work import SYSTEM, Work, use_case
 
@@ -49,6 +50,16 @@ def create_demo_staff(password: str) -> tuple[DemoAccount, ...]:
     """
     hashes = {username: passwords.hash_password(password) for username in _missing(SYSTEM)}
     return _create_demo_staff(SYSTEM, password=password, hashes=hashes)
+
+
+def demo_secret(session: Session, username: str) -> str | None:
+    """The authenticator secret of a demo account as it is now: whoever tries the tour may have set up another phone."""
+    factor = session.scalar(
+        select(SecondFactor)
+        .join(StaffUser, StaffUser.id == SecondFactor.staff_id)
+        .where(StaffUser.username == username)
+    )
+    return step_up.unseal(factor.staff_id, factor.sealed) if factor is not None and factor.sealed else None
 
 
 @use_case(Permission.ACCESS_STAFF_MANAGE)

@@ -19,6 +19,7 @@ from payadmin.views.columns import Column, titles_of
 from payadmin.views.fields import Checkboxes, LinkField, SelectField, no_cards, no_controls
 from payadmin.views.filters import row_id_of
 from payadmin.views.security import current_actor
+from payadmin.views.shell import has_page
 
 NEEDED = "This is needed."
 MOST_MANAGERS = 500
@@ -179,7 +180,7 @@ def ticks(roles: Iterable[Role]) -> list[Ticks]:
     """The menu entries that any of `roles` has, by part of the menu; everybody's home is not asked about."""
     allowed = permissions_of(roles)
     parts = [
-        Ticks(part.label, tuple(item for item in part.items if item.permission in allowed))
+        Ticks(part.label, tuple(item for item in part.items if item.permission in allowed and has_page(item)))
         for part in MENU
         if part.label
     ]
@@ -192,7 +193,11 @@ def menu_of(staff: StaffUser) -> list[Ticks]:
     parts = [
         Ticks(
             part.label,
-            tuple(i for i in part.items if i.permission in allowed and opens(staff.menu_access, i.key)),
+            tuple(
+                item
+                for item in part.items
+                if item.permission in allowed and has_page(item) and opens(staff.menu_access, item.key)
+            ),
         )
         for part in MENU
         if part.label

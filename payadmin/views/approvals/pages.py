@@ -104,7 +104,7 @@ class ApprovalsPage(PayAdminModelView):
     model = ApprovalRequest
     notes = True
     slug = "approvals"
-    heading = "Approvals"
+    heading = "Approvals inbox"
     plural = "Requests"
     singular = "Request"
     subtitle = "What one person asked for and another decides. Nothing here is done before it is approved."

@@ -140,7 +140,7 @@ def _state() -> dict[str, Any]:
 
 def share(permille: int) -> str:
     """A share as people read it."""
-    return f"{permille // 10}.{permille % 10} %"
+    return f"{speech().amount(permille, 1)} %"
 
 
 def init_monitoring(app: Flask) -> None:
