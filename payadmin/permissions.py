@@ -19,6 +19,7 @@ class Permission(StrEnum):
     ACCESS_STAFF_READ = "access:staff:read"
     ACCOUNT_SELF_EDIT = "account:self:edit"
     APPROVALS_ACCESS_APPROVE = "approvals:access:approve"
+    APPROVALS_CHECKOUT_RULES_APPROVE = "approvals:checkout_rules:approve"
     APPROVALS_OUTCOME_APPROVE = "approvals:outcome:approve"
     APPROVALS_POLICY_APPROVE = "approvals:policy:approve"
     APPROVALS_POLICY_READ = "approvals:policy:read"
@@ -123,6 +124,7 @@ _EVERYONE = frozenset({P.HOME_PAGE_READ, P.ACCOUNT_SELF_EDIT})
 _APPROVES = frozenset(
     {
         P.APPROVALS_ACCESS_APPROVE,
+        P.APPROVALS_CHECKOUT_RULES_APPROVE,
         P.APPROVALS_OUTCOME_APPROVE,
         P.APPROVALS_POLICY_APPROVE,
         P.APPROVALS_POLICY_READ,
@@ -272,6 +274,8 @@ GRANTS: dict[Role, frozenset[Permission]] = {
     | {
         P.APPROVALS_REQUEST_READ,
         P.BATCHES_BATCH_PROCESS,
+        P.CHECKOUT_RULE_READ,
+        P.CHECKOUT_RULE_WRITE,
         P.PARTIES_CUSTOMER_READ,
         P.PARTIES_CUSTOMER_WRITE,
         P.PARTIES_ORGANIZATION_READ,
