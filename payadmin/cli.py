@@ -166,6 +166,7 @@ def _listens(port: int) -> bool:
 def _prepare_demo(app: "Flask", home: "Home", *, full: bool) -> list[dict[str, str]]:
     from payadmin.actions import access
     from payadmin.db import db
+    from payadmin.sample.checkout import set_rules
     from payadmin.sample.load import load_sample
     from payadmin.sample.policies import set_policies
     from payadmin.sample.register import connect_endpoint, register_telco
@@ -179,6 +180,7 @@ def _prepare_demo(app: "Flask", home: "Home", *, full: bool) -> list[dict[str, s
         )
         connect_endpoint(settings.simulator_url, settings.totp_keys)
         set_policies()
+        set_rules()
         file = home.path / "demo-accounts.json"
         known: dict[str, dict[str, str]] = {}
         if file.exists():

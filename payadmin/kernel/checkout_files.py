@@ -15,7 +15,7 @@ from payadmin.kernel.checkout import (
     in_order,
 )
 from payadmin.kernel.conditions import Problem, Registry, read_conditions, shown
-from payadmin.kernel.text import _
+from payadmin.kernel.text import NumberText, _
 
 FORMAT: Final = "payadmin.checkout-rules.1"
 MOST_BYTES: Final = 4_000_000
@@ -65,27 +65,13 @@ def read_rules(text: str, known: Known) -> tuple[list[Rule], list[FileProblem]]:
         return [], [FileProblem("", _("This is nested too deeply to be a file of rules."))]
     except ValueError as error:
         return [], [FileProblem("", str(error))]
-    if not isinstance(document, dict):
-        return [], [FileProblem("", _("A file of rules is an object with “format” and “rules”."))]
-    if document.get("format") != FORMAT:
-        return [], [
-            FileProblem("format", _("This is no file of checkout rules: “format” must be %(format)s.", format=FORMAT))
-        ]
-    raw = document.get("rules")
-    if not isinstance(raw, list):
-        return [], [FileProblem("rules", _("“rules” is a list."))]
-    if len(raw) > MOST_RULES:
-        problem = _(
-            "The file has %(number)s rules; a version has at most %(most)s.",
-            number=f"{len(raw):,}",
-            most=f"{MOST_RULES:,}",
-        )
-        return [], [FileProblem("rules", problem)]
+    if (problem := _wrong_document(document)) is not None:
+        return [], [problem]
     rules: list[Rule] = []
     problems: list[FileProblem] = []
     names: dict[str, int] = {}
     priorities: dict[int, int] = {}
-    for place, item in enumerate(raw):
+    for place, item in enumerate(document["rules"]):
         rule, wrong = read_rule(item, known)
         if rule is not None:
             rules.append(rule)
@@ -94,6 +80,26 @@ def read_rules(text: str, known: Known) -> tuple[list[Rule], list[FileProblem]]:
         if len(problems) >= MOST_PROBLEMS:
             break
     return ([], problems[:MOST_PROBLEMS]) if problems else (rules, [])
+
+
+def _wrong_document(document: object) -> FileProblem | None:
+    """What is wrong with a file as a whole, if anything."""
+    if not isinstance(document, dict):
+        return FileProblem("", _("A file of rules is an object with “format” and “rules”."))
+    if document.get("format") != FORMAT:
+        sentence = _("This is no file of checkout rules: “format” must be %(format)s.", format=FORMAT)
+        return FileProblem("format", sentence)
+    raw = document.get("rules")
+    if not isinstance(raw, list):
+        return FileProblem("rules", _("“rules” is a list."))
+    if len(raw) > MOST_RULES:
+        sentence = _(
+            "The file has %(number)s rules; a version has at most %(most)s.",
+            number=NumberText(len(raw)),
+            most=NumberText(MOST_RULES),
+        )
+        return FileProblem("rules", sentence)
+    return None
 
 
 def read_rule(raw: object, known: Known) -> tuple[Rule | None, list[Problem]]:
@@ -140,7 +146,7 @@ def wrong_priority(priority: object, *, is_default: bool) -> str | None:
     if is_default:
         return None if priority is None else _("“default” is always last: it has no priority.")
     if type(priority) is not int or not 1 <= priority <= LARGEST_PRIORITY:
-        return _("A priority is a whole number from 1 to %(most)s.", most=f"{LARGEST_PRIORITY:,}")
+        return _("A priority is a whole number from 1 to %(most)s.", most=NumberText(LARGEST_PRIORITY))
     return None
 
 

@@ -10,7 +10,7 @@ A fact that is not given satisfies no condition, not even “is not”: a rule n
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
 from payadmin.kernel.money import MAX_MINOR, Money
 from payadmin.kernel.text import Said, Tongue, _, one_line
@@ -308,7 +308,7 @@ class Several(Said):
     parts: tuple[str, ...]
     apart: str
 
-    def __new__(cls, parts: Iterable[str], apart: str = ", ") -> "Several":
+    def __new__(cls, parts: Iterable[str], apart: str = ", ") -> Self:
         listed = tuple(parts)
         self = super().__new__(cls, apart.join(listed))
         self.parts, self.apart = listed, apart
@@ -359,7 +359,7 @@ def _json_value(value: Value) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _compare(operator: Operator, fact: Any, value: Any) -> bool:  # noqa: PLR0911 - one line an operator
+def _compare(operator: Operator, fact: Any, value: Any) -> bool:
     match operator:
         case Operator.EQUAL:
             return bool(fact == value)

@@ -230,16 +230,10 @@ class Matcher:
             return Cover(never="")
         earlier = self._all & ((1 << place) - 1)
         lines: list[list[int]] = []
-        for (name, line, masks, free), distinct in zip(self._lines, self._distinct, strict=True):
-            ranges = self._ranges[place].get(name)
-            if ranges is not None:
-                found = {masks[cell] & earlier for cell in _real_within(line, ranges)}
-                if not found:
-                    return Cover(never=name)
-            elif self.registry.keys[name].always:
-                found = {mask & earlier for mask in distinct}
-            else:
-                found = {free & earlier}  # what is not given satisfies least of all
+        for line in range(len(self._lines)):
+            found = self._earlier(place, line, earlier)
+            if not found:
+                return Cover(never=self._lines[line][0])
             lines.append(sorted(found, key=int.bit_count))
         alone = earlier
         for found_here in lines:
@@ -256,6 +250,16 @@ class Matcher:
                 union |= mask
             together &= union
         return Cover(by=tuple(_bits(together)))
+
+    def _earlier(self, place: int, line: int, earlier: int) -> set[int]:
+        """Which of the `earlier` rules hold too, for every cell of a line in which the rule at `place` does."""
+        name, cells, masks, free = self._lines[line]
+        ranges = self._ranges[place].get(name)
+        if ranges is not None:
+            return {masks[cell] & earlier for cell in _real_within(cells, ranges)}
+        if self.registry.keys[name].always:
+            return {mask & earlier for mask in self._distinct[line]}
+        return {free & earlier}  # what is not given satisfies least of all
 
 
 def _reachable(earlier: int, lines: list[list[int]]) -> bool:

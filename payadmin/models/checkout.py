@@ -15,7 +15,7 @@ from payadmin.kernel.text import Text as Words
 from payadmin.kernel.text import _
 from payadmin.models.access import StaffUser
 from payadmin.models.base import Audited, Row, minor_column
-from payadmin.models.payments import Mode, Payment, PaymentMethod
+from payadmin.models.payments import Mode, Payment
 
 # While rules change places their priorities are parked above every one that people may give.
 PARKED = 1_000_000
@@ -48,7 +48,8 @@ P = ReplayStatus
 REPLAY_MACHINE = Machine(
     initial=P.QUEUED,
     moves={
-        P.QUEUED: frozenset({P.RUNNING, P.CANCELLED, P.FAILED}),
+        # A replay of few payments is over in the transaction that begins it.
+        P.QUEUED: frozenset({P.RUNNING, P.DONE, P.CANCELLED, P.FAILED}),
         P.RUNNING: frozenset({P.DONE, P.CANCELLED, P.FAILED}),
     },
 )
@@ -63,8 +64,6 @@ class ProviderMethod(Row, Audited, Base):
     provider: Mapped[str] = mapped_column(String(40), info={"label": "Provider", "filter": False})
     method: Mapped[str] = mapped_column(ForeignKey("payment_method.code"), info={"label": "Method"})
     is_enabled: Mapped[bool] = mapped_column(default=True, info={"label": "Enabled"})
-
-    method_row: Mapped[PaymentMethod] = relationship(lazy="raise_on_sql", info={"list": False})
 
     def __str__(self) -> str:
         return f"{self.provider}:{self.method}"
@@ -108,7 +107,6 @@ class CheckoutRuleset(Row, Audited, Base):
     )
 
     author: Mapped[StaffUser | None] = relationship(lazy="raise_on_sql")
-    based_on: Mapped["CheckoutRuleset | None"] = relationship(lazy="raise_on_sql", remote_side="CheckoutRuleset.id")
 
     def __str__(self) -> str:
         return _("Version %(number)s", number=self.id)
@@ -145,8 +143,6 @@ class CheckoutRule(Row, Audited, Base):
     methods: Mapped[list[dict[str, str]]] = mapped_column(Json, default=list, info={"label": "Offers"})
     is_on: Mapped[bool] = mapped_column(default=True, info={"label": "On"})
 
-    ruleset: Mapped[CheckoutRuleset] = relationship(lazy="raise_on_sql")
-
     def __str__(self) -> str:
         return self.name
 
@@ -158,7 +154,7 @@ class CheckoutReplay(Row, Base):
 
     __tablename__ = "checkout_replay"
     __table_args__ = (
-        CheckConstraint("days BETWEEN 1 AND 366", name="days_in_range"),
+        CheckConstraint("days BETWEEN 1 AND 3660", name="days_in_range"),
         CheckConstraint("rows_done >= 0 AND changed BETWEEN 0 AND rows_done", name="counts_add_up"),
         CheckConstraint("lost BETWEEN 0 AND changed", name="lost_is_changed"),
         Index("ix_checkout_replay_ruleset_id_id", "ruleset_id", "id"),
@@ -190,8 +186,6 @@ class CheckoutReplay(Row, Base):
     reason: Mapped[str | None] = mapped_column(String(300), info={"label": "Outcome", "list": False})
     done_at: Mapped[dt.datetime | None] = mapped_column(UtcDateTime, info={"label": "Finished", "list": False})
 
-    ruleset: Mapped[CheckoutRuleset] = relationship(lazy="raise_on_sql", foreign_keys=[ruleset_id])
-    against: Mapped[CheckoutRuleset | None] = relationship(lazy="raise_on_sql", foreign_keys=[against_id])
     requester: Mapped[StaffUser | None] = relationship(lazy="raise_on_sql")
 
     def __str__(self) -> str:
@@ -231,7 +225,6 @@ class CheckoutChange(Row, Base):
     new_methods: Mapped[list[str]] = mapped_column(Json, info={"label": "Would be offered"})
     is_lost: Mapped[bool] = mapped_column(default=False, info={"label": "Loses its method"})
 
-    replay: Mapped[CheckoutReplay] = relationship(lazy="raise_on_sql")
     payment: Mapped[Payment] = relationship(lazy="raise_on_sql")
 
     def __str__(self) -> str:
@@ -264,7 +257,7 @@ def _sqlite(name: str, when: str, table: str, condition: str) -> str:
 
 
 def _written(row: str) -> str:
-    return f"(SELECT status FROM checkout_ruleset WHERE id = {row}.ruleset_id) <> 'DRAFT'"
+    return "(SELECT status FROM checkout_ruleset WHERE id = ROW.ruleset_id) <> 'DRAFT'".replace("ROW", row)
 
 
 _POSTGRES_RULESET = (
@@ -275,25 +268,31 @@ _POSTGRES_RULESET = (
 # FOR SHARE waits for whoever is activating the version at this moment, and then sees that it is no draft any more.
 _POSTGRES_RULE = (
     "CREATE FUNCTION keep_checkout_rule() RETURNS trigger LANGUAGE plpgsql AS $$ DECLARE found text; BEGIN "
-    f"IF TG_OP = 'TRUNCATE' THEN RAISE EXCEPTION '{_KEPT}'; END IF; "
+    "IF TG_OP = 'TRUNCATE' THEN RAISE EXCEPTION 'KEPT'; END IF; "
     "IF TG_OP <> 'INSERT' THEN SELECT status INTO found FROM checkout_ruleset WHERE id = OLD.ruleset_id FOR SHARE; "
-    f"IF found <> 'DRAFT' THEN RAISE EXCEPTION '{_KEPT}'; END IF; END IF; "
+    "IF found <> 'DRAFT' THEN RAISE EXCEPTION 'KEPT'; END IF; END IF; "
     "IF TG_OP <> 'DELETE' THEN SELECT status INTO found FROM checkout_ruleset WHERE id = NEW.ruleset_id FOR SHARE; "
-    f"IF found <> 'DRAFT' THEN RAISE EXCEPTION '{_KEPT}'; END IF; RETURN NEW; END IF; RETURN OLD; END $$"
-)
+    "IF found <> 'DRAFT' THEN RAISE EXCEPTION 'KEPT'; END IF; RETURN NEW; END IF; RETURN OLD; END $$"
+).replace("KEPT", _KEPT)
+_POSTGRES_ROWS = "BEFORE {when} ON {table} FOR EACH ROW EXECUTE FUNCTION keep_{table}()"
+_POSTGRES_TABLE = "BEFORE TRUNCATE ON {table} FOR EACH STATEMENT EXECUTE FUNCTION keep_{table}()"
+
+
+def _postgres(table: str, function: str, when: str) -> tuple[str, ...]:
+    return (
+        function,
+        f"CREATE TRIGGER {table}_kept {_POSTGRES_ROWS.format(table=table, when=when)}",
+        f"CREATE TRIGGER {table}_not_truncated {_POSTGRES_TABLE.format(table=table)}",
+    )
+
+
 TRIGGERS: dict[str, dict[str, tuple[str, ...]]] = {
     "checkout_ruleset": {
         "sqlite": (
             _sqlite("checkout_ruleset_no_delete", "DELETE", "checkout_ruleset", "1"),
             _sqlite("checkout_ruleset_kept", "UPDATE", "checkout_ruleset", _refused("IS NOT")),
         ),
-        "postgresql": (
-            _POSTGRES_RULESET,
-            "CREATE TRIGGER checkout_ruleset_kept BEFORE UPDATE OR DELETE ON checkout_ruleset "
-            "FOR EACH ROW EXECUTE FUNCTION keep_checkout_ruleset()",
-            "CREATE TRIGGER checkout_ruleset_not_truncated BEFORE TRUNCATE ON checkout_ruleset "
-            "FOR EACH STATEMENT EXECUTE FUNCTION keep_checkout_ruleset()",
-        ),
+        "postgresql": _postgres("checkout_ruleset", _POSTGRES_RULESET, "UPDATE OR DELETE"),
     },
     "checkout_rule": {
         "sqlite": (
@@ -301,13 +300,7 @@ TRIGGERS: dict[str, dict[str, tuple[str, ...]]] = {
             _sqlite("checkout_rule_no_update", "UPDATE", "checkout_rule", f"{_written('OLD')} OR {_written('NEW')}"),
             _sqlite("checkout_rule_no_delete", "DELETE", "checkout_rule", _written("OLD")),
         ),
-        "postgresql": (
-            _POSTGRES_RULE,
-            "CREATE TRIGGER checkout_rule_kept BEFORE INSERT OR UPDATE OR DELETE ON checkout_rule "
-            "FOR EACH ROW EXECUTE FUNCTION keep_checkout_rule()",
-            "CREATE TRIGGER checkout_rule_not_truncated BEFORE TRUNCATE ON checkout_rule "
-            "FOR EACH STATEMENT EXECUTE FUNCTION keep_checkout_rule()",
-        ),
+        "postgresql": _postgres("checkout_rule", _POSTGRES_RULE, "INSERT OR UPDATE OR DELETE"),
     },
 }
 

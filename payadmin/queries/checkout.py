@@ -124,7 +124,9 @@ def active_ruleset(session: Session) -> CheckoutRuleset | None:
 def drafts(session: Session, limit: int) -> Sequence[CheckoutRuleset]:
     """The drafts that are being written, the newest first."""
     found = select(CheckoutRuleset).where(CheckoutRuleset.status == RulesetStatus.DRAFT)
-    return session.scalars(found.order_by(CheckoutRuleset.created_at.desc(), CheckoutRuleset.id.desc()).limit(limit)).all()
+    return session.scalars(
+        found.order_by(CheckoutRuleset.created_at.desc(), CheckoutRuleset.id.desc()).limit(limit)
+    ).all()
 
 
 def rule_counts(session: Session, ruleset_ids: Sequence[int]) -> dict[int, int]:

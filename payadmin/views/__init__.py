@@ -22,6 +22,7 @@ def init_views(app: Flask, settings: Settings) -> None:
         bell,
         cancel_scheduled,
         changes,
+        checkout,  # noqa: F401 - marks its pages
         errors,
         exports_page,  # noqa: F401 - marks its pages
         finder,

@@ -106,7 +106,7 @@ def test_rules_that_decide_nothing_are_not_activated(counter: Counter) -> None:
 
 
 @pytest.mark.parametrize("with_active", [True, False])
-def test_of_many_activations_at_once_one_wins(counter: Counter, app: Flask, with_active: bool) -> None:  # noqa: FBT001
+def test_of_many_activations_at_once_one_wins(counter: Counter, app: Flask, with_active: bool) -> None:
     before = counter.active(("default", (), (WIRE,))) if with_active else None
     drafts = []
     for number in range(4):
@@ -228,7 +228,9 @@ def test_the_database_refuses_a_draft_that_makes_no_sense(counter: Counter, stat
     db.session.rollback()
 
 
-def test_activation_waits_for_a_second_person_where_the_policy_says_so(counter: Counter, app: Flask, make: Make) -> None:
+def test_activation_waits_for_a_second_person_where_a_policy_says_so(
+    counter: Counter, app: Flask, make: Make
+) -> None:
     room = Room(app, make)
     first = counter.active(("default", (), (CARD,)))
     make.approval_policy("checkout_rules")

@@ -5,12 +5,12 @@ from collections import Counter
 from typing import Any, Final, cast
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Table, and_, func, insert, or_, select
+from sqlalchemy import Table, and_, func, insert, or_, select, update
 
 from payadmin.audit import Event
 from payadmin.kernel.checkout import Pair, RuleSet
 from payadmin.kernel.errors import Conflict, Invalid
-from payadmin.kernel.text import Text, _
+from payadmin.kernel.text import NumberText, Text, _
 from payadmin.models.checkout import CheckoutChange, CheckoutReplay, CheckoutRuleset, ReplayStatus, RulesetStatus
 from payadmin.models.payments import Mode, Payment
 from payadmin.models.system import NoticeKind
@@ -19,7 +19,8 @@ from payadmin.permissions import Permission
 from payadmin.queries.checkout import active_id, enabled_pairs, facts_of, payment_facts, ready, registry_of
 from payadmin.work import Work, use_case
 
-MOST_DAYS: Final = 366
+# Ten years: what a replay reads does not depend on it, only how long it takes.
+MOST_DAYS: Final = 3_660
 # Every payment is counted; this many are kept to be looked at.
 LISTED_MOST: Final = 10_000
 AT_ONCE: Final = 5_000
@@ -45,11 +46,11 @@ def start_replay(
         against_id: the version to compare with; None takes the active one, or that before it for the active one itself.
 
     Raises:
-        Invalid: no number of days from 1 to 366.
+        Invalid: no number of days from 1 to 3,660.
         Conflict: there is nothing to compare with.
     """
     if not 1 <= days <= MOST_DAYS:
-        raise Invalid(_("Replay from 1 to %(most)s days.", most=MOST_DAYS), field="days")
+        raise Invalid(_("Replay from 1 to %(most)s days.", most=NumberText(MOST_DAYS)), field="days")
     ruleset = work.get(CheckoutRuleset, ruleset_id)
     old_id = _compared_with(work, ruleset, against_id)
     same = (
@@ -78,8 +79,8 @@ def start_replay(
     )
     work.record(
         Event.CHECKOUT_REPLAY_STARTED,
-        ruleset,
-        after={"replay": replay.id, "days": days, "compared_with": old_id, "mode": mode},
+        replay,
+        after={"days": days, "compared_with": old_id, "mode": mode},
         ruleset_id=ruleset_id,
         replay_id=replay.id,
     )
@@ -95,7 +96,7 @@ def cancel_replay(work: Work, replay_id: int) -> None:
         Conflict: it is over already.
     """
     replay = work.get(CheckoutReplay, replay_id, lock=True)
-    if not work.change(CheckoutReplay, replay_id, status=ReplayStatus.CANCELLED, done_at=work.now):
+    if not _write(work, replay, status=ReplayStatus.CANCELLED, done_at=work.now):
         raise Conflict(_("This replay is %(status)s.", status=Text(replay.status.value).lower()))
     _record_end(work, replay, Event.CHECKOUT_REPLAY_CANCELLED)
 
@@ -113,7 +114,7 @@ def replay_some(work: Work, replay_id: int, *, limit: int = AT_ONCE) -> bool:
     ruleset = work.get(CheckoutRuleset, replay.ruleset_id)
     if ruleset.version - replay.ruleset_version > _OWN_MOVES[ruleset.status]:
         reason = _("The draft was changed while it was replayed. Start the replay again.")
-        work.change(CheckoutReplay, replay_id, status=ReplayStatus.FAILED, reason=reason, done_at=work.now)
+        _write(work, replay, status=ReplayStatus.FAILED, reason=reason, done_at=work.now)
         _record_end(work, replay, Event.CHECKOUT_REPLAY_FINISHED)
         return False
     values: dict[str, Any] = {}
@@ -122,15 +123,24 @@ def replay_some(work: Work, replay_id: int, *, limit: int = AT_ONCE) -> bool:
     rows = work.session.execute(_next_payments(replay, limit)).all()
     values |= _decide_again(work, replay, rows)
     is_over = len(rows) < limit
-    if is_over and replay.status is ReplayStatus.QUEUED:
-        work.change(CheckoutReplay, replay_id, **values)
-        values = {}
     if is_over:
         values |= {"status": ReplayStatus.DONE, "done_at": work.now}
-    work.change(CheckoutReplay, replay_id, **values)
+    _write(work, replay, **values)
     if is_over:
         _finish(work, replay)
     return not is_over
+
+
+def _write(work: Work, replay: CheckoutReplay, **values: Any) -> bool:
+    """Change a replay that is not over; whether it was so still. How far it is stands in no trail, how it ends does."""
+    changed = (
+        update(CheckoutReplay)
+        .where(CheckoutReplay.id == replay.id, CheckoutReplay.status.in_(OPEN))
+        .values(version=CheckoutReplay.version + 1, updated_at=work.now, **values)
+    )
+    result = work.session.execute(changed.execution_options(synchronize_session=False))
+    work.session.refresh(replay)
+    return bool(result.rowcount == 1)  # type: ignore[attr-defined]
 
 
 def _compared_with(work: Work, ruleset: CheckoutRuleset, against_id: int | None) -> int | None:
@@ -220,25 +230,14 @@ def _finish(work: Work, replay: CheckoutReplay) -> None:
         text = _(
             "Replay %(number)s has finished: %(changed)s of %(rows)s payments would be offered something else.",
             number=replay.id,
-            changed=f"{replay.changed:,}",
-            rows=f"{replay.rows_done:,}",
+            changed=NumberText(replay.changed),
+            rows=NumberText(replay.rows_done),
         )
         kind = NoticeKind.ATTENTION if replay.lost else NoticeKind.DONE
         notify(work.session, replay.requester_id, kind, text, page="checkout_replays", row_id=replay.id)
 
 
 def _record_end(work: Work, replay: CheckoutReplay, event: Event) -> None:
-    ruleset = work.get(CheckoutRuleset, replay.ruleset_id)
-    work.record(
-        event,
-        ruleset,
-        after={
-            "replay": replay.id,
-            "status": replay.status,
-            "rows_done": replay.rows_done,
-            "changed": replay.changed,
-            "lost": replay.lost,
-        },
-        ruleset_id=ruleset.id,
-        replay_id=replay.id,
-    )
+    counted = {"rows_done": replay.rows_done, "changed": replay.changed, "lost": replay.lost}
+    after = {"status": replay.status, **counted}
+    work.record(event, replay, after=after, ruleset_id=replay.ruleset_id, replay_id=replay.id)

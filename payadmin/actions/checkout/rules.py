@@ -11,7 +11,7 @@ from payadmin.audit import Event
 from payadmin.kernel.checkout import DEFAULT, LARGEST_PRIORITY, MOST_RULES, Rule
 from payadmin.kernel.checkout_files import NAME_LENGTH, read_rule
 from payadmin.kernel.errors import Conflict, Invalid
-from payadmin.kernel.text import _
+from payadmin.kernel.text import NumberText, _
 from payadmin.models.checkout import PARKED, CheckoutRule, CheckoutRuleset
 from payadmin.queries.checkout import known, rule_of
 from payadmin.work import Work, use_case
@@ -72,7 +72,7 @@ def save_rule(
         elif not work.change(CheckoutRule, row.id, when=(CheckoutRule.version == version,), **_columns(rule)):
             raise Conflict(_("Somebody else changed this rule while you were editing it."), now=row.version)
     except IntegrityError as error:
-        raise Conflict(_("This ID or priority was taken at this moment. Choose another one."), field="priority") from error
+        raise Conflict(_("This priority was taken at this moment. Choose another one."), field="priority") from error
     _tell(work, Event.CHECKOUT_RULE_SAVED, draft, row, before=before, after=rule)
     return row
 
@@ -213,7 +213,7 @@ def _add(work: Work, ruleset_id: int, rule: Rule) -> CheckoutRule:
     number = work.one(select(func.count()).where(CheckoutRule.ruleset_id == ruleset_id)) or 0
     if number >= MOST_RULES:
         raise Conflict(
-            _("A version has at most %(most)s rules. Delete one that is not needed first.", most=f"{MOST_RULES:,}")
+            _("A version has at most %(most)s rules. Delete one that is not needed first.", most=NumberText(MOST_RULES))
         )
     return work.add(CheckoutRule(ruleset_id=ruleset_id, **_columns(rule)))
 

@@ -144,7 +144,9 @@ def activate_ruleset(
     """
     draft = open_draft(work, ruleset_id)
     if draft.version != version:
-        raise Conflict(_("This draft was changed since you looked at it. Look at the differences again."), now=draft.version)
+        raise Conflict(
+            _("This draft was changed since you looked at it. Look at the differences again."), now=draft.version
+        )
     before = rules_of(work.session, replaces_id)
     after = rules_of(work.session, ruleset_id)
     if not any(rule.is_on for rule in after):
@@ -279,4 +281,8 @@ def _summary(before: Sequence[Rule], after: Sequence[Rule]) -> dict[str, object]
     for each in differences(before, after):
         kind = "added" if each.before is None else "removed" if each.after is None else "changed"
         kinds[kind].append(each.name)
-    return {kind: [*names[:NAMED_MOST], *(["…"] if len(names) > NAMED_MOST else [])] for kind, names in kinds.items() if names}
+    return {
+        kind: [*names[:NAMED_MOST], *(["…"] if len(names) > NAMED_MOST else [])]
+        for kind, names in kinds.items()
+        if names
+    }

@@ -150,7 +150,7 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("version", INTEGER, nullable=False),
-        sa.CheckConstraint("days BETWEEN 1 AND 366", name=op.f("ck_checkout_replay_days_in_range")),
+        sa.CheckConstraint("days BETWEEN 1 AND 3660", name=op.f("ck_checkout_replay_days_in_range")),
         sa.CheckConstraint("lost BETWEEN 0 AND changed", name=op.f("ck_checkout_replay_lost_is_changed")),
         sa.CheckConstraint(
             "rows_done >= 0 AND changed BETWEEN 0 AND rows_done", name=op.f("ck_checkout_replay_counts_add_up")
