@@ -99,14 +99,19 @@ def rows_of(conditions: Iterable[Condition], registry: Registry) -> list[EditorR
     return rows
 
 
-def read_rows(form: "MultiDict[str, str]", registry: Registry) -> list[EditorRow]:
-    """The rows of a form in their order; one more than there may be is enough to be refused."""
+def read_rows(form: "MultiDict[str, str]", registry: Registry, usual_unit: str = "") -> list[EditorRow]:
+    """The rows of a form in their order; one more than there may be is enough to be refused.
+
+    Args:
+        usual_unit: the currency that is proposed where none was chosen yet.
+    """
     places = [int(text) for text in form.getlist("c") if _PLACE.fullmatch(text)]
-    return [_read_row(form, place, registry) for place in dict.fromkeys(places)][: MOST_CONDITIONS + 1]
+    return [_read_row(form, place, registry, usual_unit) for place in dict.fromkeys(places)][: MOST_CONDITIONS + 1]
 
 
-def _read_row(form: "MultiDict[str, str]", place: int, registry: Registry) -> EditorRow:
-    row = EditorRow(place, registry.keys.get(form.get(f"c-{place}-key", "")), unit=form.get(f"c-{place}-unit", ""))
+def _read_row(form: "MultiDict[str, str]", place: int, registry: Registry, usual_unit: str) -> EditorRow:
+    unit = form.get(f"c-{place}-unit") or usual_unit
+    row = EditorRow(place, registry.keys.get(form.get(f"c-{place}-key", "")), unit=unit)
     if row.key is None:
         return row
     asked = form.get(f"c-{place}-operator", "")

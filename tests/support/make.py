@@ -12,6 +12,7 @@ from payadmin.approvals import RULES
 from payadmin.db import db, utcnow
 from payadmin.kernel import payloads
 from payadmin.models.approvals import ApprovalPolicy, ApprovalRequest
+from payadmin.models.checkout import CheckoutRule, CheckoutRuleset
 from payadmin.models.parties import Customer, Organization, OrganizationKind
 from payadmin.models.payments import (
     Channel,
@@ -210,6 +211,13 @@ class Make:
                 | values
             )
         )
+
+    def checkout_rule(self, **values: Any) -> CheckoutRule:
+        """A rule of a new draft: whoever pays on the web may pay by card."""
+        draft = values.pop("ruleset_id", None) or self._save(CheckoutRuleset()).id
+        condition = {"key": "channel", "operator": "equal", "value": "WEB"}
+        given = {"name": "web", "priority": 10, "conditions": [condition], "methods": [], "ruleset_id": draft}
+        return self._save(CheckoutRule(**given | values))
 
     def approval_policy(
         self, rule: str = "refund", threshold_minor: int | None = 50_00, **values: Any

@@ -27,7 +27,7 @@ function watch(list) {
     event.preventDefault();
     const places = findAll("[data-condition]", list).map((row) => Number(row.dataset.condition));
     const place = Math.max(-1, ...places) + 1;
-    const row = await ask(list, new URLSearchParams({ at: place, c: place }));
+    const row = await ask(list, new URLSearchParams({ c: place }));
     if (!row) return;
     list.append(row);
     find("select", row).focus();

@@ -13,13 +13,13 @@ from wtforms.validators import Length
 from payadmin.actions import checkout
 from payadmin.db import db
 from payadmin.kernel.checkout import DEFAULT, Pair
-from payadmin.kernel.checkout_files import NAME_LENGTH
+from payadmin.kernel.checkout_files import NAME_LENGTH, read_rule
 from payadmin.kernel.conditions import Problem
 from payadmin.kernel.errors import Conflict, Invalid, NotFound
 from payadmin.kernel.text import Text, _
 from payadmin.models.checkout import CheckoutRule, CheckoutRuleset, RulesetStatus
 from payadmin.permissions import Permission
-from payadmin.queries.checkout import active_ruleset, drafts, rule_of
+from payadmin.queries.checkout import active_ruleset, drafts, rule_of, usual_unit
 from payadmin.views.base import PayAdminModelView
 from payadmin.views.checkout.shown import Shelf, as_numbers, status_badge, version_cell
 from payadmin.views.checkout.trying import panel
@@ -112,7 +112,9 @@ class RulesPage(PayAdminModelView):
     def condition_view(self) -> str:
         """One row of the editor anew, as its key and operator ask for it."""
         registry = Shelf().registry
-        rows = read_rows(request.args, registry) or [EditorRow(row_id_of(request.args.get("at", "")) or 0)]
+        rows = read_rows(request.args, registry, usual_unit(db.session()))
+        if not rows:
+            raise NotFound("There is no such row.")
         return render_template("checkout/_condition.html", row=rows[0], registry=registry)
 
     def cell(self, column: Column, names: dict[int, str]) -> Any:
@@ -153,7 +155,7 @@ class RulesPage(PayAdminModelView):
         form = RuleForm(request.form if request.method == "POST" else None)
         if request.args.get("default"):
             form.id.data, form.id.raw_data = DEFAULT, None
-        conditions = read_rows(request.form, shelf.registry)
+        conditions = read_rows(request.form, shelf.registry, usual_unit(db.session()))
         pairs = _pairs_of(shelf)
         if request.method == "GET":
             conditions = [] if form.id.data == DEFAULT else [EditorRow(0)]
@@ -173,7 +175,8 @@ class RulesPage(PayAdminModelView):
         form = RuleForm(request.form)
         if row.name == DEFAULT:
             form.id.data, form.id.raw_data = DEFAULT, None
-        return self._save(draft, shelf, form, read_rows(request.form, shelf.registry), _pairs_of(shelf), row=row)
+        conditions = read_rows(request.form, shelf.registry, usual_unit(db.session()))
+        return self._save(draft, shelf, form, conditions, _pairs_of(shelf), row=row)
 
     def _save(
         self,
@@ -196,7 +199,9 @@ class RulesPage(PayAdminModelView):
             return self._rule_page(draft, shelf, form, conditions, pairs, row=row)
         raw = as_json(conditions, shelf.registry)
         if not form.validate() or raw is None:
-            return self._rule_page(draft, shelf, form, conditions, pairs, row=row, status=422)
+            # What is wrong elsewhere is said at once, not one mistake after the other.
+            refusal = _wrong_parts(form, pairs, shelf)
+            return self._rule_page(draft, shelf, form, conditions, pairs, row=row, refusal=refusal, status=422)
         draft_id, row_id = draft.id, row.id if row is not None else None
         try:
             saved = checkout.save_rule(
@@ -373,6 +378,19 @@ def _place_refusal(
         else:
             whole.append(problem.sentence)
     return (whole[0] if whole else None), (left[0] if left else None), (methods[0] if methods else None)
+
+
+def _wrong_parts(form: RuleForm, pairs: Sequence[Pair], shelf: Shelf) -> Invalid | None:
+    """What is wrong with the parts of a rule beside its conditions, which cannot be read yet."""
+    name, priority = (form.id.data or "").strip(), form.priority.data
+    # A priority that is left out is found when the rule is saved.
+    raw = {"id": name, "priority": priority if priority is not None or name == DEFAULT else 1}
+    _rule, found = read_rule(raw | {"methods": [pair.as_json() for pair in pairs]}, shelf.known)
+    problems = [each for each in found if each.place[0] != "conditions" and not form.errors.get(str(each.place[0]))]
+    if not problems:
+        return None
+    told = [{"place": list(each.place), "sentence": each.sentence} for each in problems]
+    return Invalid(problems[0].sentence, problems=told)
 
 
 def _past(shelf: Shelf, row: CheckoutRule) -> list[dict[str, Any]]:

@@ -6,11 +6,11 @@ from flask import request
 
 from payadmin.db import db
 from payadmin.kernel.checkout import Verdict
-from payadmin.kernel.conditions import Amount, Fact, value_words, words_of
+from payadmin.kernel.conditions import Fact, value_words, words_of
 from payadmin.kernel.text import _
 from payadmin.models.payments import Mode, Payment
 from payadmin.permissions import Permission
-from payadmin.queries.checkout import facts_of, payment_facts
+from payadmin.queries.checkout import facts_of, payment_facts, usual_unit
 from payadmin.views.checkout.shown import Board, Shelf
 from payadmin.views.conditions import asked_facts, fact_texts, read_facts
 from payadmin.views.security import current_actor
@@ -41,7 +41,7 @@ def panel(shelf: Shelf, board: Board) -> dict[str, Any]:
     texts = fact_texts(facts, registry)
     if not (reference and facts):
         texts = {name[2:]: value for name, value in request.args.items() if name.startswith("f-")} | texts
-    texts.setdefault("amount-unit", _usual_unit(board, next(iter(registry.scales), "")))
+    texts.setdefault("amount-unit", usual_unit(db.session()))
     return {
         "fact_keys": asked_facts(registry),
         "fact_texts": texts,
@@ -51,12 +51,6 @@ def panel(shelf: Shelf, board: Board) -> dict[str, Any]:
         "units": list(registry.scales),
         "verdict": _verdict(shelf, board, facts, paid_by) if facts and not problems else None,
     }
-
-
-def _usual_unit(board: Board, otherwise: str) -> str:
-    """The currency that the rules speak of first: most tests are about it."""
-    values = (each.value for rule in board.rules.rules for each in rule.conditions)
-    return next((value.unit for value in values if isinstance(value, Amount)), otherwise)
 
 
 def _payment(reference: str) -> Any:
