@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Row as Found
-from sqlalchemy import Select, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from payadmin.kernel.checkout import Decision, Pair, Rule, RuleSet, in_order
@@ -27,7 +27,7 @@ ALWAYS = ("amount", "channel")
 def registry_of(session: Session) -> Registry:
     """Everything that a checkout rule may ask about (CR2)."""
     scales = dict(session.execute(select(Unit.code, Unit.scale).order_by(Unit.code)).all())
-    return checkout_registry(scales)  # type: ignore[arg-type]
+    return checkout_registry(scales)
 
 
 def checkout_registry(scales: dict[str, int]) -> Registry:
@@ -140,7 +140,7 @@ def rule_counts(session: Session, ruleset_ids: Sequence[int]) -> dict[int, int]:
     if not ruleset_ids:
         return {}
     found = select(CheckoutRule.ruleset_id, func.count()).where(CheckoutRule.ruleset_id.in_(ruleset_ids))
-    return dict(session.execute(found.group_by(CheckoutRule.ruleset_id)).all())  # type: ignore[arg-type]
+    return dict(session.execute(found.group_by(CheckoutRule.ruleset_id)).all())
 
 
 # --- deciding ---------------------------------------------------------------------------------------------------------
@@ -204,7 +204,7 @@ def offer_for(session: Session, facts: Facts, registry: Registry | None = None) 
 # --- payments as facts ------------------------------------------------------------------------------------------------
 
 
-def payment_facts() -> "Select[Any]":
+def payment_facts() -> Any:
     """What rules can know of payments that were made; nothing of a payment says what was bought."""
     return select(
         Payment.id,

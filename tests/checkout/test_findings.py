@@ -1,4 +1,4 @@
-"""What is said about rules before they are activated: shadowed, unreachable, disabled; and what differs between two sets."""
+"""What is said about rules before they are activated: shadowed, unreachable, disabled; and what differs in two."""
 
 from typing import Any
 
@@ -103,7 +103,11 @@ def test_each_rule_is_explained_by_the_conditions_that_failed() -> None:
 
 def test_differences_name_what_was_added_removed_and_changed_in_which_part() -> None:
     before = [Rule("a", 1, (WEB,), (CARD,)), Rule("b", 2, (NOT_WEB,), (CARD,)), Rule("same", 3, (WEB,), (CARD,))]
-    after = [Rule("b", 1, (NOT_WEB,), (CARD, PAYPAL), is_on=False), Rule("same", 3, (WEB,), (CARD,)), Rule("c", 2, (WEB,), (CARD,))]
+    after = [
+        Rule("b", 1, (NOT_WEB,), (CARD, PAYPAL), is_on=False),
+        Rule("same", 3, (WEB,), (CARD,)),
+        Rule("c", 2, (WEB,), (CARD,)),
+    ]
     told = [(each.name, each.before is None, each.after is None, each.parts) for each in differences(before, after)]
     assert told == [
         ("b", False, False, ("priority", "methods", "on")),

@@ -212,9 +212,7 @@ def test_default_is_always_last(counter: Counter) -> None:
     counter.rule(draft_id, "web", 10)
     rule_id = counter.rule(draft_id, "default")
     with pytest.raises(Invalid, match="always last"):
-        checkout.move_rule(
-            counter.admin, draft_id, rule_id=rule_id, place=1, version=counter.ruleset(draft_id).version
-        )
+        checkout.move_rule(counter.admin, draft_id, rule_id=rule_id, place=1, version=counter.ruleset(draft_id).version)
 
 
 def test_of_two_people_who_move_rules_at_once_one_looks_again(counter: Counter, app: Flask) -> None:

@@ -228,9 +228,7 @@ def test_the_database_refuses_a_draft_that_makes_no_sense(counter: Counter, stat
     db.session.rollback()
 
 
-def test_activation_waits_for_a_second_person_where_a_policy_says_so(
-    counter: Counter, app: Flask, make: Make
-) -> None:
+def test_activation_waits_for_a_second_person_where_a_policy_says_so(counter: Counter, app: Flask, make: Make) -> None:
     room = Room(app, make)
     first = counter.active(("default", (), (CARD,)))
     make.approval_policy("checkout_rules")

@@ -190,7 +190,7 @@ def _decide_again(work: Work, replay: CheckoutReplay, rows: Any) -> dict[str, An
             continue
         pair = Pair(row.provider, row.method)
         is_lost = pair in before.methods and pair not in after.methods
-        names = (before.rule and before.rule.name, after.rule and after.rule.name)
+        names = (before.rule.name if before.rule else None, after.rule.name if after.rule else None)
         moves[names] += 1
         changed += 1
         lost += is_lost

@@ -6,7 +6,7 @@ from flask import request
 
 from payadmin.db import db
 from payadmin.kernel.checkout import Verdict
-from payadmin.kernel.conditions import Fact, value_words, words_of
+from payadmin.kernel.conditions import Facts, value_words, words_of
 from payadmin.kernel.text import _
 from payadmin.models.payments import Mode, Payment
 from payadmin.permissions import Permission
@@ -26,7 +26,7 @@ def panel(shelf: Shelf, board: Board) -> dict[str, Any]:
     registry = shelf.registry
     reference = request.args.get("payment", "").strip()[:LONGEST_REFERENCE]
     entered = any(name.startswith("f-") and value for name, value in request.args.items(multi=True))
-    facts: dict[str, Fact | None] = {}
+    facts: Facts = {}
     problems: dict[str, str] = {}
     paid_by = None
     may_look_up = current_actor().may(Permission.PAYMENTS_PAYMENT_READ)
@@ -58,9 +58,7 @@ def _payment(reference: str) -> Any:
     return db.session.execute(found.limit(1)).one_or_none() if reference.isprintable() else None
 
 
-def _verdict(
-    shelf: Shelf, board: Board, facts: dict[str, Fact | None], paid_by: tuple[str, str] | None
-) -> dict[str, Any]:
+def _verdict(shelf: Shelf, board: Board, facts: Facts, paid_by: tuple[str, str] | None) -> dict[str, Any]:
     registry = shelf.registry
     decision = board.rules.decide(facts, shelf.known.enabled)
     judged = board.rules.explain(facts)
@@ -84,7 +82,7 @@ def _verdict(
     }
 
 
-def _step(shelf: Shelf, verdict: Verdict, facts: dict[str, Fact | None]) -> dict[str, Any]:
+def _step(shelf: Shelf, verdict: Verdict, facts: Facts) -> dict[str, Any]:
     registry = shelf.registry
     failed = []
     for condition in verdict.failed:
