@@ -82,6 +82,8 @@ NOT_AUDITED = {
     "ChargeAttempt": "what it comes to is recorded as an event of its scheduled charge",
     "EmailChange": "its steps are recorded as events of its owner",
     "ExportReader": "written with its schedule, whose record names them",
+    "CheckoutChange": "what a replay found; its payment is not touched",
+    "CheckoutReplay": "its start and its end are recorded",
     "Heartbeat": "machinery",
     "InvoiceCounter": "moves only with an invoice",
     "LoginGuard": "machinery",
