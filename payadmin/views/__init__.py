@@ -15,6 +15,7 @@ def init_views(app: Flask, settings: Settings) -> None:
         access,
         account,
         all_report,  # noqa: F401 - marks its page
+        api,
         approvals,
         attention,
         audit,
@@ -55,7 +56,8 @@ def init_views(app: Flask, settings: Settings) -> None:
     )
     security.init_security(app)
     language.init_language(app)
-    CSRFProtect(app)
+    # Programs show a key with each request; no browser sends one by itself, so there is nothing to forge.
+    CSRFProtect(app).exempt(api.api)
     ui.init_ui(app)
     changes.init_changes(app)
     system.init_requests(app)
@@ -78,6 +80,7 @@ def init_views(app: Flask, settings: Settings) -> None:
     approvals.init_approvals(app)
     batches.init_batch_transaction(app)
     texts.init_texts(app)
+    api.init_api(app)
     palette.init_palette(app)
     notices.init_notices(app)
     finder.init_finder(app)

@@ -19,8 +19,8 @@ load_jobs()
 
 ROOMS = frozenset(
     {
-        "access", "approvals", "audit", "parties", "payments", "subscriptions", "batches", "checkout", "wallets",
-        "ledger", "cash", "contracts", "fx", "compliance", "fraud", "support", "reporting", "system",
+        "access", "api", "approvals", "audit", "parties", "payments", "subscriptions", "batches", "checkout", "wallets",
+        "ledger", "cash", "contracts", "fx", "compliance", "fraud", "support", "reporting", "system", "usage",
     }
 )  # fmt: skip
 

@@ -11,6 +11,7 @@ from flask.testing import FlaskClient
 from payadmin.approvals import RULES
 from payadmin.db import db, utcnow
 from payadmin.kernel import payloads
+from payadmin.models.api import ApiKey
 from payadmin.models.approvals import ApprovalPolicy, ApprovalRequest
 from payadmin.models.parties import Customer, Organization, OrganizationKind
 from payadmin.models.payments import (
@@ -31,7 +32,7 @@ from payadmin.models.subscriptions import (
     SubscriptionStatus,
     WebhookEndpoint,
 )
-from payadmin.permissions import Permission, Role, permissions_of
+from payadmin.permissions import ApiScope, Permission, Role, permissions_of
 from payadmin.work import Actor
 
 SCALES = {"EUR": 2, "GBP": 2, "USD": 2, "JPY": 0, "KWD": 3}
@@ -152,6 +153,12 @@ class Make:
                 | values
             )
         )
+
+    def api_key(self, **values: Any) -> ApiKey:
+        """A key that works for a month and may report usage."""
+        from tests.support.programs import make_program
+
+        return db.session.get_one(ApiKey, make_program(self.app, self, ApiScope.USAGE_WRITE, **values).key_id)
 
     def webhook_endpoint(self) -> WebhookEndpoint:
         merchant = self.organization().id
