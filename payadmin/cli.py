@@ -631,6 +631,28 @@ def import_payments(file: Path, home: Path) -> None:
     click.echo(str(result))
 
 
+@import_group.command("usage")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@_HOME
+def import_usage_counts(file: Path, home: Path) -> None:
+    """Import usage counts of client services from CSV, XLSX or XLS; the same file again changes nothing."""
+    from payadmin.actions import usage
+    from payadmin.work import SYSTEM
+
+    settings = _settings(home)
+    app = _worker_app(settings)
+    with app.app_context():
+        result = _refusable(
+            lambda: _with_progress(
+                f"Importing {file.name}",
+                lambda step: usage.import_usage(
+                    SYSTEM, file.read_bytes(), name=file.name, zone=settings.zone, progress=step
+                ),
+            )
+        )
+    click.echo(str(result))
+
+
 def _refusable(act: Callable[[], T]) -> T:
     from sqlalchemy.exc import IntegrityError
 

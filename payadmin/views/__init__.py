@@ -45,6 +45,7 @@ def init_views(app: Flask, settings: Settings) -> None:
         system,
         texts,
         ui,
+        usage,  # noqa: F401 - marks its pages and its endpoint
         webhooks,  # noqa: F401 - marks its pages
         workers,
     )

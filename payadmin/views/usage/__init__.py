@@ -1,0 +1,3 @@
+"""Consumption (S1): client services and their usage, Home's figures, and the API by which counts come in."""
+
+from payadmin.views.usage import api, pages  # noqa: F401 - mark their endpoint and their pages
