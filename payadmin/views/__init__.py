@@ -22,6 +22,7 @@ def init_views(app: Flask, settings: Settings) -> None:
         bell,
         cancel_scheduled,
         changes,
+        charts,
         errors,
         exports_page,  # noqa: F401 - marks its pages
         finder,
@@ -36,6 +37,7 @@ def init_views(app: Flask, settings: Settings) -> None:
         parties,  # noqa: F401 - marks its pages
         payments,  # noqa: F401 - marks its page
         registry,
+        reporting,
         retry_policies,  # noqa: F401 - marks its page
         scheduled,  # noqa: F401 - marks its page
         security,
@@ -78,6 +80,8 @@ def init_views(app: Flask, settings: Settings) -> None:
     approvals.init_approvals(app)
     batches.init_batch_transaction(app)
     texts.init_texts(app)
+    charts.init_charts(app)
+    reporting.init_analytics(app)
     palette.init_palette(app)
     notices.init_notices(app)
     finder.init_finder(app)
