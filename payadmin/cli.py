@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 DEFAULT_HOME = Path("var")
+MOST_LINES = 100
 DEMO_PASSWORD = "payadmin-demo-2026"  # noqa: S105 - printed on the screen of every demo
 
 _HOME = click.option(
@@ -549,6 +550,56 @@ def verify_audit(head: str, keep: Path | None, home: Path, *, as_json: bool) -> 
         sys.exit(1)
     if keep is not None:
         keep.write_text(found.head + "\n")
+
+
+@verify.command("rollups")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of sentences.")
+@_HOME
+def verify_rollups(home: Path, *, as_json: bool) -> None:
+    """Compare the figures that are kept by day with the payments themselves; exit 1 when they differ."""
+    from payadmin.db import db
+    from payadmin.jobs.reporting import compare
+    from payadmin.queries.reporting import state
+
+    settings = _settings(home)
+    with _in_app(settings):
+        found = state(db.session())
+        is_ready = found is not None and found.zone == settings.zone.key
+        days, wrong = 0, list[Any]()
+        if is_ready:
+            days, wrong = _with_progress("Comparing", lambda step: compare(settings.zone, step=step))
+    lines = [str(each) for each in wrong[:MOST_LINES]]
+    if as_json:
+        told = {"ready": is_ready, "equal": is_ready and not wrong, "days": days}
+        click.echo(json.dumps(told | {"differences": len(wrong), "first": lines}))
+    elif not is_ready:
+        click.echo(
+            f"The days of {settings.zone.key} are not built yet: start the scheduler, or `payadmin rollups rebuild`."
+        )
+    else:
+        for line in lines:
+            click.echo(line)
+        click.echo(f"{days:,} days compared, {len(wrong):,} differences.")
+    if wrong or not is_ready:
+        sys.exit(1)
+
+
+@main.group("rollups")
+def rollups_group() -> None:
+    """Look after the figures that are kept by day."""
+
+
+@rollups_group.command("rebuild")
+@click.option("--afresh", is_flag=True, help="Begin with the first day, even when a rebuild is going on.")
+@_HOME
+def rollups_rebuild(home: Path, *, afresh: bool) -> None:
+    """Count every day anew from the payments. Started again after a stop, it goes on where it was."""
+    from payadmin.jobs.reporting import rebuild
+
+    settings = _settings(home)
+    with _in_app(settings):
+        days = _with_progress("Rebuilding", lambda step: rebuild(settings.zone, afresh=afresh, step=step))
+    click.echo(f"{days:,} days are built.")
 
 
 @main.group()

@@ -23,6 +23,7 @@ def init_views(app: Flask, settings: Settings) -> None:
         bell,
         cancel_scheduled,
         changes,
+        charts,
         errors,
         exports_page,  # noqa: F401 - marks its pages
         finder,
@@ -37,6 +38,7 @@ def init_views(app: Flask, settings: Settings) -> None:
         parties,  # noqa: F401 - marks its pages
         payments,  # noqa: F401 - marks its page
         registry,
+        reporting,
         retry_policies,  # noqa: F401 - marks its page
         scheduled,  # noqa: F401 - marks its page
         security,
@@ -82,6 +84,8 @@ def init_views(app: Flask, settings: Settings) -> None:
     batches.init_batch_transaction(app)
     texts.init_texts(app)
     api.init_api(app)
+    charts.init_charts(app)
+    reporting.init_analytics(app)
     palette.init_palette(app)
     notices.init_notices(app)
     finder.init_finder(app)

@@ -48,6 +48,8 @@ SILENT = {
     "notices.read_all_notices": "what somebody has read of what they were told",
     "notices.read_notice": "what somebody has read of what they were told",
     "records.choose_columns": "a person's own taste",
+    "reporting.fold_changes": "adds up what payments' own records say already",
+    "reporting.rebuild_days": "does what the recorded order to rebuild asked for",
     "saved_views.choose_first_view": "a person's own taste",
     "runs.note_item": "keeps what a row of a run said so far; the act itself is recorded",
     "runs.claim_item": "takes a row of a run; what happens to it is recorded by its own use case",
