@@ -6,8 +6,8 @@ same days, so that each can lead there.
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, case, false, func, or_, select, union
@@ -61,20 +61,25 @@ def dealt_with(organization_id: int | None, roles: frozenset[Role]) -> Any:
 
 @dataclass(frozen=True)
 class Bucket:
-    """A month or a day: how many operations, and which services had most of them.
+    """A month or a day: how many operations.
 
     Attributes:
         first, last: the days it holds, both included; the last one of the current month is today.
         count: all operations.
-        top: up to five services with their names and counts, most first.
-        rest: what all other services had.
+        rows: how many counts add up to that.
+        split: the operations of the services that `Consumption` names for this kind of bucket, in the same order.
     """
 
     first: dt.date
     last: dt.date
     count: int
-    top: tuple[tuple[str, int], ...] = ()
-    rest: int = 0
+    rows: int
+    split: tuple[int, ...]
+
+    @property
+    def rest(self) -> int:
+        """The operations of all services that are not named."""
+        return self.count - sum(self.split)
 
 
 @dataclass(frozen=True)
@@ -87,7 +92,8 @@ class Consumption:
         services: how many they are.
         months: six, the current one last and only as far as it has come.
         days: thirty, today last.
-        same_days: operations of the previous month up to the same day of the month.
+        month_names, day_names: the services with most operations in all those months, or days; at most five (HD4).
+        same_days: the previous month up to the same day of the month.
     """
 
     today: dt.date
@@ -95,7 +101,9 @@ class Consumption:
     services: int
     months: tuple[Bucket, ...]
     days: tuple[Bucket, ...]
-    same_days: int
+    month_names: tuple[str, ...]
+    day_names: tuple[str, ...]
+    same_days: Bucket
 
     @property
     def this_month(self) -> Bucket:
@@ -108,27 +116,10 @@ class Consumption:
         return self.months[-2]
 
     @property
-    def change(self) -> int | None:
-        """This month so far against the whole previous one (T10)."""
-        return change(self.this_month.count, self.last_month.count)
-
-    @property
     def average_tenths(self) -> int:
         """Operations a day over the thirty days, days without any included, in tenths (HD3)."""
-        return rounded(10 * sum(day.count for day in self.days), len(self.days))
-
-
-def change(now: int, before: int) -> int | None:
-    """How much more or less than before, in tenths of a percent; None: there was nothing before, and now there is."""
-    if before == 0:
-        return 0 if now == 0 else None
-    return rounded(1000 * (now - before), before)
-
-
-def rounded(number: int, parts: int) -> int:
-    """`number` divided by `parts`, rounded to the nearest whole, halves away from nought."""
-    whole = (2 * abs(number) + parts) // (2 * parts)
-    return whole if number >= 0 else -whole
+        tenths, days = 10 * sum(day.count for day in self.days), len(self.days)
+        return (2 * tenths + days) // (2 * days)
 
 
 def month_buckets(today: dt.date) -> list[tuple[dt.date, dt.date]]:
@@ -150,27 +141,24 @@ def day_buckets(today: dt.date) -> list[tuple[dt.date, dt.date]]:
 def consumption(
     session: Session, *, organization_id: int | None, roles: frozenset[Role], today: dt.date
 ) -> Consumption:
-    """What an organization's client services were used, seen by somebody with `roles`; a handful of questions."""
+    """How much an organization's client services were used, for somebody with `roles`; a handful of questions."""
     services = belongs_to(organization_id, roles)
     counts_all = Role.PARTNER in roles  # also with both roles: the note is unconditional (T9)
     counted = services if counts_all else services & (ClientService.status == ClientServiceStatus.ACTIVE)
-    months, days = month_buckets(today), day_buckets(today)
-    previous = months[-2]
-    same_day = previous[0].replace(day=min(today.day, previous[1].day))
-    split = _Split()
-    split.add("month", session.execute(_by_bucket(services, months)).tuples())
-    split.add("day", session.execute(_by_day(services, days[0][0], today)).tuples())
-    names = split.names(session)
-    in_previous = select(func.coalesce(func.sum(UsageDaily.operations), 0)).where(
-        usage_of(services), UsageDaily.day.between(previous[0], same_day)
-    )
+    month_spans, day_spans = month_buckets(today), day_buckets(today)
+    months, month_names = _split(session, services, month_spans)
+    days, day_names = _split(session, services, day_spans)
+    begin, end = month_spans[-2]
+    same_days, _names = _split(session, services, [(begin, begin.replace(day=min(today.day, end.day)))])
     return Consumption(
         today=today,
         counts_all=counts_all,
         services=session.scalar(select(func.count()).select_from(ClientService).where(counted)) or 0,
-        months=tuple(split.bucket("month", place, *span, names) for place, span in enumerate(months)),
-        days=tuple(split.bucket("day", span[0], *span, names) for span in days),
-        same_days=int(session.scalar(in_previous) or 0),
+        months=months,
+        days=days,
+        month_names=month_names,
+        day_names=day_names,
+        same_days=same_days[0],
     )
 
 
@@ -180,49 +168,36 @@ def total_of(session: Session, rows: Any) -> int:
     return int(session.scalar(statement) or 0)
 
 
-def _by_bucket(services: ColumnElement[bool], buckets: Sequence[tuple[dt.date, dt.date]]) -> Any:
+def _split(
+    session: Session, services: ColumnElement[bool], spans: Sequence[tuple[dt.date, dt.date]]
+) -> tuple[tuple[Bucket, ...], tuple[str, ...]]:
+    """The buckets of consecutive spans of days, and the names of the services with most operations in all of them."""
     # A CASE, because the databases do not agree on what a month is called; one row for each bucket and service.
-    place = case(*((UsageDaily.day <= last, number) for number, (_, last) in enumerate(buckets)))
-    return (
-        select(place.label("place"), UsageDaily.client_service_id, func.sum(UsageDaily.operations))
-        .where(usage_of(services), UsageDaily.day.between(buckets[0][0], buckets[-1][1]))
+    place: Any = case(*((UsageDaily.day <= last, number) for number, (_, last) in enumerate(spans)))
+    sums = (
+        select(place, UsageDaily.client_service_id, func.sum(UsageDaily.operations), func.count())
+        .where(usage_of(services), UsageDaily.day.between(spans[0][0], spans[-1][1]))
         .group_by(place, UsageDaily.client_service_id)
     )
-
-
-def _by_day(services: ColumnElement[bool], first: dt.date, last: dt.date) -> Any:
-    return (
-        select(UsageDaily.day, UsageDaily.client_service_id, func.sum(UsageDaily.operations))
-        .where(usage_of(services), UsageDaily.day.between(first, last))
-        .group_by(UsageDaily.day, UsageDaily.client_service_id)
+    found: dict[int, dict[int, int]] = defaultdict(dict)
+    rows: dict[int, int] = defaultdict(int)
+    totals: dict[int, int] = defaultdict(int)
+    for number, service_id, operations, count in session.execute(sums):
+        found[number][service_id] = int(operations)
+        rows[number] += count
+        totals[service_id] += int(operations)
+    # Of equal ones the oldest first.
+    most = sorted((each for each in totals if totals[each]), key=lambda each: (-totals[each], each))[:SHOWN_SERVICES]
+    named = select(ClientService.id, ClientService.name).where(ClientService.id.in_(most))
+    names = dict(session.execute(named).all()) if most else {}
+    buckets = (
+        Bucket(
+            first,
+            last,
+            count=sum(found[number].values()),
+            rows=rows[number],
+            split=tuple(found[number].get(each, 0) for each in most),
+        )
+        for number, (first, last) in enumerate(spans)
     )
-
-
-@dataclass
-class _Split:
-    """Sums by month or day and service."""
-
-    sums: dict[tuple[str, Any], list[tuple[int, int]]] = field(default_factory=lambda: defaultdict(list))
-
-    def add(self, kind: str, rows: Iterable[tuple[Any, int, Any]]) -> None:
-        """Take rows of (bucket, service, sum)."""
-        for place, service_id, operations in rows:
-            self.sums[kind, place].append((service_id, int(operations)))
-
-    def names(self, session: Session) -> dict[int, str]:
-        """The names of the services that are among the first of any bucket."""
-        wanted = {service_id for sums in self.sums.values() for service_id, _ in _most(sums)}
-        named = select(ClientService.id, ClientService.name).where(ClientService.id.in_(wanted))
-        return dict(session.execute(named).tuples().all()) if wanted else {}
-
-    def bucket(self, kind: str, place: Any, first: dt.date, last: dt.date, names: dict[int, str]) -> Bucket:
-        """The bucket with its first services by name."""
-        sums = self.sums.get((kind, place), [])
-        count, most = sum(operations for _, operations in sums), _most(sums)
-        top = tuple((names[service_id], operations) for service_id, operations in most if operations)
-        return Bucket(first, last, count, top, count - sum(operations for _, operations in most))
-
-
-def _most(sums: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The services with the highest counts; of equal ones the oldest first."""
-    return sorted(sums, key=lambda pair: (-pair[1], pair[0]))[:SHOWN_SERVICES]
+    return tuple(buckets), tuple(names[each] for each in most)

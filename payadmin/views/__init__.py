@@ -47,7 +47,7 @@ def init_views(app: Flask, settings: Settings) -> None:
         system,
         texts,
         ui,
-        usage,  # noqa: F401 - marks its pages and its endpoint
+        usage,
         webhooks,  # noqa: F401 - marks its pages
         workers,
     )
@@ -85,6 +85,7 @@ def init_views(app: Flask, settings: Settings) -> None:
     texts.init_texts(app)
     api.init_api(app)
     charts.init_charts(app)
+    usage.init_home(app)
     reporting.init_analytics(app)
     palette.init_palette(app)
     notices.init_notices(app)

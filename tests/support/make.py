@@ -32,6 +32,7 @@ from payadmin.models.subscriptions import (
     SubscriptionStatus,
     WebhookEndpoint,
 )
+from payadmin.models.usage import ClientService, UsageDaily
 from payadmin.permissions import ApiScope, Permission, Role, permissions_of
 from payadmin.work import Actor
 
@@ -159,6 +160,20 @@ class Make:
         from tests.support.programs import make_program
 
         return db.session.get_one(ApiKey, make_program(self.app, self, ApiScope.USAGE_WRITE, **values).key_id)
+
+    def client_service(self, **values: Any) -> ClientService:
+        """An active service of Corner Shop that nobody else issues."""
+        number = next(self._number)
+        owner = values.pop("organization_id", None) or self.organization().id
+        return self._save(
+            ClientService(**{"code": f"CS-{number:03}", "name": f"Service {number}", "organization_id": owner} | values)
+        )
+
+    def usage_daily(self, service: ClientService | None = None, **values: Any) -> UsageDaily:
+        """Ten operations of a service on 2026-01-31."""
+        service = service or self.client_service()
+        given = {"operation": "verify", "day": dt.date(2026, 1, 31), "source": "api", "operations": 10} | values
+        return self._save(UsageDaily(client_service_id=service.id, **given))
 
     def webhook_endpoint(self) -> WebhookEndpoint:
         merchant = self.organization().id

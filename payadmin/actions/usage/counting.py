@@ -132,7 +132,7 @@ def _services(work: Work, codes: set[str]) -> dict[str, int]:
         statement = select(ClientService.code, ClientService.id).where(ClientService.code.in_(some))
         if not everything:
             statement = statement.where(belongs_to(work.actor.organization_id))
-        found.update(work.session.execute(statement).tuples().all())
+        found.update(work.session.execute(statement).all())
     return found
 
 
