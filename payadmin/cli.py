@@ -170,6 +170,7 @@ def _prepare_demo(app: "Flask", home: "Home", *, full: bool) -> list[dict[str, s
     from payadmin.sample.load import load_sample
     from payadmin.sample.policies import set_policies
     from payadmin.sample.register import connect_endpoint, register_telco
+    from payadmin.sample.usage import load_usage
 
     settings: Settings = app.extensions["payadmin.settings"]
     with app.app_context():
@@ -180,11 +181,12 @@ def _prepare_demo(app: "Flask", home: "Home", *, full: bool) -> list[dict[str, s
         )
         connect_endpoint(settings.simulator_url, settings.totp_keys)
         set_policies()
+        organizations = load_usage(settings.zone)
         file = home.path / "demo-accounts.json"
         known: dict[str, dict[str, str]] = {}
         if file.exists():
             known = {item["username"]: item for item in json.loads(file.read_text())}
-        for account in access.create_demo_staff(DEMO_PASSWORD):
+        for account in access.create_demo_staff(DEMO_PASSWORD, organizations=organizations):
             known[account.username] = {
                 "username": account.username,
                 "password": account.password,

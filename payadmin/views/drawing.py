@@ -219,7 +219,7 @@ def _date_axis(figure: Any) -> None:
     models = _models()
 
     # BokehJS knows only the English names of months.
-    day, month = ("%d %b", "%b %Y") if speech().code == "en" else ("%d/%m", "%m/%Y")
+    day, month = ("%d %b", "%b\n%Y") if speech().code == "en" else ("%d/%m", "%m\n%Y")
     figure.xaxis.formatter = models.DatetimeTickFormatter(hours=day, days=day, months=month, years="%Y")
     figure.xaxis.ticker.desired_num_ticks = 6
 

@@ -22,6 +22,7 @@ from payadmin.permissions import Role, permissions_of
 from payadmin.queries.reporting import Span
 from payadmin.views.figures import FIGURES, Asked, Fact, Measure, PaymentFigure, change, facts, listed, shares
 from payadmin.views.registry import discover
+from payadmin.views.usage.home import HomeAsked
 from payadmin.work import Actor
 from tests.support.make import Make
 from tests.support.signin import TestBrowser, sign_in
@@ -84,7 +85,9 @@ SLICES = [PaymentFigure(slice_.value, measure=Measure.AMOUNT, by=slice_) for sli
 
 
 # Pages that are asked for more than days and unit: how their functions' argument is made from `asked_of`'s.
-ASKED: dict[str, Callable[[Asked], Any]] = {}
+ASKED: dict[str, Callable[[Asked], Any]] = {
+    "home": lambda usual: HomeAsked(ADMIN.organization_id, ADMIN.roles, usual.span.last),
+}
 
 
 def rows_of(client: Any, url: str) -> int:

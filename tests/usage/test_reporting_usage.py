@@ -11,6 +11,7 @@ from payadmin.db import db
 from payadmin.models.audit import AuditEvent
 from payadmin.models.parties import Organization, OrganizationKind
 from payadmin.models.usage import LARGEST_COUNT, UsageDaily
+from tests.support.programs import Program, make_program
 from tests.usage.conftest import World
 
 
@@ -145,8 +146,6 @@ def test_an_issuer_may_report_what_it_issues_and_the_system_everything(world: Wo
 
 
 def test_a_key_for_something_else_reports_nothing(world: World) -> None:
-    from tests.support.programs import make_program
-
     program = make_program(world.app, world.make, organization_id=world.northwind.id)
     answer = program.post("/usage", {"entries": [entry()]})
     assert (answer.status_code, answer.get_json()["code"]) == (403, "forbidden")
@@ -179,14 +178,17 @@ def test_reports_at_the_same_time_take_each_count_once(world: World) -> None:
     programs = [world.program(world.northwind) for _ in range(4)]
     body = {"entries": [entry(operation=f"op {number}") for number in range(20)]}
     answers: list[Any] = []
-    threads = [
-        threading.Thread(target=lambda program=program: answers.append(program.post("/usage", body)))
-        for program in programs
-    ]
+
+    def report(program: Program) -> None:
+        with world.app.app_context():
+            answers.append(program.post("/usage", body))
+
+    threads = [threading.Thread(target=report, args=(program,)) for program in programs]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert [answer.status_code for answer in answers] == [200] * 4
     assert sorted(answer.get_json()["created"] for answer in answers) == [0, 0, 0, 20]
+    db.session.rollback()
     assert len(counts()) == 20

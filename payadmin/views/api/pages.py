@@ -118,8 +118,9 @@ class ApiKeysPage(PayAdminModelView):
 
     model = ApiKey
     slug = "api-keys"
-    plural = "API keys"
-    singular = "API key"
+    plural = "Keys"
+    singular = "Key"
+    heading = found_as = "API keys"
     subtitle = "Programs that may reach payadmin at /api/v1, each for one organization and until a day."
     create = MANAGE
     edit = None

@@ -127,16 +127,15 @@ NO_USAGE = _("No operations were counted in this time. They appear once a progra
 @chart(
     PAGE,
     "Operations a month",
-    about="Bars: the operations of the last six months, by the five client services with most of them.",
+    about="Bars: the operations of each of the last six months, this one so far.",
     empty=NO_USAGE,
 )
 def operations_a_month(asked: HomeAsked) -> Plot:
     """The last six months, this one so far (C-10)."""
     found = asked.found
     places = tuple(bucket.first for bucket in found.months)
-    parts = _parts(found.month_names, found.months, drawn=True)
-    total = Series(_("Operations"), tuple(bucket.count for bucket in found.months), drawn=not parts)
-    return MonthsPlot(Shape.BARS, places, (total, *parts), head=_("Month"))
+    total = Series(_("Operations"), tuple(bucket.count for bucket in found.months))
+    return MonthsPlot(Shape.BARS, places, (total, *_parts(found.month_names, found.months)), head=_("Month"))
 
 
 @chart(
@@ -150,16 +149,16 @@ def operations_a_day(asked: HomeAsked) -> Plot:
     found = asked.found
     places = tuple(bucket.first for bucket in found.days)
     total = Series(_("Operations"), tuple(bucket.count for bucket in found.days))
-    return Plot(Shape.LINE, places, (total, *_parts(found.day_names, found.days, drawn=False)), average=True)
+    return Plot(Shape.LINE, places, (total, *_parts(found.day_names, found.days)), average=True)
 
 
-def _parts(names: Sequence[str], buckets: Sequence[Bucket], *, drawn: bool) -> list[Series]:
-    """Each named service's operations, and those of all others together where there are others."""
+def _parts(names: Sequence[str], buckets: Sequence[Bucket]) -> list[Series]:
+    """For hover, table and file: each named service's operations, and those of all others together (HD4)."""
     parts = [
-        Series(name, tuple(bucket.split[place] for bucket in buckets), drawn=drawn) for place, name in enumerate(names)
+        Series(name, tuple(bucket.split[place] for bucket in buckets), drawn=False) for place, name in enumerate(names)
     ]
     rest = tuple(bucket.rest for bucket in buckets)
-    return [*parts, Series(_("Other services"), rest, drawn=drawn)] if any(rest) else parts
+    return [*parts, Series(_("Other services"), rest, drawn=False)] if any(rest) else parts
 
 
 def month_text(day: Any) -> str:

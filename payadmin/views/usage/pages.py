@@ -14,8 +14,9 @@ from payadmin.permissions import Permission
 from payadmin.queries.usage import belongs_to, is_confined, total_of, usage_of
 from payadmin.views import lists
 from payadmin.views.base import PayAdminModelView
+from payadmin.views.columns import Column
 from payadmin.views.filters import Active, Choice, Filter
-from payadmin.views.language import say
+from payadmin.views.language import say, speech
 from payadmin.views.registry import page
 from payadmin.views.security import current_actor
 
@@ -124,6 +125,13 @@ class UsagePage(ConsumptionPage):
         """Those of one's own organization's services, for issuers and partners."""
         scope = super().get_query()
         return scope.where(usage_of(own_services())) if reader_is_confined() else scope
+
+    def cell(self, column: Column, names: dict[int, str]) -> Any:
+        """Counts with marks between the thousands."""
+        if column.key == "operations":
+            grouped = speech().grouped
+            return lambda row: grouped(row.operations)
+        return super().cell(column, names)
 
     def render(self, template: str, **context: Any) -> Any:
         """The list also says what its counts come to, once it is narrowed to something worth adding up."""
