@@ -17,6 +17,7 @@ from sqlalchemy import Table, insert, select
 from payadmin import once as repeated
 from payadmin.audit import Event
 from payadmin.kernel.errors import Invalid
+from payadmin.kernel.text import _
 from payadmin.models.parties import Organization, OrganizationKind
 from payadmin.models.usage import ClientService, UsageDaily
 from payadmin.once import Once
@@ -143,12 +144,14 @@ def _mistakes(entries: Iterable[Counted], services: Mapping[str, int], *, today:
             # Also the answer for a service of somebody else: who has which is nobody's business.
             yield Wrong(entry.place, "service", UNKNOWN)
         if entry.day > today:
-            yield Wrong(entry.place, "day", f"This day has not come yet; today is {today:%Y-%m-%d}.")
+            yield Wrong(
+                entry.place, "day", _("This day has not come yet; today is %(today)s.", today=today.isoformat())
+            )
         if entry.day < FIRST_DAY:
-            yield Wrong(entry.place, "day", f"Days begin with {FIRST_DAY:%Y-%m-%d}.")
+            yield Wrong(entry.place, "day", _("Days begin with %(first)s.", first=FIRST_DAY.isoformat()))
         key = entry.service, entry.operation, entry.day, entry.source
         if (other := first.setdefault(key, entry.place)) != entry.place:
-            sentence = f"The same service, operation, day and source stands at {other} already."
+            sentence = _("The same service, operation, day and source stands at %(place)s already.", place=other)
             yield Wrong(entry.place, "operation", sentence)
 
 

@@ -13,6 +13,7 @@ from payadmin.actions.usage.counting import Counted, take_over
 from payadmin.kernel.errors import Forbidden, Invalid
 from payadmin.kernel.masks import mask_pan_in_text
 from payadmin.kernel.sheets import Value, read_table, text_of
+from payadmin.kernel.text import _
 from payadmin.models.usage import CODE_LENGTH, LARGEST_COUNT, OPERATION_LENGTH, SOURCE_LENGTH
 from payadmin.permissions import Permission
 from payadmin.work import Actor, Work, use_case
@@ -109,14 +110,19 @@ def _places(header: Sequence[str]) -> dict[str, int]:
     known = {column.name.casefold(): column.key for column in COLUMNS}
     for label, name in zip(header, names, strict=True):
         if name not in known:
-            columns = ", ".join(column.name for column in COLUMNS)
-            raise Invalid(f'"{label[:40]}" is not a column of a file of usage. It has these: {columns}.')
+            raise Invalid(
+                _(
+                    '"%(label)s" is not a column of a file of usage. It has these: %(columns)s.',
+                    label=label[:40],
+                    columns=", ".join(column.name for column in COLUMNS),
+                )
+            )
         if names.count(name) > 1:
-            raise Invalid(f'The column "{label[:40]}" stands there twice.')
+            raise Invalid(_("The column %(column)s stands there twice.", column=label[:40]))
     places = {known[name]: place for place, name in enumerate(names)}
     for column in COLUMNS:
         if column.required and column.key not in places:
-            raise Invalid(f'The column "{column.name}" is missing.')
+            raise Invalid(_("The column %(column)s is missing.", column=column.name))
     return places
 
 

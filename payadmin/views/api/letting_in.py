@@ -11,6 +11,7 @@ from payadmin.actions import api as keys
 from payadmin.db import db, utcnow
 from payadmin.kernel.bearers import bearer_of
 from payadmin.kernel.errors import Forbidden, Refusal
+from payadmin.kernel.text import _
 from payadmin.models.api import ApiKeyStatus
 from payadmin.models.parties import OrganizationStatus
 from payadmin.permissions import SCOPES, ApiScope
@@ -103,7 +104,7 @@ def let_in(scope: ApiScope | None) -> Program:
     if key.last_used_at is None or utcnow() - key.last_used_at > SEEN_EVERY:
         keys.note_key_used(program.actor, program.key_id)
     if scope is not None and not program.actor.may(SCOPES[scope]):
-        refusal = Forbidden(f"This key is not for {scope}.")
+        refusal = Forbidden(_("This key is not for %(scope)s.", scope=scope))
         record_refusal(program.actor, refusal, place=request.endpoint or request.path)
         raise refusal
     return program
