@@ -126,8 +126,8 @@ NO_USAGE = _("No operations were counted in this time. They appear once a progra
 
 @chart(
     PAGE,
-    "Operations a month",
-    about="Bars: the operations of each of the last six months, this one so far.",
+    _("Operations a month"),
+    about=_("Bars: the operations of each of the last six months, this one so far."),
     empty=NO_USAGE,
 )
 def operations_a_month(asked: HomeAsked) -> Plot:
@@ -140,8 +140,8 @@ def operations_a_month(asked: HomeAsked) -> Plot:
 
 @chart(
     PAGE,
-    "Operations a day",
-    about="A line: the operations of each of the last thirty days, with their average.",
+    _("Operations a day"),
+    about=_("A line: the operations of each of the last thirty days, with their average."),
     empty=NO_USAGE,
 )
 def operations_a_day(asked: HomeAsked) -> Plot:
