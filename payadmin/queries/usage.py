@@ -174,10 +174,13 @@ def _split(
     """The buckets of consecutive spans of days, and the names of the services with most operations in all of them."""
     # A CASE, because the databases do not agree on what a month is called; one row for each bucket and service.
     place: Any = case(*((UsageDaily.day <= last, number) for number, (_, last) in enumerate(spans)))
-    sums = (
-        select(place, UsageDaily.client_service_id, func.sum(UsageDaily.operations), func.count())
+    counts = (
+        select(place.label("place"), UsageDaily.client_service_id, UsageDaily.operations)
         .where(usage_of(services), UsageDaily.day.between(spans[0][0], spans[-1][1]))
-        .group_by(place, UsageDaily.client_service_id)
+        .subquery()
+    ).c
+    sums = select(counts.place, counts.client_service_id, func.sum(counts.operations), func.count()).group_by(
+        counts.place, counts.client_service_id
     )
     found: dict[int, dict[int, int]] = defaultdict(dict)
     rows: dict[int, int] = defaultdict(int)

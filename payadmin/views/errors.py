@@ -85,6 +85,7 @@ API_SENTENCES = {
     429: "Wait a minute, then go on more slowly.",
     500: "This is a mistake of payadmin, not yours. It was written down; the request_id helps to find it.",
 }
+RATE_EXCEEDED = "too_many_requests"
 PASSED_ON = frozenset({"Allow", "Retry-After"})
 
 logger = logging.getLogger(__name__)
@@ -153,6 +154,8 @@ def _http_error(error: HTTPException) -> Response:
     sentence = SENTENCES.get(status, title) if plain else error.description
     response = _answer(Problem(status, error.name.lower().replace(" ", "_"), title, str(sentence)))
     response.headers.update({name: value for name, value in error.get_headers() if name in PASSED_ON})
+    if status == 429 and request.path.startswith(API_ADDRESS):  # noqa: PLR2004 - so many a minute
+        response.headers.setdefault("Retry-After", "60")
     return response
 
 
@@ -214,7 +217,7 @@ def _api_problem(problem: Problem) -> Response:
     mistakes = list(problem.mistakes)
     if not mistakes and problem.field:
         mistakes = [(f"#/{problem.field}", str(problem.sentence))]
-    ours = problem.sentence in {*SENTENCES.values(), *TITLES.values(), UNEXPECTED}
+    ours = problem.sentence in {*SENTENCES.values(), *TITLES.values(), UNEXPECTED} or problem.code == RATE_EXCEEDED
     detail = API_SENTENCES.get(problem.status, str(problem.sentence)) if ours else str(problem.sentence)
     body = {
         "type": f"urn:payadmin:problem:{problem.code}",

@@ -1,5 +1,6 @@
 """Who may in: a right key and nothing else, whatever else the request carries."""
 
+import dataclasses
 import datetime as dt
 from collections.abc import Callable
 
@@ -7,6 +8,8 @@ import pytest
 from flask import Flask
 from sqlalchemy import func, select
 
+from payadmin import create_app
+from payadmin.config import Settings
 from payadmin.db import db, utcnow
 from payadmin.guard import TRIES
 from payadmin.kernel.bearers import Bearer, bearer_of, new_bearer
@@ -18,6 +21,7 @@ from payadmin.views.api.endpoints import ENDPOINTS
 from payadmin.views.gate import API
 from tests.support.make import Make
 from tests.support.programs import Program
+from tests.support.signin import TestBrowser
 
 
 def problem(answer: object, status: int, code: str) -> dict[str, object]:
@@ -112,6 +116,27 @@ def test_unknown_addresses_and_methods_are_problems_too(program: Program) -> Non
     answer = program.ask("/key", "DELETE")
     problem(answer, 405, "method_not_allowed")
     assert "GET" in answer.headers["Allow"]
+
+
+def test_each_key_has_so_many_requests_a_minute(
+    app: Flask, settings: Settings, another: Callable[..., Program]
+) -> None:
+    first, second = another(), another()
+    slow = create_app(dataclasses.replace(settings, api_rate_per_minute=3))
+    slow.testing = True
+    slow.test_client_class = TestBrowser
+    with slow.app_context():
+        for program in (first, second):
+            program.client = slow.test_client()
+        answers = [first.ask("/key") for _ in range(5)]
+        other = second.ask("/key")
+        db.session.remove()
+        db.engine.dispose()
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 429, 429]
+    assert other.status_code == 200
+    document = problem(answers[-1], 429, "too_many_requests")
+    assert document["detail"] == "Wait a minute, then go on more slowly."
+    assert answers[-1].headers["Retry-After"] == "60"
 
 
 def test_a_key_is_never_printed() -> None:

@@ -106,8 +106,9 @@ def test_a_body_that_is_too_large_or_of_another_kind_is_refused(world: World) ->
     program = world.program(world.northwind)
     large = program.ask("/usage", "POST", data=b" " * 600_000, content_type="application/json")
     assert (large.status_code, large.mimetype) == (413, "application/problem+json")
+    assert large.get_json()["code"] == "request_entity_too_large"
     form = program.ask("/usage", "POST", data={"entries": "1"})
-    assert form.status_code == 415
+    assert (form.status_code, form.get_json()["code"]) == (415, "unsupported_media_type")
     packed = program.ask(
         "/usage", "POST", data=b"x", content_type="application/json", headers={"Content-Encoding": "gzip"}
     )

@@ -60,7 +60,6 @@ ENDPOINTS: list[Endpoint] = []
 
 def init_api(app: Flask) -> None:
     """Add every declared endpoint to `app`."""
-    limiter.limit(_rate, key_func=credential)(api)
     app.register_blueprint(api)
 
 
@@ -98,6 +97,13 @@ def endpoint(
     return declare
 
 
+def _rate() -> str:
+    return f"{current_settings().api_rate_per_minute} per minute"
+
+
+limiter.limit(_rate, key_func=credential)(api)
+
+
 @endpoint("GET", "/key", scope=None)
 def own_key(call: Call) -> Answer:
     """What the key that asks is: for its program to try whether it works, and to see when it ends."""
@@ -108,10 +114,6 @@ def own_key(call: Call) -> Answer:
         "scopes": list(program.scopes),
         "expires_at": program.expires_at.isoformat(timespec="seconds"),
     }
-
-
-def _rate() -> str:
-    return f"{current_settings().api_rate_per_minute} per minute"
 
 
 def _sent() -> bytes:
