@@ -96,6 +96,18 @@ def refund_dialog(page: Page) -> None:
     page.locator("#amount-error:not([hidden])").wait_for()
 
 
+def shown_charts(page: Page) -> None:
+    """Scroll to the last chart, so that both are drawn."""
+    page.locator("#chart-operations-a-day").scroll_into_view_if_needed()
+    for name in ("month", "day"):
+        page.locator(f"#chart-operations-a-{name}:not([aria-busy])").wait_for(timeout=30_000)
+
+
+def shown_tables(page: Page) -> None:
+    for summary in page.locator(".chart-table summary").all():
+        summary.click()
+
+
 def navigation(page: Page) -> None:
     if page.get_by_role("button", name="Open navigation").is_visible():
         page.get_by_role("button", name="Open navigation").click()
@@ -143,6 +155,15 @@ def stale(page: Page) -> None:
 
 PLACES = (
     Place("home", ""),
+    Place("home of a partner", "", shown_charts, user="partner"),
+    Place("home of a partner, tables", "", shown_tables, user="partner"),
+    Place("client services", "client-services/", user="issuer"),
+    Place("client service", "client-services/1/", user="issuer"),
+    Place("new client service, refused", "client-services/new/", press("button", "Save")),
+    Place("usage, added up", "usage/?of=mine&day=2020-01-01..&size=20", user="partner"),
+    Place("usage count", "usage/1/", user="partner"),
+    Place("api keys, none", "api-keys/"),
+    Place("new api key, refused", "api-keys/new/", press("button", "Make and show the key"), status=422),
     Place("user actions", "user-actions/?size=20"),
     Place("user actions, open activity filter", "user-actions/?size=20", press("button", "Activity")),
     Place("user actions, nothing found", "user-actions/?data=nothinglikethis"),

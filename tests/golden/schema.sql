@@ -700,14 +700,50 @@ CREATE INDEX ix_payment_card_last4_id ON payment (card_last4, id);
 CREATE INDEX ix_payment_customer_id_created_at_id ON payment (customer_id, created_at, id);
 CREATE INDEX ix_payment_invoice_number_id ON payment (invoice_number, id);
 CREATE INDEX ix_payment_merchant_id_created_at_id ON payment (merchant_id, created_at, id);
+CREATE INDEX ix_payment_mode_card_issuer_created_at_id ON payment (mode, card_issuer, created_at, id) WHERE card_issuer IS NOT NULL;
 CREATE INDEX ix_payment_mode_created_at_id ON payment (mode, created_at, id);
 CREATE INDEX ix_payment_mode_error_code_created_at_id ON payment (mode, error_code, created_at, id);
+CREATE INDEX ix_payment_mode_failure_message_created_at_id ON payment (mode, failure_message, created_at, id) WHERE failure_message IS NOT NULL;
 CREATE INDEX ix_payment_mode_method_created_at_id ON payment (mode, method, created_at, id);
 CREATE INDEX ix_payment_mode_response_code_created_at_id ON payment (mode, response_code, created_at, id);
 CREATE INDEX ix_payment_mode_status_created_at_id ON payment (mode, status, created_at, id);
 CREATE INDEX ix_payment_mode_type_created_at_id ON payment (mode, type, created_at, id);
 CREATE INDEX ix_payment_mode_unit_amount_minor_id ON payment (mode, unit, amount_minor, id);
 CREATE INDEX ix_payment_subscription_id_created_at_id ON payment (subscription_id, created_at, id);
+CREATE TRIGGER payment_added AFTER INSERT ON payment BEGIN INSERT INTO payment_change (at, mode, unit, status, method, channel, type, card_issuer, failure_message, count, amount_minor, captured_minor, refunded_minor) VALUES (NEW.created_at, NEW.mode, NEW.unit, NEW.status, NEW.method, NEW.channel, NEW.type, NEW.card_issuer, NEW.failure_message, 1, NEW.amount_minor, NEW.captured_minor, NEW.refunded_minor); END;
+CREATE TRIGGER payment_changed AFTER UPDATE ON payment WHEN OLD.created_at IS NOT NEW.created_at OR OLD.mode IS NOT NEW.mode OR OLD.unit IS NOT NEW.unit OR OLD.status IS NOT NEW.status OR OLD.method IS NOT NEW.method OR OLD.channel IS NOT NEW.channel OR OLD.type IS NOT NEW.type OR OLD.card_issuer IS NOT NEW.card_issuer OR OLD.failure_message IS NOT NEW.failure_message OR OLD.amount_minor IS NOT NEW.amount_minor OR OLD.captured_minor IS NOT NEW.captured_minor OR OLD.refunded_minor IS NOT NEW.refunded_minor BEGIN INSERT INTO payment_change (at, mode, unit, status, method, channel, type, card_issuer, failure_message, count, amount_minor, captured_minor, refunded_minor) VALUES (OLD.created_at, OLD.mode, OLD.unit, OLD.status, OLD.method, OLD.channel, OLD.type, OLD.card_issuer, OLD.failure_message, -1, -OLD.amount_minor, -OLD.captured_minor, -OLD.refunded_minor), (NEW.created_at, NEW.mode, NEW.unit, NEW.status, NEW.method, NEW.channel, NEW.type, NEW.card_issuer, NEW.failure_message, 1, NEW.amount_minor, NEW.captured_minor, NEW.refunded_minor); END;
+CREATE TRIGGER payment_deleted AFTER DELETE ON payment BEGIN INSERT INTO payment_change (at, mode, unit, status, method, channel, type, card_issuer, failure_message, count, amount_minor, captured_minor, refunded_minor) VALUES (OLD.created_at, OLD.mode, OLD.unit, OLD.status, OLD.method, OLD.channel, OLD.type, OLD.card_issuer, OLD.failure_message, -1, -OLD.amount_minor, -OLD.captured_minor, -OLD.refunded_minor); END;
+CREATE TABLE payment_change (
+	id INTEGER NOT NULL,
+	at DATETIME NOT NULL,
+	mode VARCHAR(24) NOT NULL,
+	unit VARCHAR(12) NOT NULL,
+	status VARCHAR(24) NOT NULL,
+	method VARCHAR(40) NOT NULL,
+	channel VARCHAR(24) NOT NULL,
+	type VARCHAR(24) NOT NULL,
+	card_issuer VARCHAR(120),
+	failure_message VARCHAR(300),
+	count BIGINT NOT NULL,
+	amount_minor BIGINT NOT NULL,
+	captured_minor BIGINT NOT NULL,
+	refunded_minor BIGINT NOT NULL,
+	CONSTRAINT pk_payment_change PRIMARY KEY (id)
+);
+CREATE TABLE payment_day (
+	mode VARCHAR(24) NOT NULL,
+	slice VARCHAR(24) NOT NULL,
+	unit VARCHAR(12) NOT NULL,
+	day DATE NOT NULL,
+	status VARCHAR(24) NOT NULL,
+	"key" VARCHAR(300) NOT NULL,
+	count BIGINT NOT NULL,
+	amount_minor BIGINT NOT NULL,
+	captured_minor BIGINT NOT NULL,
+	refunded_minor BIGINT NOT NULL,
+	CONSTRAINT pk_payment_day PRIMARY KEY (mode, slice, unit, day, status, "key")
+);
+CREATE INDEX ix_payment_day_day ON payment_day (day);
 CREATE TABLE payment_event (
 	id INTEGER NOT NULL,
 	payment_id INTEGER NOT NULL,
@@ -867,6 +903,14 @@ CREATE TABLE reveal (
 );
 CREATE INDEX ix_reveal_staff_id_at ON reveal (staff_id, at);
 CREATE INDEX ix_reveal_staff_id_entity_entity_id ON reveal (staff_id, entity, entity_id);
+CREATE TABLE rollup_state (
+	id INTEGER NOT NULL,
+	zone VARCHAR(64),
+	building VARCHAR(64),
+	next_day DATE,
+	last_day DATE,
+	CONSTRAINT pk_rollup_state PRIMARY KEY (id)
+);
 CREATE TABLE saved_view (
 	owner_id INTEGER NOT NULL,
 	page VARCHAR(64) NOT NULL,

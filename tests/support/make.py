@@ -11,6 +11,7 @@ from flask.testing import FlaskClient
 from payadmin.approvals import RULES
 from payadmin.db import db, utcnow
 from payadmin.kernel import payloads
+from payadmin.models.api import ApiKey
 from payadmin.models.approvals import ApprovalPolicy, ApprovalRequest
 from payadmin.models.checkout import CheckoutRule, CheckoutRuleset
 from payadmin.models.parties import Customer, Organization, OrganizationKind
@@ -32,7 +33,8 @@ from payadmin.models.subscriptions import (
     SubscriptionStatus,
     WebhookEndpoint,
 )
-from payadmin.permissions import Permission, Role, permissions_of
+from payadmin.models.usage import ClientService, UsageDaily
+from payadmin.permissions import ApiScope, Permission, Role, permissions_of
 from payadmin.work import Actor
 
 SCALES = {"EUR": 2, "GBP": 2, "USD": 2, "JPY": 0, "KWD": 3}
@@ -153,6 +155,26 @@ class Make:
                 | values
             )
         )
+
+    def api_key(self, **values: Any) -> ApiKey:
+        """A key that works for a month and may report usage."""
+        from tests.support.programs import make_program
+
+        return db.session.get_one(ApiKey, make_program(self.app, self, ApiScope.USAGE_WRITE, **values).key_id)
+
+    def client_service(self, **values: Any) -> ClientService:
+        """An active service of Corner Shop that nobody else issues."""
+        number = next(self._number)
+        owner = values.pop("organization_id", None) or self.organization().id
+        return self._save(
+            ClientService(**{"code": f"CS-{number:03}", "name": f"Service {number}", "organization_id": owner} | values)
+        )
+
+    def usage_daily(self, service: ClientService | None = None, **values: Any) -> UsageDaily:
+        """Ten operations of a service on 2026-01-31."""
+        service = service or self.client_service()
+        given = {"operation": "verify", "day": dt.date(2026, 1, 31), "source": "api", "operations": 10} | values
+        return self._save(UsageDaily(client_service_id=service.id, **given))
 
     def webhook_endpoint(self) -> WebhookEndpoint:
         merchant = self.organization().id
