@@ -42,9 +42,13 @@ def start_draft(work: Work, *, base_id: int | None = None, note: str | None = No
     copied = 0
     if base_id is not None:
         names = ("name", "priority", "conditions", "methods", "is_on")
-        rows = select(
-            literal(draft.id), *(_RULE.c[name] for name in names), literal(work.now), literal(work.now), literal(1)
-        ).where(_RULE.c.ruleset_id == base_id)
+        rows = (
+            select(
+                literal(draft.id), *(_RULE.c[name] for name in names), literal(work.now), literal(work.now), literal(1)
+            )
+            .where(_RULE.c.ruleset_id == base_id)
+            .order_by(_RULE.c.id)
+        )
         columns = ("ruleset_id", *names, "created_at", "updated_at", "version")
         statement = insert(_RULE).from_select([_RULE.c[name] for name in columns], rows, include_defaults=False)
         work.session.execute(statement.execution_options(explained=True))
