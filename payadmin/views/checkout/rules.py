@@ -17,6 +17,7 @@ from payadmin.kernel.checkout_files import NAME_LENGTH, read_rule
 from payadmin.kernel.conditions import Problem
 from payadmin.kernel.errors import Conflict, Invalid, NotFound
 from payadmin.kernel.text import Text, _
+from payadmin.models.audit import AuditEvent
 from payadmin.models.checkout import CheckoutRule, CheckoutRuleset, RulesetStatus
 from payadmin.permissions import Permission
 from payadmin.queries.checkout import active_ruleset, drafts, rule_of, usual_unit
@@ -33,6 +34,7 @@ from payadmin.views.security import current_actor
 READ, WRITE = Permission.CHECKOUT_RULE_READ, Permission.CHECKOUT_RULE_WRITE
 DRAFTS_SHOWN = 5
 VERSIONS_SHOWN = 20
+HISTORY_READ = 200
 
 
 class RuleForm(Form):
@@ -139,6 +141,7 @@ class RulesPage(PayAdminModelView):
             "offers": shelf.offered(rule.methods),
             "findings": [each for each in board.rules.findings(shelf.known.enabled) if each.rule == rule.name],
             "past": _past(shelf, row),
+            "history": _history(row),
             "is_open": is_open,
             "edit_url": f"{self.address}{row.id}/edit/" if is_open else None,
             "delete_url": f"{self.address}{row.id}/delete/" if is_open else None,
@@ -391,6 +394,13 @@ def _wrong_parts(form: RuleForm, pairs: Sequence[Pair], shelf: Shelf) -> Invalid
         return None
     told = [{"place": list(each.place), "sentence": each.sentence} for each in problems]
     return Invalid(problems[0].sentence, problems=told)
+
+
+def _history(row: CheckoutRule) -> list[AuditEvent]:
+    """What was done to this rule in its version: the trail keeps it with the version."""
+    of_version = AuditEvent.entity == CheckoutRuleset.__tablename__, AuditEvent.entity_id == str(row.ruleset_id)
+    newest = select(AuditEvent).where(*of_version).order_by(AuditEvent.id.desc()).limit(HISTORY_READ)
+    return [each for each in db.session.scalars(newest) if (each.keys or {}).get("rule_id") == row.name]
 
 
 def _past(shelf: Shelf, row: CheckoutRule) -> list[dict[str, Any]]:
