@@ -73,6 +73,7 @@ def test_a_rule_is_written_row_by_row_and_its_methods_are_put_in_order(desk: Des
     page.wait_for_load_state("networkidle")
     page.get_by_label("What", exact=True).select_option("amount")
     page.get_by_label("Comparison").select_option("greater_or_equal_than")
+    expect(page.get_by_label("Comparison")).to_be_focused()
     page.locator("#c-0-value").fill("1.234")
     page.get_by_role("button", name="Add a condition").click()
     expect(page.locator("#c-1-key")).to_be_focused()

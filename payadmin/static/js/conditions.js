@@ -46,8 +46,17 @@ async function renew(list, row, focus) {
   const fresh = await ask(list, data);
   row.removeAttribute("aria-busy");
   if (!fresh) return;
+  keepTyped(row, fresh, data);
   row.replaceWith(fresh);
   find(`#${CSS.escape(focus)}`, fresh)?.focus();
+}
+
+/** What was typed while the answer was on its way stays. */
+function keepTyped(row, fresh, sent) {
+  for (const field of findAll("input[name]:not([type=checkbox], [type=hidden]), textarea[name]", row)) {
+    const kept = find(`input[name="${CSS.escape(field.name)}"], textarea[name="${CSS.escape(field.name)}"]`, fresh);
+    if (kept && kept.type !== "checkbox" && field.value !== (sent.get(field.name) ?? "")) kept.value = field.value;
+  }
 }
 
 async function ask(list, data) {
