@@ -88,6 +88,12 @@ KINDS: dict[str, Kind] = {
             (Rule("retry_policy", "Changing a retry policy"),),
         ),
         Kind(
+            "checkout_rules",
+            "Checkout rules",
+            P.APPROVALS_CHECKOUT_RULES_APPROVE,
+            (Rule("checkout_rules", "Activating a version of the checkout rules"),),
+        ),
+        Kind(
             "policy",
             "Approval policy",
             P.APPROVALS_POLICY_APPROVE,

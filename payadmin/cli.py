@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 DEFAULT_HOME = Path("var")
+MOST_LINES = 100
 DEMO_PASSWORD = "payadmin-demo-2026"  # noqa: S105 - printed on the screen of every demo
 
 _HOME = click.option(
@@ -168,9 +169,11 @@ def _listens(port: int) -> bool:
 def _prepare_demo(app: "Flask", home: "Home", *, full: bool) -> list[dict[str, str]]:
     from payadmin.actions import access
     from payadmin.db import db
+    from payadmin.sample.checkout import set_rules
     from payadmin.sample.load import load_sample
     from payadmin.sample.policies import set_policies
     from payadmin.sample.register import connect_endpoint, register_telco
+    from payadmin.sample.usage import load_usage
 
     settings: Settings = app.extensions["payadmin.settings"]
     with app.app_context():
@@ -181,11 +184,13 @@ def _prepare_demo(app: "Flask", home: "Home", *, full: bool) -> list[dict[str, s
         )
         connect_endpoint(settings.simulator_url, settings.totp_keys)
         set_policies()
+        set_rules()
+        organizations = load_usage(settings.zone)
         file = home.path / "demo-accounts.json"
         known: dict[str, dict[str, str]] = {}
         if file.exists():
             known = {item["username"]: item for item in json.loads(file.read_text())}
-        for account in access.create_demo_staff(DEMO_PASSWORD):
+        for account in access.create_demo_staff(DEMO_PASSWORD, organizations=organizations):
             known[account.username] = {
                 "username": account.username,
                 "password": account.password,
@@ -595,6 +600,56 @@ def verify_audit(head: str, keep: Path | None, home: Path, *, as_json: bool) -> 
         keep.write_text(found.head + "\n")
 
 
+@verify.command("rollups")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of sentences.")
+@_HOME
+def verify_rollups(home: Path, *, as_json: bool) -> None:
+    """Compare the figures that are kept by day with the payments themselves; exit 1 when they differ."""
+    from payadmin.db import db
+    from payadmin.jobs.reporting import compare
+    from payadmin.queries.reporting import state
+
+    settings = _settings(home)
+    with _in_app(settings):
+        found = state(db.session())
+        is_ready = found is not None and found.zone == settings.zone.key
+        days, wrong = 0, list[Any]()
+        if is_ready:
+            days, wrong = _with_progress("Comparing", lambda step: compare(settings.zone, step=step))
+    lines = [str(each) for each in wrong[:MOST_LINES]]
+    if as_json:
+        told = {"ready": is_ready, "equal": is_ready and not wrong, "days": days}
+        click.echo(json.dumps(told | {"differences": len(wrong), "first": lines}))
+    elif not is_ready:
+        click.echo(
+            f"The days of {settings.zone.key} are not built yet: start the scheduler, or `payadmin rollups rebuild`."
+        )
+    else:
+        for line in lines:
+            click.echo(line)
+        click.echo(f"{days:,} days compared, {len(wrong):,} differences.")
+    if wrong or not is_ready:
+        sys.exit(1)
+
+
+@main.group("rollups")
+def rollups_group() -> None:
+    """Look after the figures that are kept by day."""
+
+
+@rollups_group.command("rebuild")
+@click.option("--afresh", is_flag=True, help="Begin with the first day, even when a rebuild is going on.")
+@_HOME
+def rollups_rebuild(home: Path, *, afresh: bool) -> None:
+    """Count every day anew from the payments. Started again after a stop, it goes on where it was."""
+    from payadmin.jobs.reporting import rebuild
+
+    settings = _settings(home)
+    with _in_app(settings):
+        days = _with_progress("Rebuilding", lambda step: rebuild(settings.zone, afresh=afresh, step=step))
+    click.echo(f"{days:,} days are built.")
+
+
 @main.group()
 def user() -> None:
     """Staff accounts."""
@@ -670,6 +725,28 @@ def import_payments(file: Path, home: Path) -> None:
             lambda: _with_progress(
                 f"Importing {file.name}",
                 lambda step: imports.import_payments(SYSTEM, file.read_bytes(), name=file.name, progress=step),
+            )
+        )
+    click.echo(str(result))
+
+
+@import_group.command("usage")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@_HOME
+def import_usage_counts(file: Path, home: Path) -> None:
+    """Import usage counts of client services from CSV, XLSX or XLS; the same file again changes nothing."""
+    from payadmin.actions import usage
+    from payadmin.work import SYSTEM
+
+    settings = _settings(home)
+    app = _worker_app(settings)
+    with app.app_context():
+        result = _refusable(
+            lambda: _with_progress(
+                f"Importing {file.name}",
+                lambda step: usage.import_usage(
+                    SYSTEM, file.read_bytes(), name=file.name, zone=settings.zone, progress=step
+                ),
             )
         )
     click.echo(str(result))

@@ -140,6 +140,7 @@ class Settings:
     frame_ancestors: tuple[str, ...] = _setting(_words, "Origins that may embed pages. Empty: none.", ())
     session_idle_minutes: int = _setting(_whole, "A session ends after this long without an act.", 15)
     session_absolute_hours: int = _setting(_whole, "A session ends after this long, whatever happens.", 12)
+    api_rate_per_minute: int = _setting(_whole, "Requests a minute that one key of the API may make.", 6_000)
     log_format: str = _setting(
         _log_format, "`text` for people, `json` for machines: one object a line, without personal data.", "text"
     )
@@ -204,7 +205,7 @@ def _senseless(values: Mapping[str, Any]) -> list[str]:
         mistakes.append("PUBLIC_URL must start with http:// or https://")
     if 0 < len(values.get("metrics_token", "")) < SHORTEST_SECRET:
         mistakes.append(f"METRICS_TOKEN must have at least {SHORTEST_SECRET} characters")
-    counts = ("export_days", "export_job_rows", "worker_threads")
+    counts = ("api_rate_per_minute", "export_days", "export_job_rows", "worker_threads")
     mistakes += [f"{name.upper()} must be at least 1" for name in counts if values.get(name, 1) < 1]
     return mistakes
 

@@ -4,6 +4,7 @@ import datetime as dt
 import enum
 from collections.abc import Sequence
 from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
 
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import (
@@ -154,6 +155,13 @@ def _sqlite_connect(connection: Any, _record: Any) -> None:
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+    connection.create_function("business_day", 2, _business_day, deterministic=True)
+
+
+def _business_day(moment: str, zone: str) -> str:
+    """The day of a stored moment in a time zone; SQLite knows no zones."""
+    utc = dt.datetime.fromisoformat(moment).replace(tzinfo=dt.UTC)
+    return utc.astimezone(ZoneInfo(zone)).date().isoformat()
 
 
 def _sqlite_begin(connection: Any) -> None:

@@ -19,7 +19,11 @@ class Permission(StrEnum):
     ACCESS_STAFF_MANAGE = "access:staff:manage"
     ACCESS_STAFF_READ = "access:staff:read"
     ACCOUNT_SELF_EDIT = "account:self:edit"
+    API_KEY_MANAGE = "api:key:manage"
+    API_KEY_READ = "api:key:read"
+    API_KEY_USE = "api:key:use"  # no role has it: it is what whoever knocks at the API may do
     APPROVALS_ACCESS_APPROVE = "approvals:access:approve"
+    APPROVALS_CHECKOUT_RULES_APPROVE = "approvals:checkout_rules:approve"
     APPROVALS_OUTCOME_APPROVE = "approvals:outcome:approve"
     APPROVALS_POLICY_APPROVE = "approvals:policy:approve"
     APPROVALS_POLICY_READ = "approvals:policy:read"
@@ -42,6 +46,7 @@ class Permission(StrEnum):
     CASH_OPERATION_READ = "cash:operation:read"
     CASH_REDEEM_DECIDE = "cash:redeem:decide"
     CASH_REDEEM_PAY = "cash:redeem:pay"
+    CHECKOUT_METHOD_ASK = "checkout:method:ask"  # no role has it: it is what a key of the API may do
     CHECKOUT_RULE_READ = "checkout:rule:read"
     CHECKOUT_RULE_WRITE = "checkout:rule:write"
     COMPLIANCE_CASE_DECIDE = "compliance:case:decide"
@@ -93,6 +98,13 @@ class Permission(StrEnum):
     SYSTEM_MONITORING_READ = "system:monitoring:read"
     SYSTEM_MONITORING_WRITE = "system:monitoring:write"
     SYSTEM_TEXT_WRITE = "system:text:write"
+    USAGE_COUNT_EXPORT = "usage:count:export"
+    USAGE_COUNT_READ = "usage:count:read"
+    # No role has it: it is what a key of the API with this scope may do.
+    USAGE_COUNT_REPORT = "usage:count:report"
+    USAGE_SERVICE_EXPORT = "usage:service:export"
+    USAGE_SERVICE_READ = "usage:service:read"
+    USAGE_SERVICE_WRITE = "usage:service:write"
     WALLETS_PRODUCT_READ = "wallets:product:read"
     WALLETS_UNIT_READ = "wallets:unit:read"
     WALLETS_UNIT_WRITE = "wallets:unit:write"
@@ -118,12 +130,27 @@ class Role(StrEnum):
 
 P = Permission
 
+
+class ApiScope(StrEnum):
+    """What a key of the API is for; each opens the endpoints that name it, and nothing else."""
+
+    CHECKOUT_READ = "checkout:read"
+    USAGE_WRITE = "usage:write"
+
+
+# What a key with the scope may do; no scope ever gives what a role gives.
+SCOPES: dict[ApiScope, Permission] = {
+    ApiScope.CHECKOUT_READ: P.CHECKOUT_METHOD_ASK,
+    ApiScope.USAGE_WRITE: P.USAGE_COUNT_REPORT,
+}
+
 _EVERYONE = frozenset({P.HOME_PAGE_READ, P.ACCOUNT_SELF_EDIT})
 
 # Deciding needs nothing else: not the permission to do what is decided (MC2). Who asked never decides (MC1).
 _APPROVES = frozenset(
     {
         P.APPROVALS_ACCESS_APPROVE,
+        P.APPROVALS_CHECKOUT_RULES_APPROVE,
         P.APPROVALS_OUTCOME_APPROVE,
         P.APPROVALS_POLICY_APPROVE,
         P.APPROVALS_POLICY_READ,
@@ -148,6 +175,17 @@ _EXPORTS = frozenset(
     }
 )
 
+# S1: of the client services of one's own organization; the pages see to that.
+_CONSUMPTION = frozenset(
+    {
+        P.HOME_CONSUMPTION_READ,
+        P.USAGE_COUNT_EXPORT,
+        P.USAGE_COUNT_READ,
+        P.USAGE_SERVICE_EXPORT,
+        P.USAGE_SERVICE_READ,
+    }
+)
+
 GRANTS: dict[Role, frozenset[Permission]] = {
     Role.ADMIN: _EVERYONE
     | _APPROVES
@@ -159,6 +197,8 @@ GRANTS: dict[Role, frozenset[Permission]] = {
         P.ACCESS_STAFF_JOIN,
         P.ACCESS_STAFF_MANAGE,
         P.ACCESS_STAFF_READ,
+        P.API_KEY_MANAGE,
+        P.API_KEY_READ,
         P.AUDIT_EVENT_EXPORT,
         P.AUDIT_EVENT_READ,
         P.AUDIT_EVENT_VERIFY,
@@ -178,6 +218,11 @@ GRANTS: dict[Role, frozenset[Permission]] = {
         P.SYSTEM_MONITORING_READ,
         P.SYSTEM_MONITORING_WRITE,
         P.SYSTEM_TEXT_WRITE,
+        P.USAGE_COUNT_EXPORT,
+        P.USAGE_COUNT_READ,
+        P.USAGE_SERVICE_EXPORT,
+        P.USAGE_SERVICE_READ,
+        P.USAGE_SERVICE_WRITE,
         P.WALLETS_PRODUCT_READ,
         P.WALLETS_UNIT_READ,
         P.WALLETS_UNIT_WRITE,
@@ -265,8 +310,8 @@ GRANTS: dict[Role, frozenset[Permission]] = {
     },
     Role.SUPPORT_AGENT: _EVERYONE
     | {P.PAYMENTS_PAYMENT_READ, P.PARTIES_CUSTOMER_READ, P.PARTIES_PERSONAL_REVEAL, P.SUPPORT_TICKET_WRITE},
-    Role.ISSUER: _EVERYONE | {P.HOME_CONSUMPTION_READ},
-    Role.PARTNER: _EVERYONE | {P.HOME_CONSUMPTION_READ},
+    Role.ISSUER: _EVERYONE | _CONSUMPTION,
+    Role.PARTNER: _EVERYONE | _CONSUMPTION,
     Role.PAYMENTS_OPERATOR: _EVERYONE
     | _PAYMENTS_READ
     | _RECURRING_READ
@@ -274,6 +319,8 @@ GRANTS: dict[Role, frozenset[Permission]] = {
     | {
         P.APPROVALS_REQUEST_READ,
         P.BATCHES_BATCH_PROCESS,
+        P.CHECKOUT_RULE_READ,
+        P.CHECKOUT_RULE_WRITE,
         P.PARTIES_CUSTOMER_READ,
         P.PARTIES_CUSTOMER_WRITE,
         P.PARTIES_ORGANIZATION_READ,
@@ -375,6 +422,13 @@ MENU: tuple[Section, ...] = (
         ),
     ),
     Section(
+        "Consumption",
+        (
+            Item("client-services", "Client services", "stack-2", P.USAGE_SERVICE_READ),
+            Item("usage", "Usage", "chart-bar", P.USAGE_COUNT_READ),
+        ),
+    ),
+    Section(
         "Wallets",
         (
             Item("coins", "Coins", "wallet", P.WALLETS_WALLET_READ),
@@ -432,6 +486,7 @@ MENU: tuple[Section, ...] = (
             Item("approvals", "Approvals inbox", "shield-check", P.APPROVALS_REQUEST_READ),
             Item("approval-policies", "Approval policies", "scale", P.APPROVALS_POLICY_READ),
             Item("exports", "Exports", "download", P.EXPORTS_EXPORT_READ),
+            Item("api-keys", "API keys", "key", P.API_KEY_READ),
         ),
     ),
 )

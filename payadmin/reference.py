@@ -4,7 +4,9 @@ from typing import Any, Final, cast
 
 from sqlalchemy import Connection, Engine, Table, insert, select
 
+from payadmin.models.checkout import ProviderMethod
 from payadmin.models.payments import PaymentMethod, Unit
+from payadmin.providers import CONNECTED
 
 METHODS: Final = {
     "AMEX": "American Express",
@@ -26,11 +28,21 @@ def load_reference(engine: Engine) -> None:
     with engine.connect().execution_options(immediate=True) as connection, connection.begin():
         add_missing(connection, cast("Table", Unit.__table__), units)
         add_missing(connection, cast("Table", PaymentMethod.__table__), method_rows())
+        add_pairs(connection)
 
 
 def method_rows() -> list[dict[str, Any]]:
     """The methods as rows."""
     return [{"code": code, "name": name} for code, name in METHODS.items()]
+
+
+def add_pairs(connection: Connection) -> None:
+    """Let every connected provider offer every method; a pair that is there stays as staff have switched it."""
+    table = cast("Table", ProviderMethod.__table__)
+    there = {tuple(row) for row in connection.execute(select(table.c.provider, table.c.method))}
+    wanted = [(provider, code) for provider in sorted(CONNECTED) for code in METHODS]
+    if missing := [{"provider": pair[0], "method": pair[1]} for pair in wanted if pair not in there]:
+        connection.execute(insert(table), missing)
 
 
 def add_missing(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:

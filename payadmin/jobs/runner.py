@@ -33,6 +33,7 @@ from payadmin.jobs import JOBS, QUEUE, Later
 from payadmin.jobs.approvals import expire_requests
 from payadmin.jobs.audit import keep_seals
 from payadmin.jobs.exports import keep_exports, sweep_files
+from payadmin.jobs.reporting import keep_rollups
 from payadmin.jobs.subscriptions import ChargeCounter, drain_charges, keep_plans, reconcile_days
 from payadmin.jobs.system import keep_measure
 from payadmin.kernel.errors import Conflict, NotFound
@@ -392,6 +393,7 @@ def tick(app: Flask, stop: threading.Event, *, every_seconds: float = 2.0) -> No
                     reconcile_due = time.monotonic() + RECONCILE_SECONDS
                     _went_well(reconcile_days, settings)
                 _went_well(keep_measure, settings)
+                _went_well(keep_rollups, settings.zone)
                 if time.monotonic() >= seal_due:
                     seal_due = time.monotonic() + SEAL_SECONDS
                     _went_well(keep_seals, settings)

@@ -15,6 +15,7 @@ def init_views(app: Flask, settings: Settings) -> None:
         access,
         account,
         all_report,  # noqa: F401 - marks its page
+        api,
         approvals,
         attention,
         audit,
@@ -22,6 +23,8 @@ def init_views(app: Flask, settings: Settings) -> None:
         bell,
         cancel_scheduled,
         changes,
+        charts,
+        checkout,  # noqa: F401 - marks its pages
         errors,
         exports_page,  # noqa: F401 - marks its pages
         finder,
@@ -37,6 +40,7 @@ def init_views(app: Flask, settings: Settings) -> None:
         parties,  # noqa: F401 - marks its pages
         payments,  # noqa: F401 - marks its page
         registry,
+        reporting,
         retry_policies,  # noqa: F401 - marks its page
         scheduled,  # noqa: F401 - marks its page
         security,
@@ -45,6 +49,7 @@ def init_views(app: Flask, settings: Settings) -> None:
         system,
         texts,
         ui,
+        usage,
         webhooks,  # noqa: F401 - marks its pages
         workers,
     )
@@ -56,7 +61,8 @@ def init_views(app: Flask, settings: Settings) -> None:
     )
     security.init_security(app)
     language.init_language(app)
-    CSRFProtect(app)
+    # Programs show a key with each request; no browser sends one by itself, so there is nothing to forge.
+    CSRFProtect(app).exempt(api.api)
     ui.init_ui(app)
     changes.init_changes(app)
     system.init_requests(app)
@@ -79,6 +85,10 @@ def init_views(app: Flask, settings: Settings) -> None:
     approvals.init_approvals(app)
     batches.init_batch_transaction(app)
     texts.init_texts(app)
+    api.init_api(app)
+    charts.init_charts(app)
+    usage.init_home(app)
+    reporting.init_analytics(app)
     palette.init_palette(app)
     notes.init_notes(app)
     notices.init_notices(app)

@@ -1,6 +1,7 @@
 """The one place where refusals, HTTP errors and bugs become answers: a page, a fragment or JSON."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flask import (
@@ -20,6 +21,7 @@ from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import DataError, SQLAlchemyError
 from werkzeug.exceptions import HTTPException, SecurityError, Unauthorized
 
+from payadmin.guard import PAUSE
 from payadmin.kernel.errors import Forbidden, NeedsApproval, Refusal
 from payadmin.kernel.text import _
 from payadmin.permissions import Permission
@@ -65,6 +67,26 @@ PAYERS = {
     ),
 }
 PAYERS_OTHERWISE = (_("This did not work"), _("Open the link again, as it stands in the message that you got."))
+# Programs read problem documents (RFC 9457), whatever they say they accept.
+API_ADDRESS = "/api/"
+API_TITLES = {
+    401: "No valid key",
+    403: "The key is not for this",
+    409: "This can't be done now",
+    413: "The body is too large",
+    415: "Not a JSON document",
+    422: "The document is not as it should be",
+    429: "Too many requests",
+}
+API_SENTENCES = {
+    403: "This key may not do this.",
+    404: "There is nothing at this address.",
+    405: "This address takes other methods: see the Allow header.",
+    413: "Send less at once.",
+    429: "Wait a minute, then go on more slowly.",
+    500: "This is a mistake of payadmin, not yours. It was written down; the request_id helps to find it.",
+}
+RATE_EXCEEDED = "too_many_requests"
 PASSED_ON = frozenset({"Allow", "Retry-After"})
 
 logger = logging.getLogger(__name__)
@@ -80,6 +102,8 @@ class Problem:
     sentence: str
     field: str | None = None
     number: str | None = None
+    # Places in a document that was sent, each with what is wrong there.
+    mistakes: Sequence[tuple[str, str]] = ()
 
 
 def init_errors(app: Flask) -> None:
@@ -98,7 +122,11 @@ def _refused(error: Refusal) -> Response:
     if isinstance(error, NeedsApproval) and "request_id" in error.data and not _wants_json():
         return _waits(error)
     title = TITLES.get(error.status, TITLES[409])
-    return _answer(Problem(error.status, error.code, title, error.sentence, field=error.field))
+    mistakes = error.data.get("errors", ())
+    response = _answer(Problem(error.status, error.code, title, error.sentence, field=error.field, mistakes=mistakes))
+    if error.status == 429 and request.path.startswith(API_ADDRESS):  # noqa: PLR2004 - the guard's pause
+        response.headers["Retry-After"] = str(int(PAUSE.total_seconds()))
+    return response
 
 
 def _waits(error: NeedsApproval) -> Response:
@@ -117,7 +145,7 @@ def _expired_form(_error: CSRFError) -> Response:
 def _http_error(error: HTTPException) -> Response:
     _roll_back()
     status = error.code or 500
-    if isinstance(error, Unauthorized) and (login := _login_address()):
+    if isinstance(error, Unauthorized) and not request.path.startswith(API_ADDRESS) and (login := _login_address()):
         return login
     if status >= 500:  # noqa: PLR2004 - every server error is ours
         return _answer(Problem(status, "unexpected", _("Something went wrong"), UNEXPECTED, number=request_id()))
@@ -127,6 +155,8 @@ def _http_error(error: HTTPException) -> Response:
     sentence = SENTENCES.get(status, title) if plain else error.description
     response = _answer(Problem(status, error.name.lower().replace(" ", "_"), title, str(sentence)))
     response.headers.update({name: value for name, value in error.get_headers() if name in PASSED_ON})
+    if status == 429 and request.path.startswith(API_ADDRESS):  # noqa: PLR2004 - so many a minute
+        response.headers.setdefault("Retry-After", "60")
     return response
 
 
@@ -169,7 +199,9 @@ def _login_address() -> Response | None:
 
 
 def _answer(problem: Problem) -> Response:
-    if _wants_json():
+    if request.path.startswith(API_ADDRESS):
+        response = _api_problem(problem)
+    elif _wants_json():
         body = {"code": problem.code, "sentence": problem.sentence, "field": problem.field, "number": problem.number}
         response = jsonify({name: value for name, value in body.items() if value is not None})
     elif request.path == PAYERS_ADDRESS or request.path.startswith(f"{PAYERS_ADDRESS}/"):
@@ -178,6 +210,29 @@ def _answer(problem: Problem) -> Response:
         template = "errors/fragment.html" if _wants_fragment() else "errors/page.html"
         response = make_response(render_template(template, problem=problem, known=g.get("actor") is not None))
     response.status_code = problem.status
+    return response
+
+
+def _api_problem(problem: Problem) -> Response:
+    """A problem document. Its code never changes; its sentence is for whoever reads the log of the program."""
+    mistakes = list(problem.mistakes)
+    if not mistakes and problem.field:
+        mistakes = [(f"#/{problem.field}", str(problem.sentence))]
+    ours = problem.sentence in {*SENTENCES.values(), *TITLES.values(), UNEXPECTED} or problem.code == RATE_EXCEEDED
+    detail = API_SENTENCES.get(problem.status, str(problem.sentence)) if ours else str(problem.sentence)
+    body = {
+        "type": f"urn:payadmin:problem:{problem.code}",
+        "title": API_TITLES.get(problem.status, str(problem.title)),
+        "status": problem.status,
+        "detail": detail,
+        "code": problem.code,
+        "request_id": request_id(),
+        "errors": [{"pointer": pointer, "detail": str(sentence)} for pointer, sentence in mistakes],
+    }
+    response = jsonify({name: value for name, value in body.items() if value != []})
+    response.mimetype = "application/problem+json"
+    if problem.status == 401:  # noqa: PLR2004 - RFC 6750
+        response.headers["WWW-Authenticate"] = 'Bearer realm="payadmin"'
     return response
 
 

@@ -1,14 +1,18 @@
 """Customers and organizations."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from flask import url_for
+from flask import g, url_for
 
 from payadmin.models.parties import Customer, Organization
 from payadmin.permissions import Permission
+from payadmin.queries.usage import OUTSIDERS, dealt_with
 from payadmin.views.base import PayAdminModelView
 from payadmin.views.registry import page
 from payadmin.views.security import current_actor
+
+if TYPE_CHECKING:
+    from sqlalchemy import Select
 
 
 @page(menu="customers")
@@ -45,3 +49,10 @@ class OrganizationsPage(PayAdminModelView):
     column_list = ("name", "kind", "status", "created_at")
     find_by = ("name",)
     tabs = "kind"
+
+    def get_query(self) -> "Select[Any]":
+        """For issuers and partners, whose pages name organizations too: their own and those they deal with."""
+        actor, scope = g.get("actor"), super().get_query()
+        if actor is None or not actor.roles or actor.roles - OUTSIDERS:
+            return scope
+        return scope.where(Organization.id.in_(dealt_with(actor.organization_id, actor.roles)))

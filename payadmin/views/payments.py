@@ -106,10 +106,13 @@ class TransactionsPage(PayAdminModelView):
         "created_at",
         "amount",
         "method",
+        "channel",
         "type",
         "customer",
         "merchant",
         "subscription",
+        "card_issuer",
+        "failure_message",
     )
     column_sortable = ("created_at", "amount", "transaction_id")
     default_sort = "-created_at"

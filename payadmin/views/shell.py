@@ -68,6 +68,9 @@ class MenuSection:
 # Menu key → a function that says how much waits on the page, "" for nothing. Every page asks it, so it is cheap.
 COUNTS = "payadmin.counts"
 
+# What Home shows instead of the welcome: a function that answers None for those it is not meant for.
+DASHBOARD = "payadmin.dashboard"
+
 # Menu items of pages that name a section instead of an item of `permissions.MENU`: section → items.
 OWN_ITEMS = "payadmin.own_items"
 
@@ -126,10 +129,12 @@ def address_of(endpoint: str) -> str | None:
 
 @shell.get("/")
 def home() -> str:
-    """Everybody's first page: where they can go."""
+    """Everybody's first page: for issuers and partners their consumption, for everybody else a welcome (C-03)."""
     if g.get("actor") is None:
         abort(401)
-    return render_template("home.html")
+    dashboard: Callable[[], str | None] | None = current_app.extensions.get(DASHBOARD)
+    shown = dashboard() if dashboard is not None else None
+    return render_template("home.html") if shown is None else shown
 
 
 @shell.post("/mode")

@@ -96,6 +96,18 @@ def refund_dialog(page: Page) -> None:
     page.locator("#amount-error:not([hidden])").wait_for()
 
 
+def shown_charts(page: Page) -> None:
+    """Scroll to the last chart, so that both are drawn."""
+    page.locator("#chart-operations-a-day").scroll_into_view_if_needed()
+    for name in ("month", "day"):
+        page.locator(f"#chart-operations-a-{name}:not([aria-busy])").wait_for(timeout=30_000)
+
+
+def shown_tables(page: Page) -> None:
+    for summary in page.locator(".chart-table summary").all():
+        summary.click()
+
+
 def navigation(page: Page) -> None:
     if page.get_by_role("button", name="Open navigation").is_visible():
         page.get_by_role("button", name="Open navigation").click()
@@ -143,6 +155,15 @@ def stale(page: Page) -> None:
 
 PLACES = (
     Place("home", ""),
+    Place("home of a partner", "", shown_charts, user="partner"),
+    Place("home of a partner, tables", "", shown_tables, user="partner"),
+    Place("client services", "client-services/", user="issuer"),
+    Place("client service", "client-services/1/", user="issuer"),
+    Place("new client service, refused", "client-services/new/", press("button", "Save")),
+    Place("usage, added up", "usage/?of=mine&day=2020-01-01..&size=20", user="partner"),
+    Place("usage count", "usage/1/", user="partner"),
+    Place("api keys, none", "api-keys/"),
+    Place("new api key, refused", "api-keys/new/", press("button", "Make and show the key"), status=422),
     Place("user actions", "user-actions/?size=20"),
     Place("user actions, open activity filter", "user-actions/?size=20", press("button", "Activity")),
     Place("user actions, nothing found", "user-actions/?data=nothinglikethis"),
@@ -226,6 +247,22 @@ PLACES = (
     Place("retry policy", "retry-policies/1/"),
     Place("retry policy, form", "retry-policies/1/edit/"),
     Place("retry policy, refused form", "retry-policies/new/", press("button", "Save"), status=422),
+    Place("adaptive checkout", "adaptive-checkout/"),
+    Place(
+        "adaptive checkout, tested",
+        "adaptive-checkout/?f-amount=50&f-amount-unit=GBP&f-channel=WEB&f-user_type=MERCHANT",
+    ),
+    Place("checkout rule", "adaptive-checkout/2/"),
+    Place("checkout rule, form", "adaptive-checkout/8/edit/", press("button", "Add a condition")),
+    Place("checkout rule, refused", "adaptive-checkout/new/?draft=2", press("button", "Save"), status=422),
+    Place("default rule, form", "adaptive-checkout/10/edit/"),
+    Place("checkout versions", "checkout-versions/"),
+    Place("checkout draft with dead rules", "checkout-versions/2/"),
+    Place("checkout differences", "checkout-versions/2/differences/"),
+    Place("checkout activation", "checkout-versions/2/activate/"),
+    Place("checkout import, refused", "checkout-versions/import/", press("button", "Import as a draft"), status=422),
+    Place("checkout replays, none yet", "checkout-replays/"),
+    Place("provider methods", "provider-methods/"),
     Place("reminder endpoints", "reminder-endpoints/"),
     Place("reminder endpoint", "reminder-endpoints/1/"),
     Place("reminder endpoint, new", "reminder-endpoints/new/"),

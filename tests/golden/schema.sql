@@ -57,6 +57,48 @@ CREATE TABLE action_run (
 	CONSTRAINT ck_action_run_run_state CHECK (state IN ('DRAFT', 'QUEUED', 'DONE'))
 );
 CREATE INDEX ix_action_run_actor_id_id ON action_run (actor_id, id);
+CREATE TABLE api_answer (
+	api_key_id INTEGER NOT NULL,
+	"key" VARCHAR(64) NOT NULL,
+	request_hash VARCHAR(64) NOT NULL,
+	body JSON,
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_api_answer PRIMARY KEY (id),
+	CONSTRAINT fk_api_answer_api_key_id FOREIGN KEY(api_key_id) REFERENCES api_key (id),
+	CONSTRAINT uq_api_answer_api_key_id_key UNIQUE (api_key_id, "key")
+);
+CREATE INDEX ix_api_answer_created_at ON api_answer (created_at);
+CREATE TABLE api_key (
+	name VARCHAR(80) NOT NULL,
+	organization_id INTEGER NOT NULL,
+	prefix VARCHAR(12) NOT NULL,
+	secret_hash VARCHAR(64) NOT NULL,
+	scopes JSON NOT NULL,
+	status VARCHAR(24) DEFAULT 'ACTIVE' NOT NULL,
+	expires_at DATETIME NOT NULL,
+	last_used_at DATETIME,
+	last_used_ip VARCHAR(45),
+	made_by VARCHAR(100) NOT NULL,
+	revoked_at DATETIME,
+	revoked_by VARCHAR(100),
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_api_key PRIMARY KEY (id),
+	CONSTRAINT ck_api_key_revoked_has_time CHECK ((status = 'REVOKED') = (revoked_at IS NOT NULL)),
+	CONSTRAINT ck_api_key_expires_later CHECK (expires_at > created_at),
+	CONSTRAINT fk_api_key_organization_id FOREIGN KEY(organization_id) REFERENCES organization (id),
+	CONSTRAINT uq_api_key_prefix UNIQUE (prefix),
+	CONSTRAINT ck_api_key_api_key_status CHECK (status IN ('ACTIVE', 'REVOKED'))
+);
+CREATE INDEX ix_api_key_created_at_id ON api_key (created_at, id);
+CREATE INDEX ix_api_key_name ON api_key (name);
+CREATE INDEX ix_api_key_organization_id ON api_key (organization_id);
+CREATE INDEX ix_api_key_status ON api_key (status);
 CREATE TABLE approval_policy (
 	rule VARCHAR(40) NOT NULL,
 	unit VARCHAR(12),
@@ -342,6 +384,142 @@ CREATE TABLE charge_attempt (
 CREATE INDEX ix_charge_attempt_open ON charge_attempt (act_at, id) WHERE state IN ('DUE', 'SENDING', 'UNKNOWN');
 CREATE INDEX ix_charge_attempt_reference ON charge_attempt (reference);
 CREATE UNIQUE INDEX uq_charge_attempt_alive ON charge_attempt (scheduled_charge_id) WHERE state NOT IN ('DECLINED', 'CANCELLED');
+CREATE TABLE checkout_change (
+	replay_id INTEGER NOT NULL,
+	payment_id INTEGER NOT NULL,
+	amount_minor BIGINT NOT NULL,
+	unit VARCHAR(12) NOT NULL,
+	paid_by VARCHAR(90) NOT NULL,
+	old_rule VARCHAR(64),
+	new_rule VARCHAR(64),
+	old_methods JSON NOT NULL,
+	new_methods JSON NOT NULL,
+	is_lost BOOLEAN NOT NULL,
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_checkout_change PRIMARY KEY (id),
+	CONSTRAINT fk_checkout_change_payment_id FOREIGN KEY(payment_id) REFERENCES payment (id),
+	CONSTRAINT fk_checkout_change_replay_id FOREIGN KEY(replay_id) REFERENCES checkout_replay (id),
+	CONSTRAINT fk_checkout_change_unit FOREIGN KEY(unit) REFERENCES unit (code),
+	CONSTRAINT uq_checkout_change_replay_id_payment_id UNIQUE (replay_id, payment_id)
+);
+CREATE INDEX ix_checkout_change_payment_id ON checkout_change (payment_id);
+CREATE INDEX ix_checkout_change_replay_id_id ON checkout_change (replay_id, id);
+CREATE INDEX ix_checkout_change_replay_id_is_lost_id ON checkout_change (replay_id, is_lost, id);
+CREATE TABLE checkout_replay (
+	ruleset_id INTEGER NOT NULL,
+	against_id INTEGER,
+	ruleset_version INTEGER NOT NULL,
+	mode VARCHAR(24) NOT NULL,
+	days INTEGER NOT NULL,
+	since DATETIME NOT NULL,
+	until DATETIME NOT NULL,
+	pairs JSON NOT NULL,
+	status VARCHAR(24) NOT NULL,
+	rows_total INTEGER,
+	rows_done INTEGER NOT NULL,
+	changed INTEGER NOT NULL,
+	lost INTEGER NOT NULL,
+	moves JSON NOT NULL,
+	cursor_at DATETIME,
+	cursor_id INTEGER NOT NULL,
+	requester_id INTEGER,
+	reason VARCHAR(300),
+	done_at DATETIME,
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_checkout_replay PRIMARY KEY (id),
+	CONSTRAINT ck_checkout_replay_days_in_range CHECK (days BETWEEN 1 AND 3660),
+	CONSTRAINT ck_checkout_replay_lost_is_changed CHECK (lost BETWEEN 0 AND changed),
+	CONSTRAINT ck_checkout_replay_counts_add_up CHECK (rows_done >= 0 AND changed BETWEEN 0 AND rows_done),
+	CONSTRAINT fk_checkout_replay_against_id FOREIGN KEY(against_id) REFERENCES checkout_ruleset (id),
+	CONSTRAINT fk_checkout_replay_requester_id FOREIGN KEY(requester_id) REFERENCES staff_user (id),
+	CONSTRAINT fk_checkout_replay_ruleset_id FOREIGN KEY(ruleset_id) REFERENCES checkout_ruleset (id),
+	CONSTRAINT ck_checkout_replay_mode CHECK (mode IN ('LIVE', 'TEST')),
+	CONSTRAINT ck_checkout_replay_replay_status CHECK (status IN ('QUEUED', 'RUNNING', 'DONE', 'CANCELLED', 'FAILED'))
+);
+CREATE INDEX ix_checkout_replay_against_id ON checkout_replay (against_id);
+CREATE INDEX ix_checkout_replay_created_at_id ON checkout_replay (created_at, id);
+CREATE INDEX ix_checkout_replay_requester_id ON checkout_replay (requester_id);
+CREATE INDEX ix_checkout_replay_ruleset_id_id ON checkout_replay (ruleset_id, id);
+CREATE TABLE checkout_rule (
+	ruleset_id INTEGER NOT NULL,
+	name VARCHAR(64) NOT NULL,
+	priority INTEGER,
+	conditions JSON NOT NULL,
+	methods JSON NOT NULL,
+	is_on BOOLEAN NOT NULL,
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_checkout_rule PRIMARY KEY (id),
+	CONSTRAINT ck_checkout_rule_only_default_has_none CHECK ((name = 'default') = (json_array_length(conditions) = 0)),
+	CONSTRAINT ck_checkout_rule_default_is_last CHECK ((name = 'default') = (priority IS NULL)),
+	CONSTRAINT ck_checkout_rule_priority_in_range CHECK (priority BETWEEN 1 AND 1999999),
+	CONSTRAINT fk_checkout_rule_ruleset_id FOREIGN KEY(ruleset_id) REFERENCES checkout_ruleset (id),
+	CONSTRAINT uq_checkout_rule_ruleset_id_name UNIQUE (ruleset_id, name),
+	CONSTRAINT uq_checkout_rule_ruleset_id_priority UNIQUE (ruleset_id, priority)
+);
+CREATE TRIGGER checkout_rule_no_delete BEFORE DELETE ON checkout_rule WHEN (SELECT status FROM checkout_ruleset WHERE id = OLD.ruleset_id) <> 'DRAFT' BEGIN SELECT RAISE(ABORT, 'a version of the checkout rules that was active or archived is never changed'); END;
+CREATE TRIGGER checkout_rule_no_insert BEFORE INSERT ON checkout_rule WHEN (SELECT status FROM checkout_ruleset WHERE id = NEW.ruleset_id) <> 'DRAFT' BEGIN SELECT RAISE(ABORT, 'a version of the checkout rules that was active or archived is never changed'); END;
+CREATE TRIGGER checkout_rule_no_update BEFORE UPDATE ON checkout_rule WHEN (SELECT status FROM checkout_ruleset WHERE id = OLD.ruleset_id) <> 'DRAFT' OR (SELECT status FROM checkout_ruleset WHERE id = NEW.ruleset_id) <> 'DRAFT' BEGIN SELECT RAISE(ABORT, 'a version of the checkout rules that was active or archived is never changed'); END;
+CREATE INDEX ix_checkout_rule_name_id ON checkout_rule (name, id);
+CREATE TABLE checkout_ruleset (
+	note VARCHAR(300),
+	status VARCHAR(24) NOT NULL,
+	based_on_id INTEGER,
+	author_id INTEGER,
+	activated_at DATETIME,
+	activated_by VARCHAR(100),
+	archived_at DATETIME,
+	digest VARCHAR(64),
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_checkout_ruleset PRIMARY KEY (id),
+	CONSTRAINT ck_checkout_ruleset_archived_since CHECK ((status = 'ARCHIVED') = (archived_at IS NOT NULL)),
+	CONSTRAINT ck_checkout_ruleset_active_since CHECK (status <> 'ACTIVE' OR activated_at IS NOT NULL),
+	CONSTRAINT ck_checkout_ruleset_draft_was_never_active CHECK (status <> 'DRAFT' OR activated_at IS NULL),
+	CONSTRAINT ck_checkout_ruleset_activated_as_digest CHECK ((activated_at IS NULL) = (digest IS NULL)),
+	CONSTRAINT ck_checkout_ruleset_not_based_on_itself CHECK (based_on_id <> id),
+	CONSTRAINT fk_checkout_ruleset_author_id FOREIGN KEY(author_id) REFERENCES staff_user (id),
+	CONSTRAINT fk_checkout_ruleset_based_on_id FOREIGN KEY(based_on_id) REFERENCES checkout_ruleset (id),
+	CONSTRAINT ck_checkout_ruleset_ruleset_status CHECK (status IN ('DRAFT', 'ACTIVE', 'ARCHIVED'))
+);
+CREATE TRIGGER checkout_ruleset_kept BEFORE UPDATE ON checkout_ruleset WHEN OLD.status = 'ARCHIVED' OR (OLD.status = 'ACTIVE' AND (NEW.status = 'DRAFT' OR NEW.note IS NOT OLD.note OR NEW.based_on_id IS NOT OLD.based_on_id OR NEW.author_id IS NOT OLD.author_id OR NEW.created_at IS NOT OLD.created_at OR NEW.digest IS NOT OLD.digest OR NEW.activated_at IS NOT OLD.activated_at OR NEW.activated_by IS NOT OLD.activated_by)) BEGIN SELECT RAISE(ABORT, 'a version of the checkout rules that was active or archived is never changed'); END;
+CREATE TRIGGER checkout_ruleset_no_delete BEFORE DELETE ON checkout_ruleset WHEN 1 BEGIN SELECT RAISE(ABORT, 'a version of the checkout rules that was active or archived is never changed'); END;
+CREATE INDEX ix_checkout_ruleset_author_id ON checkout_ruleset (author_id);
+CREATE INDEX ix_checkout_ruleset_based_on_id ON checkout_ruleset (based_on_id);
+CREATE INDEX ix_checkout_ruleset_created_at_id ON checkout_ruleset (created_at, id);
+CREATE INDEX ix_checkout_ruleset_status_created_at_id ON checkout_ruleset (status, created_at, id);
+CREATE UNIQUE INDEX uq_checkout_ruleset_active ON checkout_ruleset (status) WHERE status = 'ACTIVE';
+CREATE TABLE client_service (
+	code VARCHAR(64) NOT NULL,
+	name VARCHAR(200) NOT NULL,
+	organization_id INTEGER NOT NULL,
+	issuer_id INTEGER,
+	status VARCHAR(24) NOT NULL,
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_client_service PRIMARY KEY (id),
+	CONSTRAINT fk_client_service_issuer_id FOREIGN KEY(issuer_id) REFERENCES organization (id),
+	CONSTRAINT fk_client_service_organization_id FOREIGN KEY(organization_id) REFERENCES organization (id),
+	CONSTRAINT uq_client_service_code UNIQUE (code),
+	CONSTRAINT ck_client_service_client_service_status CHECK (status IN ('ACTIVE', 'INACTIVE', 'SUSPENDED'))
+);
+CREATE INDEX ix_client_service_created_at_id ON client_service (created_at, id);
+CREATE INDEX ix_client_service_issuer_id_status ON client_service (issuer_id, status);
+CREATE INDEX ix_client_service_name ON client_service (name);
+CREATE INDEX ix_client_service_organization_id_status ON client_service (organization_id, status);
+CREATE INDEX ix_client_service_status ON client_service (status);
 CREATE TABLE customer (
 	external_id VARCHAR(64) NOT NULL,
 	kind VARCHAR(24) NOT NULL,
@@ -703,14 +881,50 @@ CREATE INDEX ix_payment_card_last4_id ON payment (card_last4, id);
 CREATE INDEX ix_payment_customer_id_created_at_id ON payment (customer_id, created_at, id);
 CREATE INDEX ix_payment_invoice_number_id ON payment (invoice_number, id);
 CREATE INDEX ix_payment_merchant_id_created_at_id ON payment (merchant_id, created_at, id);
+CREATE INDEX ix_payment_mode_card_issuer_created_at_id ON payment (mode, card_issuer, created_at, id) WHERE card_issuer IS NOT NULL;
 CREATE INDEX ix_payment_mode_created_at_id ON payment (mode, created_at, id);
 CREATE INDEX ix_payment_mode_error_code_created_at_id ON payment (mode, error_code, created_at, id);
+CREATE INDEX ix_payment_mode_failure_message_created_at_id ON payment (mode, failure_message, created_at, id) WHERE failure_message IS NOT NULL;
 CREATE INDEX ix_payment_mode_method_created_at_id ON payment (mode, method, created_at, id);
 CREATE INDEX ix_payment_mode_response_code_created_at_id ON payment (mode, response_code, created_at, id);
 CREATE INDEX ix_payment_mode_status_created_at_id ON payment (mode, status, created_at, id);
 CREATE INDEX ix_payment_mode_type_created_at_id ON payment (mode, type, created_at, id);
 CREATE INDEX ix_payment_mode_unit_amount_minor_id ON payment (mode, unit, amount_minor, id);
 CREATE INDEX ix_payment_subscription_id_created_at_id ON payment (subscription_id, created_at, id);
+CREATE TRIGGER payment_added AFTER INSERT ON payment BEGIN INSERT INTO payment_change (at, mode, unit, status, method, channel, type, card_issuer, failure_message, count, amount_minor, captured_minor, refunded_minor) VALUES (NEW.created_at, NEW.mode, NEW.unit, NEW.status, NEW.method, NEW.channel, NEW.type, NEW.card_issuer, NEW.failure_message, 1, NEW.amount_minor, NEW.captured_minor, NEW.refunded_minor); END;
+CREATE TRIGGER payment_changed AFTER UPDATE ON payment WHEN OLD.created_at IS NOT NEW.created_at OR OLD.mode IS NOT NEW.mode OR OLD.unit IS NOT NEW.unit OR OLD.status IS NOT NEW.status OR OLD.method IS NOT NEW.method OR OLD.channel IS NOT NEW.channel OR OLD.type IS NOT NEW.type OR OLD.card_issuer IS NOT NEW.card_issuer OR OLD.failure_message IS NOT NEW.failure_message OR OLD.amount_minor IS NOT NEW.amount_minor OR OLD.captured_minor IS NOT NEW.captured_minor OR OLD.refunded_minor IS NOT NEW.refunded_minor BEGIN INSERT INTO payment_change (at, mode, unit, status, method, channel, type, card_issuer, failure_message, count, amount_minor, captured_minor, refunded_minor) VALUES (OLD.created_at, OLD.mode, OLD.unit, OLD.status, OLD.method, OLD.channel, OLD.type, OLD.card_issuer, OLD.failure_message, -1, -OLD.amount_minor, -OLD.captured_minor, -OLD.refunded_minor), (NEW.created_at, NEW.mode, NEW.unit, NEW.status, NEW.method, NEW.channel, NEW.type, NEW.card_issuer, NEW.failure_message, 1, NEW.amount_minor, NEW.captured_minor, NEW.refunded_minor); END;
+CREATE TRIGGER payment_deleted AFTER DELETE ON payment BEGIN INSERT INTO payment_change (at, mode, unit, status, method, channel, type, card_issuer, failure_message, count, amount_minor, captured_minor, refunded_minor) VALUES (OLD.created_at, OLD.mode, OLD.unit, OLD.status, OLD.method, OLD.channel, OLD.type, OLD.card_issuer, OLD.failure_message, -1, -OLD.amount_minor, -OLD.captured_minor, -OLD.refunded_minor); END;
+CREATE TABLE payment_change (
+	id INTEGER NOT NULL,
+	at DATETIME NOT NULL,
+	mode VARCHAR(24) NOT NULL,
+	unit VARCHAR(12) NOT NULL,
+	status VARCHAR(24) NOT NULL,
+	method VARCHAR(40) NOT NULL,
+	channel VARCHAR(24) NOT NULL,
+	type VARCHAR(24) NOT NULL,
+	card_issuer VARCHAR(120),
+	failure_message VARCHAR(300),
+	count BIGINT NOT NULL,
+	amount_minor BIGINT NOT NULL,
+	captured_minor BIGINT NOT NULL,
+	refunded_minor BIGINT NOT NULL,
+	CONSTRAINT pk_payment_change PRIMARY KEY (id)
+);
+CREATE TABLE payment_day (
+	mode VARCHAR(24) NOT NULL,
+	slice VARCHAR(24) NOT NULL,
+	unit VARCHAR(12) NOT NULL,
+	day DATE NOT NULL,
+	status VARCHAR(24) NOT NULL,
+	"key" VARCHAR(300) NOT NULL,
+	count BIGINT NOT NULL,
+	amount_minor BIGINT NOT NULL,
+	captured_minor BIGINT NOT NULL,
+	refunded_minor BIGINT NOT NULL,
+	CONSTRAINT pk_payment_day PRIMARY KEY (mode, slice, unit, day, status, "key")
+);
+CREATE INDEX ix_payment_day_day ON payment_day (day);
 CREATE TABLE payment_event (
 	id INTEGER NOT NULL,
 	payment_id INTEGER NOT NULL,
@@ -742,6 +956,19 @@ CREATE TABLE provider_breaker (
 	reconciled_on DATE,
 	CONSTRAINT pk_provider_breaker PRIMARY KEY (provider)
 );
+CREATE TABLE provider_method (
+	provider VARCHAR(40) NOT NULL,
+	method VARCHAR(40) NOT NULL,
+	is_enabled BOOLEAN NOT NULL,
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_provider_method PRIMARY KEY (id),
+	CONSTRAINT fk_provider_method_method FOREIGN KEY(method) REFERENCES payment_method (code),
+	CONSTRAINT uq_provider_method_provider_method UNIQUE (provider, method)
+);
+CREATE INDEX ix_provider_method_method_id ON provider_method (method, id);
 CREATE TABLE recovery_code (
 	staff_id INTEGER NOT NULL,
 	code_hash VARCHAR(64) NOT NULL,
@@ -870,6 +1097,14 @@ CREATE TABLE reveal (
 );
 CREATE INDEX ix_reveal_staff_id_at ON reveal (staff_id, at);
 CREATE INDEX ix_reveal_staff_id_entity_entity_id ON reveal (staff_id, entity, entity_id);
+CREATE TABLE rollup_state (
+	id INTEGER NOT NULL,
+	zone VARCHAR(64),
+	building VARCHAR(64),
+	next_day DATE,
+	last_day DATE,
+	CONSTRAINT pk_rollup_state PRIMARY KEY (id)
+);
 CREATE TABLE saved_view (
 	owner_id INTEGER NOT NULL,
 	page VARCHAR(64) NOT NULL,
@@ -1082,6 +1317,24 @@ CREATE TABLE unit (
 	CONSTRAINT uq_unit_code UNIQUE (code),
 	CONSTRAINT ck_unit_unit_kind CHECK (kind IN ('FIAT', 'E_MONEY', 'BONUS'))
 );
+CREATE TABLE usage_daily (
+	day DATE NOT NULL,
+	client_service_id INTEGER NOT NULL,
+	operation VARCHAR(64) NOT NULL,
+	source VARCHAR(40) NOT NULL,
+	operations BIGINT NOT NULL,
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_usage_daily PRIMARY KEY (id),
+	CONSTRAINT ck_usage_daily_operations_in_range CHECK (operations BETWEEN 0 AND 1000000000000),
+	CONSTRAINT fk_usage_daily_client_service_id FOREIGN KEY(client_service_id) REFERENCES client_service (id),
+	CONSTRAINT uq_usage_daily_client_service_id_operation_day_source UNIQUE (client_service_id, operation, day, source)
+);
+CREATE INDEX ix_usage_daily_client_service_id_day_id ON usage_daily (client_service_id, day, id);
+CREATE INDEX ix_usage_daily_day_id ON usage_daily (day, id);
+CREATE INDEX ix_usage_daily_operation_day_id ON usage_daily (operation, day, id);
 CREATE TABLE user_preference (
 	id INTEGER NOT NULL,
 	staff_id INTEGER NOT NULL,

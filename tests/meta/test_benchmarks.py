@@ -94,3 +94,16 @@ def test_the_audit_benchmark_writes_seals_proves_and_finds():
     }
     assert body["goals"]["not_sealed_or_broken"]["met"]
     assert all(figure.get("queries", 0) < 15 for figure in body["figures"].values() if isinstance(figure, dict))
+
+
+def test_the_checkout_benchmark_decides_as_asking_one_by_one_does_and_through_http():
+    status, body, said = bench("checkout", "--seconds", "0.1")
+    check_shape("checkout", status, body, said)
+    assert body["goals"].keys() == {"engine_over_naive_time", "decisions_that_differ", "made_ready_ms"}
+    assert body["goals"]["decisions_that_differ"]["met"]
+    assert body["figures"].keys() >= {
+        "engine_per_second",
+        "naive_per_second",
+        "http_per_second",
+        "http_bare_per_second",
+    }

@@ -20,6 +20,7 @@ NOT_FOUND = {
     "ActionRun": "its token is an address, not a name",
     "ApprovalPolicy": "a dozen lines, all on one page",
     "ApprovalRequest": "its key only recognises a repeated form; requests are found on the inbox and on their record",
+    "CheckoutRuleset": "one at most is active; versions are called by their number",
     "ImportFile": "its fingerprint recognises a file; staff see the answer of the command",
     "LoginGuard": "counts of tries, nothing to see",
     "Note": "found on what it is about; its key only recognises a repeated form",

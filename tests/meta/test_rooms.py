@@ -19,8 +19,8 @@ load_jobs()
 
 ROOMS = frozenset(
     {
-        "access", "approvals", "audit", "parties", "payments", "subscriptions", "batches", "checkout", "wallets",
-        "ledger", "cash", "contracts", "fx", "compliance", "fraud", "support", "reporting", "system",
+        "access", "api", "approvals", "audit", "parties", "payments", "subscriptions", "batches", "checkout", "wallets",
+        "ledger", "cash", "contracts", "fx", "compliance", "fraud", "support", "reporting", "system", "usage",
     }
 )  # fmt: skip
 
@@ -34,10 +34,11 @@ FRAME = {
     "queries": {"exports", "texts", "workers"},
     "views": {
         "account", "advance", "all_report", "all_report_filters", "assets", "attention", "base", "bell", "bulk",
-        "cancel_scheduled", "changes", "charts", "checks", "columns", "core", "dates", "errors", "exports",
-        "exports_page", "exports_schedule", "exports_table", "fields", "filters", "finder", "forms", "gate", "guide",
-        "language", "lists", "login", "mailbox", "notes", "notices", "orders", "outcomes", "palette", "registry",
-        "resolving", "retry_policies", "reveals", "rows", "saved_views", "scheduled", "search", "security", "shell",
+        "cancel_scheduled", "changes", "charts", "checks", "columns", "conditions", "core", "dates", "drawing",
+        "errors", "exports", "exports_page", "exports_schedule", "exports_table", "fields", "figures", "filters",
+        "finder", "forms", "gate", "guide", "language", "lists", "login", "mailbox", "notes", "notices", "orders",
+        "outcomes", "palette", "periods", "registry", "resolving", "retry_policies", "reveals", "rows", "saved_views",
+        "scheduled", "search", "security", "shell",
         "template_texts", "texts", "ui", "webhooks", "workers",
     },
     "templates": {

@@ -15,7 +15,7 @@ from payadmin import actions
 from payadmin.db import Base, db
 from payadmin.kernel.errors import Forbidden
 from payadmin.models.audit import AuditEvent
-from payadmin.permissions import GRANTS, MENU, Permission
+from payadmin.permissions import GRANTS, MENU, SCOPES, Permission
 from payadmin.views.registry import discover
 from payadmin.work import SYSTEM, USE_CASES
 from tests.support.make import Make
@@ -40,12 +40,15 @@ SILENT = {
     "access.owner_of_password_link": "reads whom a link is for; using it is recorded",
     "access.read_pending_secret": "shows an authenticator's secret to its owner before it is confirmed",
     "access.touch_session": "notes when a session was last seen",
+    "api.note_key_used": "notes when a key was last used; what it does is recorded",
     "audit.seal_events": "is itself the proof of the trail",
     "exports.files_in_use": "reads which files the sweep must leave alone",
     "exports.note_progress": "says how far a file is; its start and its end are recorded",
     "notices.read_all_notices": "what somebody has read of what they were told",
     "notices.read_notice": "what somebody has read of what they were told",
     "records.choose_columns": "a person's own taste",
+    "reporting.fold_changes": "adds up what payments' own records say already",
+    "reporting.rebuild_days": "does what the recorded order to rebuild asked for",
     "saved_views.choose_first_view": "a person's own taste",
     "runs.note_item": "keeps what a row of a run said so far; the act itself is recorded",
     "runs.claim_item": "takes a row of a run; what happens to it is recorded by its own use case",
@@ -62,7 +65,7 @@ SILENT = {
 @cache
 def action_functions() -> dict[str, ast.Module]:
     """Every function below `actions/` and what stands on `Work` beside them."""
-    return functions("actions", "guard.py", "step_up.py")
+    return functions("actions", "guard.py", "once.py", "step_up.py")
 
 
 @cache
@@ -104,7 +107,7 @@ def reached_by_tests(app: Flask) -> set[str]:
                 for method in ("GET", "POST"):
                     with contextlib.suppress(HTTPException, RequestRedirect):
                         found.add(bare(addresses.match(path, method)[0]))
-    behind = functions("actions", "views", "jobs", "queries", "guard.py", "step_up.py")
+    behind = functions("actions", "views", "jobs", "queries", "guard.py", "once.py", "step_up.py")
     todo = list(found & behind.keys())
     while todo:
         new = (names(behind[todo.pop()]) & behind.keys()) - found
@@ -212,6 +215,7 @@ def automatic(permission: Permission) -> bool:
 def test_system_may_everything_and_no_role_may_what_is_the_systems() -> None:
     assert SYSTEM.permissions == frozenset(Permission)
     systems = {Permission.SYSTEM_JOB_RUN, Permission.ACCESS_SESSION_START, Permission.SUBSCRIPTIONS_LINK_USE}
+    systems |= {Permission.API_KEY_USE, *SCOPES.values()}
     assert not any(systems & granted for granted in GRANTS.values())
 
 

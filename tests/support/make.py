@@ -11,7 +11,9 @@ from flask.testing import FlaskClient
 from payadmin.approvals import RULES
 from payadmin.db import db, utcnow
 from payadmin.kernel import payloads
+from payadmin.models.api import ApiKey
 from payadmin.models.approvals import ApprovalPolicy, ApprovalRequest
+from payadmin.models.checkout import CheckoutRule, CheckoutRuleset
 from payadmin.models.parties import Customer, Organization, OrganizationKind
 from payadmin.models.payments import (
     Channel,
@@ -32,7 +34,8 @@ from payadmin.models.subscriptions import (
     SubscriptionStatus,
     WebhookEndpoint,
 )
-from payadmin.permissions import Permission, Role, permissions_of
+from payadmin.models.usage import ClientService, UsageDaily
+from payadmin.permissions import ApiScope, Permission, Role, permissions_of
 from payadmin.work import Actor
 
 SCALES = {"EUR": 2, "GBP": 2, "USD": 2, "JPY": 0, "KWD": 3}
@@ -154,6 +157,26 @@ class Make:
             )
         )
 
+    def api_key(self, **values: Any) -> ApiKey:
+        """A key that works for a month and may report usage."""
+        from tests.support.programs import make_program
+
+        return db.session.get_one(ApiKey, make_program(self.app, self, ApiScope.USAGE_WRITE, **values).key_id)
+
+    def client_service(self, **values: Any) -> ClientService:
+        """An active service of Corner Shop that nobody else issues."""
+        number = next(self._number)
+        owner = values.pop("organization_id", None) or self.organization().id
+        return self._save(
+            ClientService(**{"code": f"CS-{number:03}", "name": f"Service {number}", "organization_id": owner} | values)
+        )
+
+    def usage_daily(self, service: ClientService | None = None, **values: Any) -> UsageDaily:
+        """Ten operations of a service on 2026-01-31."""
+        service = service or self.client_service()
+        given = {"operation": "verify", "day": dt.date(2026, 1, 31), "source": "api", "operations": 10} | values
+        return self._save(UsageDaily(client_service_id=service.id, **given))
+
     def webhook_endpoint(self) -> WebhookEndpoint:
         merchant = self.organization().id
         return self._known(WebhookEndpoint, merchant_id=merchant) or self._save(
@@ -216,6 +239,13 @@ class Make:
         """A note on a payment."""
         note: Note = self._save(Note(payment_id=self.payment().id, body="Called back.", author="operator"))
         return note
+
+    def checkout_rule(self, **values: Any) -> CheckoutRule:
+        """A rule of a new draft: whoever pays on the web may pay by card."""
+        draft = values.pop("ruleset_id", None) or self._save(CheckoutRuleset()).id
+        condition = {"key": "channel", "operator": "equal", "value": "WEB"}
+        given = {"name": "web", "priority": 10, "conditions": [condition], "methods": [], "ruleset_id": draft}
+        return self._save(CheckoutRule(**given | values))
 
     def approval_policy(
         self, rule: str = "refund", threshold_minor: int | None = 50_00, **values: Any

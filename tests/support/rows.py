@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import inspect
 
-from payadmin.db import Base
+from payadmin.db import Base, UtcDateTime
 from payadmin.models.base import Audited
 from tests.support.make import Make
 
@@ -41,7 +41,7 @@ def _parent(make: Make, column: Any) -> Any:
 
 
 def _value(column: Any) -> Any:
-    kind = column.type.python_type
+    kind = dt.datetime if isinstance(column.type, UtcDateTime) else column.type.python_type
     if issubclass(kind, Enum):
         return next(iter(column.type.enum_class))
     if kind is str:

@@ -1,6 +1,8 @@
 """The accounts of `payadmin demo`: one for each role, ready to sign in."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -32,6 +34,9 @@ DEMO_STAFF: tuple[tuple[str, str, frozenset[Role]], ...] = (
 )
 
 
+_NOWHERE: Mapping[str, int] = MappingProxyType({})
+
+
 @dataclass(frozen=True)
 class DemoAccount:
     """What the demo prints of one account."""
@@ -42,14 +47,17 @@ class DemoAccount:
     roles: frozenset[Role]
 
 
-def create_demo_staff(password: str) -> tuple[DemoAccount, ...]:
+def create_demo_staff(password: str, *, organizations: Mapping[str, int] = _NOWHERE) -> tuple[DemoAccount, ...]:
     """One active account for each role, with `password` and an authenticator; those that exist are kept.
+
+    Args:
+        organizations: to which organization an account belongs, by its user name; one that has any keeps it.
 
     Returns:
         The accounts in the order of `DEMO_STAFF`; `secret` makes the codes (`kernel.totp.code_at`).
     """
     hashes = {username: passwords.hash_password(password) for username in _missing(SYSTEM)}
-    return _create_demo_staff(SYSTEM, password=password, hashes=hashes)
+    return _create_demo_staff(SYSTEM, password=password, hashes=hashes, organizations=organizations)
 
 
 def demo_secret(session: Session, username: str) -> str | None:
@@ -69,12 +77,18 @@ def _missing(work: Work) -> list[str]:
 
 
 @use_case(Permission.ACCESS_STAFF_MANAGE)
-def _create_demo_staff(work: Work, *, password: str, hashes: dict[str, str]) -> tuple[DemoAccount, ...]:
+def _create_demo_staff(
+    work: Work, *, password: str, hashes: dict[str, str], organizations: Mapping[str, int]
+) -> tuple[DemoAccount, ...]:
     accounts = []
     for username, full_name, roles in DEMO_STAFF:
         staff = work.session.scalar(select(StaffUser).where(StaffUser.username == username))
         if staff is None:
             staff = _ready(work, username, full_name, roles, hashes[username])
+        if username in organizations and staff.organization_id is None:
+            work.change(StaffUser, staff.id, organization_id=organizations[username])
+            after: dict[str, object] = {"organization_id": organizations[username]}
+            work.record(Event.ACCESS_STAFF_CHANGED, staff, after=after, reason="Demo account.", username=username)
         sealed = factors.factor_of(work, staff).sealed
         if sealed is not None:
             secret = step_up.unseal(staff.id, sealed)

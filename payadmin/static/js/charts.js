@@ -70,7 +70,8 @@ async function draw(box) {
     box.replaceChildren();
     box.id ||= `chart-${(number += 1)}`;
     item.target_id = box.id;
-    views.set(box, await library.embed.embed_item(item, box.id));
+    views.set(box, [...(await library.embed.embed_item(item, box.id))]);
+    findAll(`[data-chart-png="${CSS.escape(box.id)}"]`).forEach((button) => (button.hidden = false));
   } catch (error) {
     console.warn(error);
     offerRetry(box);
@@ -92,4 +93,27 @@ function offerRetry(box) {
   });
   const text = make("p", { textContent: say("The chart could not be loaded.") });
   box.replaceChildren(make("div", { className: "empty" }, text, again));
+}
+
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-chart-png]");
+  const box = button && document.getElementById(button.dataset.chartPng);
+  const [view] = (box && views.get(box)) ?? [];
+  if (!view) return;
+  const picture = withPaper(view.export("png", true).canvas);
+  picture.toBlob((blob) => {
+    const link = make("a", { href: URL.createObjectURL(blob), download: `${box.dataset.name ?? "chart"}.png` });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1_000);
+  });
+});
+
+/** The picture on the page's own ground: charts are drawn on nothing, which other programs show as black. */
+function withPaper(canvas) {
+  const paper = make("canvas", { width: canvas.width, height: canvas.height });
+  const brush = paper.getContext("2d");
+  brush.fillStyle = getComputedStyle(document.body).backgroundColor;
+  brush.fillRect(0, 0, paper.width, paper.height);
+  brush.drawImage(canvas, 0, 0);
+  return paper;
 }

@@ -12,6 +12,8 @@ const PARTS = [
   ["[data-countdown]", () => import("./countdown.js")],
   ["[data-drop]", () => import("./dropzone.js")],
   ["[data-chart]", () => import("./charts.js")],
+  ["[data-order]", () => import("./order.js")],
+  ["[data-conditions]", () => import("./conditions.js")],
 ];
 
 export function initParts(scope) {

@@ -1,0 +1,163 @@
+"""Keeping the figures: folding changes of payments into their days, and building all days anew."""
+
+import datetime as dt
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import delete, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from payadmin.audit import Event
+from payadmin.models.payments import Mode, Payment
+from payadmin.models.reporting import MEASURES, PaymentChange, PaymentDay, RollupState
+from payadmin.permissions import Permission
+from payadmin.queries.reporting import (
+    ONE_DAY,
+    THE_STATE,
+    Span,
+    changes,
+    counted,
+    folded_days,
+    known_days,
+    moments,
+    sliced,
+    start_of,
+)
+from payadmin.work import Work, use_case
+
+MOST_FOLDED: Final = 10_000
+# A rebuild goes through the payments in pieces: on SQLite everybody who writes waits for the end of one.
+PIECE_DAYS: Final = 7
+
+
+@use_case(Permission.SYSTEM_JOB_RUN)
+def fold_changes(work: Work, *, zone: ZoneInfo, limit: int = MOST_FOLDED) -> int:
+    """Add the oldest changes of the journal to the days they belong to, and take them out of the journal.
+
+    Repetition is harmless: what was folded is gone. While somebody else folds or rebuilds, this does nothing.
+
+    Args:
+        zone: the business time zone. Days of another one are left alone until they are rebuilt.
+        limit: how many changes at most.
+
+    Returns:
+        How many changes were folded.
+    """
+    state = _state(work)
+    if state is None or state.zone != zone.key:
+        return 0
+    found = work.session.execute(select(PaymentChange.id, PaymentChange.at).order_by(PaymentChange.id).limit(limit))
+    rows = found.all()
+    if not rows:
+        return 0
+    days = [at.astimezone(zone).date() for _, at in (min(rows, key=_at), max(rows, key=_at))]
+    ids = [row_id for row_id, _ in rows]
+    _add(work, sliced(changes(work.session, zone, Span(*days), ids=ids)))
+    work.session.execute(_quiet(delete(PaymentChange).where(PaymentChange.id.in_(ids))))
+    return len(ids)
+
+
+@use_case(Permission.SYSTEM_JOB_RUN)
+def begin_rebuild(work: Work, *, zone: ZoneInfo, afresh: bool = False) -> Span | None:
+    """Order all days anew; `rebuild_days` does them. A rebuild for the same zone that is going on goes on.
+
+    In the zone they are in, the days stay readable: each is replaced as a whole. For another zone they are emptied at
+    once, and figures are counted from the payments until the last day is there.
+
+    Args:
+        zone: the business time zone.
+        afresh: begin with the first day, whatever a rebuild that is going on has done.
+
+    Returns:
+        The days that are left to be built; None when there is nothing to build or somebody else is at it.
+    """
+    state = _state(work, make=True)
+    if state is None:
+        return None
+    if state.building == zone.key and not afresh:
+        return _left(state)
+    if state.zone != zone.key:
+        state.zone = None
+        work.session.execute(_quiet(delete(PaymentDay)))
+    state.building = zone.key
+    known = [found for found in (known_days(work.session, zone), folded_days(work.session)) if found is not None]
+    state.next_day = min((span.first for span in known), default=None)
+    state.last_day = max((span.last for span in known), default=None)
+    if state.next_day is None:
+        state.zone, state.building = zone.key, None
+        return None
+    work.record(Event.REPORTING_ROLLUPS_REBUILT, zone=zone.key)
+    return _left(state)
+
+
+@use_case(Permission.SYSTEM_JOB_RUN)
+def rebuild_days(work: Work, *, zone: ZoneInfo) -> Span | None:
+    """Build the next few days of a rebuild from the payments.
+
+    What the journal still holds of these days is taken away again: it will be folded as ever. Both are one statement,
+    which sees a payment if and only if it sees its changes.
+
+    Returns:
+        The days that are left; None when all are there, or somebody else is at it.
+    """
+    state = _state(work)
+    if state is None or state.building != zone.key or state.next_day is None or state.last_day is None:
+        return None
+    last = min(state.next_day + ONE_DAY * (PIECE_DAYS - 1), state.last_day)
+    span = Span(state.next_day, last)
+    work.session.execute(_quiet(delete(PaymentDay).where(PaymentDay.day.between(span.first, span.last))))
+    session = work.session
+    _add(work, sliced(counted(session, zone, span), changes(session, zone, span, sign=-1)))
+    after = _next_with_payments(work, zone, last, state.last_day)
+    if after is not None:
+        skipped = PaymentDay.day > last, PaymentDay.day < after
+    else:
+        skipped = PaymentDay.day > last, PaymentDay.day <= state.last_day
+    session.execute(_quiet(delete(PaymentDay).where(*skipped)))
+    if after is None:
+        state.zone, state.building, state.next_day, state.last_day = zone.key, None, None, None
+        return None
+    state.next_day = after
+    return _left(state)
+
+
+def _next_with_payments(work: Work, zone: ZoneInfo, last: dt.date, end: dt.date) -> dt.date | None:
+    """The first day after `last`, up to `end`, that has payments: years without any cost nothing."""
+    start, stop = start_of(last + ONE_DAY, zone), moments(zone, Span(end, end))[1]
+    later = select(Payment.created_at).where(Payment.created_at >= start, Payment.created_at < stop)
+    found = [work.one(later.where(Payment.mode == mode).order_by(Payment.created_at)) for mode in Mode]
+    days = [moment.astimezone(zone).date() for moment in found if moment is not None]
+    return min(days) if days else None
+
+
+def _state(work: Work, *, make: bool = False) -> RollupState | None:
+    """The one row, held until the end of the transaction; None while another transaction holds it."""
+    if make:
+        dialect: Any = postgresql if work.session.get_bind().dialect.name == "postgresql" else sqlite
+        work.session.execute(dialect.insert(RollupState).values(id=THE_STATE).on_conflict_do_nothing())
+    held = select(RollupState).where(RollupState.id == THE_STATE).with_for_update(skip_locked=True)
+    return work.session.scalars(held.execution_options(populate_existing=True)).one_or_none()
+
+
+def _left(state: RollupState) -> Span | None:
+    if state.next_day is None or state.last_day is None:
+        return None
+    return Span(state.next_day, state.last_day)
+
+
+def _add(work: Work, rows: Any) -> None:
+    """Add rows such as `sliced` makes to the days they belong to."""
+    dialect: Any = postgresql if work.session.get_bind().dialect.name == "postgresql" else sqlite
+    table: Any = PaymentDay.__table__
+    added = dialect.insert(table).from_select([column.name for column in rows.selected_columns], rows)
+    more = {name: table.c[name] + added.excluded[name] for name in MEASURES}
+    work.session.execute(added.on_conflict_do_update(index_elements=list(table.primary_key), set_=more))
+
+
+def _quiet(statement: Any) -> Any:
+    """A statement on rows that no session holds."""
+    return statement.execution_options(synchronize_session=False)
+
+
+def _at(row: Any) -> Any:
+    return row[1]

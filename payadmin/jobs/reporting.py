@@ -1,0 +1,70 @@
+"""Upkeep of the figures: the scheduler folds what changed, and builds all days anew when the time zone changed."""
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from payadmin.actions import reporting
+from payadmin.db import db
+from payadmin.queries.reporting import ONE_DAY, Difference, Span, differences, folded_days, known_days, state
+from payadmin.work import SYSTEM
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from zoneinfo import ZoneInfo
+
+TICK_SECONDS = 3.0
+PIECE_DAYS = 14
+
+
+def keep_rollups(zone: "ZoneInfo", *, seconds: float = TICK_SECONDS) -> int:
+    """Build days that are missing, then fold what changed; what does not fit into `seconds` waits for the next tick.
+
+    Returns:
+        How many changes were folded.
+    """
+    end = time.monotonic() + seconds
+    found = state(db.session())
+    is_ready = found is not None and found.zone == zone.key
+    is_building = found is not None and found.building is not None
+    db.session.rollback()
+    if not is_ready or is_building:
+        if not is_building or not is_ready:
+            reporting.begin_rebuild(SYSTEM, zone=zone)
+        while reporting.rebuild_days(SYSTEM, zone=zone) is not None:
+            if time.monotonic() > end:
+                return 0
+    folded = 0
+    while (some := reporting.fold_changes(SYSTEM, zone=zone)) > 0:
+        folded += some
+        if some < reporting.MOST_FOLDED or time.monotonic() > end:
+            break
+    return folded
+
+
+def rebuild(zone: "ZoneInfo", *, afresh: bool, step: Callable[[int, int], None]) -> int:
+    """Build every day anew, or go on where a rebuild stopped. Returns how many days were left to be built."""
+    left = reporting.begin_rebuild(SYSTEM, zone=zone, afresh=afresh)
+    total = left.days if left is not None else 0
+    while left is not None:
+        step(total - left.days, total)
+        left = reporting.rebuild_days(SYSTEM, zone=zone)
+    step(total, total)
+    return total
+
+
+def compare(zone: "ZoneInfo", *, step: Callable[[int, int], None]) -> tuple[int, list[Difference]]:
+    """Compare rollups and journal with the payments, some days at a time. Returns the days and what differs."""
+    session = db.session()
+    ends = [span for span in (known_days(session, zone), folded_days(session)) if span is not None]
+    if not ends:
+        return 0, []
+    first, last = min(span.first for span in ends), max(span.last for span in ends)
+    total, found, day = (last - first).days + 1, list[Difference](), first
+    while day <= last:
+        until: dt.date = min(day + ONE_DAY * (PIECE_DAYS - 1), last)
+        found += differences(session, zone, Span(day, until))
+        session.rollback()
+        day = until + ONE_DAY
+        step((day - first).days, total)
+    return total, found
