@@ -56,6 +56,48 @@ CREATE TABLE action_run (
 	CONSTRAINT ck_action_run_run_state CHECK (state IN ('DRAFT', 'QUEUED', 'DONE'))
 );
 CREATE INDEX ix_action_run_actor_id_id ON action_run (actor_id, id);
+CREATE TABLE api_answer (
+	api_key_id INTEGER NOT NULL,
+	"key" VARCHAR(64) NOT NULL,
+	request_hash VARCHAR(64) NOT NULL,
+	body JSON,
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_api_answer PRIMARY KEY (id),
+	CONSTRAINT fk_api_answer_api_key_id FOREIGN KEY(api_key_id) REFERENCES api_key (id),
+	CONSTRAINT uq_api_answer_api_key_id_key UNIQUE (api_key_id, "key")
+);
+CREATE INDEX ix_api_answer_created_at ON api_answer (created_at);
+CREATE TABLE api_key (
+	name VARCHAR(80) NOT NULL,
+	organization_id INTEGER NOT NULL,
+	prefix VARCHAR(12) NOT NULL,
+	secret_hash VARCHAR(64) NOT NULL,
+	scopes JSON NOT NULL,
+	status VARCHAR(24) DEFAULT 'ACTIVE' NOT NULL,
+	expires_at DATETIME NOT NULL,
+	last_used_at DATETIME,
+	last_used_ip VARCHAR(45),
+	made_by VARCHAR(100) NOT NULL,
+	revoked_at DATETIME,
+	revoked_by VARCHAR(100),
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_api_key PRIMARY KEY (id),
+	CONSTRAINT ck_api_key_revoked_has_time CHECK ((status = 'REVOKED') = (revoked_at IS NOT NULL)),
+	CONSTRAINT ck_api_key_expires_later CHECK (expires_at > created_at),
+	CONSTRAINT fk_api_key_organization_id FOREIGN KEY(organization_id) REFERENCES organization (id),
+	CONSTRAINT uq_api_key_prefix UNIQUE (prefix),
+	CONSTRAINT ck_api_key_api_key_status CHECK (status IN ('ACTIVE', 'REVOKED'))
+);
+CREATE INDEX ix_api_key_created_at_id ON api_key (created_at, id);
+CREATE INDEX ix_api_key_name ON api_key (name);
+CREATE INDEX ix_api_key_organization_id ON api_key (organization_id);
+CREATE INDEX ix_api_key_status ON api_key (status);
 CREATE TABLE approval_policy (
 	rule VARCHAR(40) NOT NULL,
 	unit VARCHAR(12),
@@ -340,6 +382,27 @@ CREATE TABLE charge_attempt (
 CREATE INDEX ix_charge_attempt_open ON charge_attempt (act_at, id) WHERE state IN ('DUE', 'SENDING', 'UNKNOWN');
 CREATE INDEX ix_charge_attempt_reference ON charge_attempt (reference);
 CREATE UNIQUE INDEX uq_charge_attempt_alive ON charge_attempt (scheduled_charge_id) WHERE state NOT IN ('DECLINED', 'CANCELLED');
+CREATE TABLE client_service (
+	code VARCHAR(64) NOT NULL,
+	name VARCHAR(200) NOT NULL,
+	organization_id INTEGER NOT NULL,
+	issuer_id INTEGER,
+	status VARCHAR(24) NOT NULL,
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_client_service PRIMARY KEY (id),
+	CONSTRAINT fk_client_service_issuer_id FOREIGN KEY(issuer_id) REFERENCES organization (id),
+	CONSTRAINT fk_client_service_organization_id FOREIGN KEY(organization_id) REFERENCES organization (id),
+	CONSTRAINT uq_client_service_code UNIQUE (code),
+	CONSTRAINT ck_client_service_client_service_status CHECK (status IN ('ACTIVE', 'INACTIVE', 'SUSPENDED'))
+);
+CREATE INDEX ix_client_service_created_at_id ON client_service (created_at, id);
+CREATE INDEX ix_client_service_issuer_id_status ON client_service (issuer_id, status);
+CREATE INDEX ix_client_service_name ON client_service (name);
+CREATE INDEX ix_client_service_organization_id_status ON client_service (organization_id, status);
+CREATE INDEX ix_client_service_status ON client_service (status);
 CREATE TABLE customer (
 	external_id VARCHAR(64) NOT NULL,
 	kind VARCHAR(24) NOT NULL,
@@ -1123,6 +1186,24 @@ CREATE TABLE unit (
 	CONSTRAINT uq_unit_code UNIQUE (code),
 	CONSTRAINT ck_unit_unit_kind CHECK (kind IN ('FIAT', 'E_MONEY', 'BONUS'))
 );
+CREATE TABLE usage_daily (
+	day DATE NOT NULL,
+	client_service_id INTEGER NOT NULL,
+	operation VARCHAR(64) NOT NULL,
+	source VARCHAR(40) NOT NULL,
+	operations BIGINT NOT NULL,
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_usage_daily PRIMARY KEY (id),
+	CONSTRAINT ck_usage_daily_operations_in_range CHECK (operations BETWEEN 0 AND 1000000000000),
+	CONSTRAINT fk_usage_daily_client_service_id FOREIGN KEY(client_service_id) REFERENCES client_service (id),
+	CONSTRAINT uq_usage_daily_client_service_id_operation_day_source UNIQUE (client_service_id, operation, day, source)
+);
+CREATE INDEX ix_usage_daily_client_service_id_day_id ON usage_daily (client_service_id, day, id);
+CREATE INDEX ix_usage_daily_day_id ON usage_daily (day, id);
+CREATE INDEX ix_usage_daily_operation_day_id ON usage_daily (operation, day, id);
 CREATE TABLE user_preference (
 	id INTEGER NOT NULL,
 	staff_id INTEGER NOT NULL,
