@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import case, delete, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
 
 from payadmin.models.access import LoginGuard
 from payadmin.work import Work
@@ -38,6 +39,12 @@ def reserve(work: Work, key: str) -> bool:
         fails=case((over, 1), else_=LoginGuard.fails + 1),
         until=work.now + PAUSE,
     )
+
+
+def is_paused(session: Session, key: str, now: dt.datetime) -> bool:
+    """Whether no try of `key` is left until the pause is over; reads only, so that hammering writes nothing."""
+    spent = select(LoginGuard.id).where(LoginGuard.key == key, LoginGuard.fails >= TRIES, LoginGuard.until >= now)
+    return session.scalar(spent) is not None
 
 
 def hand_back(work: Work, key: str) -> None:

@@ -19,6 +19,7 @@ models.load_models()
 
 # States that describe what came in from outside or was chosen freely: nothing moves through them.
 NO_MOVES = {
+    "client_service.status": "switched freely by administrators",
     "customer.status": "switched both ways by staff",
     "organization.status": "switched both ways by staff",
 }

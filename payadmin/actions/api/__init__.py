@@ -10,6 +10,7 @@ from payadmin.actions.api.keys import (
     note_key_used,
     note_refused_key,
     program_of,
+    refused_counter,
     revoke_api_key,
     revoke_subject,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "note_key_used",
     "note_refused_key",
     "program_of",
+    "refused_counter",
     "revoke_api_key",
     "revoke_subject",
 ]

@@ -155,6 +155,11 @@ def note_key_used(work: Work, key_id: int) -> None:
     )
 
 
+def refused_counter(ip: str | None) -> str:
+    """The counter of the wrong keys that come from an address."""
+    return guard.guard_key("api key", ip)
+
+
 @use_case(Permission.API_KEY_USE)
 def note_refused_key(work: Work, *, prefix: str) -> bool:
     """Count a key that is none against the address it came from, and write it into the trail.
@@ -165,7 +170,7 @@ def note_refused_key(work: Work, *, prefix: str) -> bool:
     Returns:
         Whether the address may try again; False: not before half an hour has passed, and nothing was written.
     """
-    if not guard.reserve(work, guard.guard_key("api key", work.actor.ip)):
+    if not guard.reserve(work, refused_counter(work.actor.ip)):
         return False
     work.record(Event.API_KEY_REFUSED, outcome="failed", api_key=prefix)
     return True

@@ -9,6 +9,7 @@ from flask import request
 
 from payadmin.actions import api as keys
 from payadmin.db import db, utcnow
+from payadmin.guard import is_paused
 from payadmin.kernel.bearers import bearer_of
 from payadmin.kernel.errors import Forbidden, Refusal
 from payadmin.kernel.text import _
@@ -84,7 +85,8 @@ def let_in(scope: ApiScope | None) -> Program:
         raise NoKey("Send your key as Authorization: Bearer pak_…")
     key = key_by_prefix(db.session(), bearer.prefix)
     if not bearer.is_key_of(key.secret_hash if key is not None else None) or key is None:
-        if not keys.note_refused_key(keys.knocker(ip, request_id()), prefix=bearer.prefix):
+        paused = is_paused(db.session(), keys.refused_counter(ip), utcnow())
+        if paused or not keys.note_refused_key(keys.knocker(ip, request_id()), prefix=bearer.prefix):
             raise keys.TooManyTries("Too many wrong keys from this address. Wait 30 minutes, then try the right one.")
         raise WrongKey("This key is not known.")
     if key.status is not ApiKeyStatus.ACTIVE:
