@@ -4,10 +4,15 @@ import datetime as dt
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from itsdangerous import BadSignature, URLSafeSerializer
 from sqlalchemy import delete, select
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
 
 from payadmin.audit import Event
+from payadmin.config import current_settings
+from payadmin.kernel.errors import Invalid, NotFound
+from payadmin.models.access import StaffStatus, StaffUser
 from payadmin.models.payments import Mode, Payment
 from payadmin.models.reporting import MEASURES, PaymentChange, PaymentDay, RollupState
 from payadmin.permissions import Permission
@@ -26,6 +31,8 @@ from payadmin.queries.reporting import (
 from payadmin.work import Work, use_case
 
 MOST_FOLDED: Final = 10_000
+DAYS: Final = (1, 7, 30, 90)
+EMBED: Final = "payadmin.embed"
 # A rebuild goes through the payments in pieces: on SQLite everybody who writes waits for the end of one.
 PIECE_DAYS: Final = 7
 
@@ -119,6 +126,51 @@ def rebuild_days(work: Work, *, zone: ZoneInfo) -> Span | None:
         return None
     state.next_day = after
     return _left(state)
+
+
+@use_case(Permission.REPORTING_ANALYTICS_READ)
+def share_analytics(work: Work, *, mode: Mode, days: int) -> str:
+    """Make the token of a link by which another site may show Analytics, without any account (S0:159).
+
+    It shows figures only: no list, no person. It ends after `days`, and at once when whoever made it is locked, leaves,
+    or may no longer see Analytics.
+
+    Args:
+        mode: live or test payments.
+        days: one of `DAYS`.
+
+    Raises:
+        Invalid: another number of days.
+    """
+    if days not in DAYS:
+        raise Invalid("Choose for how many days the link shall work.", field="days")
+    until = work.now + dt.timedelta(days=days)
+    work.record(Event.REPORTING_ANALYTICS_SHARED, mode=mode.name, until=until.isoformat(timespec="minutes"))
+    token = _signer().dumps([work.actor.staff_id, mode.name, int(until.timestamp())])
+    return token if isinstance(token, str) else token.decode()
+
+
+def shared_mode(session: Session, token: str, now: dt.datetime) -> Mode:
+    """Which payments the link with this token shows.
+
+    Raises:
+        NotFound: it was not made here, has ended, or its maker may not see Analytics any more: the same answer.
+    """
+    try:
+        staff_id, mode, until = _signer().loads(token)
+        staff = session.get(StaffUser, staff_id)
+        is_good = now.timestamp() < until and staff is not None and staff.status is StaffStatus.ACTIVE
+        if is_good and staff is not None and Permission.REPORTING_ANALYTICS_READ in staff.permissions:
+            return Mode[mode]
+    except (BadSignature, ValueError, TypeError, KeyError):
+        pass
+    raise NotFound(
+        "This link shows nothing. It has ended, or it is not complete. Ask whoever gave it to you for a new one."
+    )
+
+
+def _signer() -> URLSafeSerializer:
+    return URLSafeSerializer(current_settings().secret_key, salt=EMBED)
 
 
 def _next_with_payments(work: Work, zone: ZoneInfo, last: dt.date, end: dt.date) -> dt.date | None:

@@ -82,6 +82,7 @@ def init_views(app: Flask, settings: Settings) -> None:
     texts.init_texts(app)
     charts.init_charts(app)
     reporting.init_analytics(app)
+    reporting.init_embed(app)
     palette.init_palette(app)
     notices.init_notices(app)
     finder.init_finder(app)
