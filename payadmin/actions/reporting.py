@@ -25,6 +25,7 @@ from payadmin.queries.reporting import (
     folded_days,
     known_days,
     moments,
+    one_of,
     sliced,
     start_of,
 )
@@ -60,7 +61,7 @@ def fold_changes(work: Work, *, zone: ZoneInfo, limit: int = MOST_FOLDED) -> int
     days = [at.astimezone(zone).date() for _, at in (min(rows, key=_at), max(rows, key=_at))]
     ids = [row_id for row_id, _ in rows]
     _add(work, sliced(changes(work.session, zone, Span(*days), ids=ids)))
-    work.session.execute(_quiet(delete(PaymentChange).where(PaymentChange.id.in_(ids))))
+    work.session.execute(_quiet(delete(PaymentChange).where(one_of(work.session, PaymentChange.id, ids))))
     return len(ids)
 
 
