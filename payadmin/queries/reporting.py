@@ -294,7 +294,7 @@ def sliced(*parts: Select[Any], only: frozenset[Slice] = frozenset(Slice)) -> Se
         keys = [fine.c.mode, fine.c.unit, fine.c.day, fine.c.status, *([] if column is None else [key])]
         made = select(
             fine.c.mode,
-            literal_column(f"'{slice_.name}'").label("slice"),
+            literal(slice_.name, String, literal_execute=True).label("slice"),
             fine.c.unit,
             fine.c.day,
             fine.c.status,

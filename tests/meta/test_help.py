@@ -14,6 +14,7 @@ pytestmark = pytest.mark.once
 
 # Addresses that are no pages of their own.
 NO_PAGES = {
+    "charts": "answers the charts of other pages",
     "help": "the help itself",
     "pages": "there is nothing there",
     "palette": "answers the palette of every page",
