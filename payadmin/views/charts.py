@@ -18,6 +18,7 @@ from werkzeug.datastructures import MultiDict
 from payadmin.kernel.errors import Forbidden
 from payadmin.kernel.money import decimal_text
 from payadmin.kernel.sheets import csv_rows
+from payadmin.kernel.text import _
 from payadmin.models.payments import Mode
 from payadmin.permissions import Permission
 from payadmin.queries.reporting import Span
@@ -85,7 +86,7 @@ class Plot:
     series: tuple[Series, ...]
     average: bool = False
     window: Span | None = None
-    head: str = "Day"
+    head: str = _("Day")
 
     @property
     def is_empty(self) -> bool:

@@ -38,7 +38,7 @@ from payadmin.views.figures import (
     states_of,
 )
 from payadmin.views.filters import BadAddress
-from payadmin.views.language import speech
+from payadmin.views.language import say, speech
 from payadmin.views.security import current_actor
 from payadmin.views.shell import current_mode
 
@@ -51,14 +51,14 @@ STRIP_DAYS: Final = 183
 
 blueprint = Blueprint("analytics", __name__, url_prefix="/analytics")
 
-AMOUNT = PaymentFigure("Total success amount", measure=None, statuses=SUCCEEDED)
-PAYMENTS = PaymentFigure("Payments")
-SUCCESSFUL = PaymentFigure("Successful payments", statuses=SUCCEEDED)
-FAILURES = PaymentFigure("Failed payments", statuses=FAILED)
-REFUNDED = PaymentFigure("Refunded amount", measure=Measure.REFUNDED, statuses=SUCCEEDED)
-STATUSES = PaymentFigure("Status share", by=By.STATUS)
-METHODS = PaymentFigure("Amount by method", measure=None, by=Slice.METHOD, statuses=SUCCEEDED)
-CHANNELS = PaymentFigure("Amount by channel", measure=None, by=Slice.CHANNEL, statuses=SUCCEEDED)
+AMOUNT = PaymentFigure(_("Total success amount"), measure=None, statuses=SUCCEEDED)
+PAYMENTS = PaymentFigure(_("Payments"))
+SUCCESSFUL = PaymentFigure(_("Successful payments"), statuses=SUCCEEDED)
+FAILURES = PaymentFigure(_("Failed payments"), statuses=FAILED)
+REFUNDED = PaymentFigure(_("Refunded amount"), measure=Measure.REFUNDED, statuses=SUCCEEDED)
+STATUSES = PaymentFigure(_("Status share"), by=By.STATUS)
+METHODS = PaymentFigure(_("Amount by method"), measure=None, by=Slice.METHOD, statuses=SUCCEEDED)
+CHANNELS = PaymentFigure(_("Amount by channel"), measure=None, by=Slice.CHANNEL, statuses=SUCCEEDED)
 DECLARED: Final = (AMOUNT, PAYMENTS, SUCCESSFUL, FAILURES, REFUNDED, STATUSES, METHODS, CHANNELS)
 
 declare(PAGE, *DECLARED)
@@ -74,7 +74,9 @@ charts.read_with(PAGE, _read)
 # ---- charts ----------------------------------------------------------------------------------------------------------
 
 
-@chart(PAGE, "Daily payments", about="Captured amount of each day, with its average. The table below says the same.")
+@chart(
+    PAGE, _("Daily payments"), about=_("Captured amount of each day, with its average. The table below says the same.")
+)
 def daily(asked: Asked) -> Plot:
     """The amount of each day (P-70), with the half year before it in the strip below."""
     reach = Span(min(asked.span.first, asked.span.last - ONE_DAY * STRIP_DAYS), asked.span.last)
@@ -89,7 +91,9 @@ def daily(asked: Asked) -> Plot:
     return Plot(Shape.LINE, days, (amounts, counts), average=True, window=asked.span)
 
 
-@chart(PAGE, "Status share", about="How many payments are in each status. The list beside the chart says the same.")
+@chart(
+    PAGE, _("Status share"), about=_("How many payments are in each status. The list beside the chart says the same.")
+)
 def status(asked: Asked) -> Plot:
     """The share of each status (P-71); the shares add up to exactly 100.0 (AN4)."""
     found = STATUSES.facts(asked, asked.read(STATUSES.cut))
@@ -104,13 +108,13 @@ def status(asked: Asked) -> Plot:
     )
 
 
-@chart(PAGE, "Amount by method", about="Captured amount over time by method. The table below says the same.")
+@chart(PAGE, _("Amount by method"), about=_("Captured amount over time by method. The table below says the same."))
 def by_method(asked: Asked) -> Plot:
     """Amounts by method over time (P-72)."""
     return _stacked(asked, Slice.METHOD)
 
 
-@chart(PAGE, "Amount by channel", about="Captured amount over time by channel. The table below says the same.")
+@chart(PAGE, _("Amount by channel"), about=_("Captured amount over time by channel. The table below says the same."))
 def by_channel(asked: Asked) -> Plot:
     """Amounts by channel over time (P-73)."""
     return _stacked(asked, Slice.CHANNEL)
@@ -192,7 +196,11 @@ def share() -> Any:
         base = current_settings().public_url.rstrip("/") or request.url_root.rstrip("/")
         link = f"{base}{url_for('embed.show', token=token)}#/transactions-analytics"
     return render_template(
-        "reporting/share.html", link=link, choices=DAYS, ancestors=current_settings().frame_ancestors
+        "reporting/share.html",
+        link=link,
+        frame=f'<iframe src="{link}" title="{say(_("Payments"))}" width="100%" height="1400"></iframe>',
+        choices=DAYS,
+        ancestors=current_settings().frame_ancestors,
     )
 
 
