@@ -94,3 +94,11 @@ def test_the_audit_benchmark_writes_seals_proves_and_finds():
     }
     assert body["goals"]["not_sealed_or_broken"]["met"]
     assert all(figure.get("queries", 0) < 15 for figure in body["figures"].values() if isinstance(figure, dict))
+
+
+def test_the_analytics_benchmark_times_pages_and_upkeep_and_compares_every_day():
+    status, body, said = bench("analytics", "--writes", "5")
+    check_shape("analytics", status, body, said)
+    assert body["goals"].keys() == {"year_over_raw", "year_over_week", "write_with_over_without", "differences"}
+    assert body["goals"]["differences"]["met"]
+    assert body["figures"]["compared"]["days"] > 700
