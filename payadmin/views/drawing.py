@@ -59,7 +59,7 @@ def _over_days(plot: "Plot", colours: dict[str, Any], *, narrow: bool) -> Any:
 
     models = _models()
 
-    days = [_ms(place) for place in plot.places if isinstance(place, dt.date)]
+    days = _positions(plot)
     seen = [days[position] for position in plot.seen] or days
     drawn = sum(1 for one in plot.series if one.drawn)
     half = _width(days) / 2 if plot.shape is Shape.BARS else 0
@@ -75,6 +75,7 @@ def _over_days(plot: "Plot", colours: dict[str, Any], *, narrow: bool) -> Any:
         x_range=x_range,
         y_range=y_range,
         x_axis_type="datetime",
+        window_axis="x",
     )
     source = _source(plot, days)
     _over = _line if plot.shape is Shape.LINE else _bars
@@ -173,7 +174,7 @@ def _bars(plot: "Plot", figure: Any, source: Any, colours: dict[str, Any], width
             items=items, orientation="horizontal", ncols=2, border_line_color=None, background_fill_color=None,
             label_text_color=colours["text"], label_text_font_size="12px", label_text_font=FONT,
             glyph_width=12, glyph_height=12,
-            label_standoff=5, spacing=12, margin=4, padding=2,
+            label_standoff=5, spacing=12, margin=4, padding=2, location="left",
         )  # fmt: skip
         figure.add_layout(legend, "below")
 
@@ -251,6 +252,14 @@ def _models() -> Any:
 def _ms(day: dt.date) -> int:
     """The day as BokehJS counts: from the epoch, without any zone."""
     return (day - dt.date(1970, 1, 1)).days * DAY_MS
+
+
+def _positions(plot: "Plot") -> list[int]:
+    """Where each place stands. A first bar of fewer days, where the period begins, stands as far off as the others."""
+    days = [_ms(place) for place in plot.places if isinstance(place, dt.date)]
+    if plot.shape is Shape.BARS and len(days) > 2:  # noqa: PLR2004 - two bars have no usual distance
+        days[0] = min(days[0], 2 * days[1] - days[2])
+    return days
 
 
 def _width(days: list[int]) -> float:

@@ -4,13 +4,12 @@ import datetime as dt
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 from flask import Flask
-from sqlalchemy import Connection, Engine, func, insert, select, text, update
+from sqlalchemy import Engine, func, insert, select, text, update
 
 from payadmin import create_app
 from payadmin.actions import reporting
@@ -57,7 +56,7 @@ def main(rows: int, writes: int, as_json: bool, kind: str) -> None:
     report.notes += [
         "Pages: the whole answer by test client, charts' tables included; raw: four plain GROUP BY of the same days.",
         "Payments are those of 24 months; a year is half of them.",
-        f"Upkeep: a payment made, then paid, each durably: {ROUNDS} rounds of {writes}, with triggers and without.",
+        f"Upkeep: a payment made, then paid, each durably: the quietest of {ROUNDS} rounds of {writes}.",
         "Folding is what the scheduler does for it afterwards.",
     ]
     report.show(as_json=as_json)
@@ -153,7 +152,8 @@ def upkeep(report: Report, settings: Settings, writes: int, say: Say) -> None:
             found[on].append(_write(values, f"W-{turn}-{int(on)}", writes))
     _switch(db.engine, on=True)
     rebuild(settings.zone, afresh=True, step=lambda _done, _total: None)  # what was written without them
-    off, on = (statistics.median(found[key]) * 1e6 for key in (False, True))
+    # The quietest round of each: what else the machine does is nobody's upkeep.
+    off, on = (min(found[key]) * 1e6 for key in (False, True))
     pending = db.session.scalar(select(func.count()).select_from(PaymentChange)) or 0
     db.session.remove()
     began = time.perf_counter()
@@ -173,28 +173,20 @@ def upkeep(report: Report, settings: Settings, writes: int, say: Say) -> None:
 
 
 def _write(values: dict[str, Any], prefix: str, writes: int) -> float:
-    """Seconds of one payment that is made and then paid, each in a transaction of its own."""
+    """Seconds of one payment that is made and then paid, each in a transaction of its own: the median of several."""
     table: Any = Payment.__table__
+    took = []
     with db.engine.connect().execution_options(immediate=True) as connection:
-        began = time.perf_counter()
         for number in range(writes):
-            own = values | {"transaction_id": f"{prefix}-{number}", "created_at": utcnow()}
-            row_id = _in_one(
-                connection, lambda own=own: connection.execute(insert(table).values(own))
-            ).inserted_primary_key[0]
-            paid = {"status": PaymentStatus.PAID, "captured_minor": own["amount_minor"]}
-            _in_one(
-                connection,
-                lambda row_id=row_id, paid=paid: connection.execute(
-                    update(table).where(table.c.id == row_id, table.c.status == PaymentStatus.CREATED).values(**paid)
-                ),
-            )
-        return (time.perf_counter() - began) / writes
-
-
-def _in_one(connection: Connection, act: Callable[[], Any]) -> Any:
-    with connection.begin():
-        return act()
+            made = insert(table).values(values | {"transaction_id": f"{prefix}-{number}", "created_at": utcnow()})
+            began = time.perf_counter()
+            with connection.begin():
+                row_id = connection.execute(made).inserted_primary_key[0]
+            paid = update(table).where(table.c.id == row_id, table.c.status == PaymentStatus.CREATED)
+            with connection.begin():
+                connection.execute(paid.values(status=PaymentStatus.PAID, captured_minor=values["amount_minor"]))
+            took.append(time.perf_counter() - began)
+    return statistics.median(took)
 
 
 def _switch(engine: Engine, *, on: bool) -> None:
