@@ -405,3 +405,8 @@ def folded_days(session: Session) -> Span | None:
     """From the first day of the rollups to the last; None while they are empty."""
     first, last = session.execute(select(func.min(PaymentDay.day), func.max(PaymentDay.day))).one()
     return Span(first, last) if first is not None else None
+
+
+def has_changes(session: Session) -> bool:
+    """Whether anything waits to be folded."""
+    return session.scalar(select(PaymentChange.id).limit(1)) is not None
