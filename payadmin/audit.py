@@ -134,6 +134,7 @@ class Event(enum.StrEnum):
     REMINDER_FAILED = "subscriptions.reminder.failed"
     REMINDER_NOT_MAILED = "subscriptions.reminder.not_mailed"
     REMINDER_SENT = "subscriptions.reminder.sent"
+    REPORTING_ANALYTICS_SHARED = "reporting.analytics.shared"
     REPORTING_ROLLUPS_REBUILT = "reporting.rollups.rebuilt"
     RETRY_POLICY_DELETED = "subscriptions.retry_policy.deleted"
     RETRY_POLICY_SAVED = "subscriptions.retry_policy.saved"

@@ -137,7 +137,9 @@ class Settings:
     trusted_hosts: tuple[str, ...] = _setting(_words, "Host names payadmin answers to. Empty: any (development).", ())
     proxy_hops: int = _setting(_whole, "How many trusted proxies stand in front (ProxyFix).", 0)
     secure_cookies: bool = _setting(_yes_no, "Cookies over https only, with the `__Host-` prefix and HSTS.", True)
-    frame_ancestors: tuple[str, ...] = _setting(_words, "Origins that may embed pages. Empty: none.", ())
+    frame_ancestors: tuple[str, ...] = _setting(
+        _words, "Origins that may show the shared Analytics page in a frame. Empty: none.", ()
+    )
     session_idle_minutes: int = _setting(_whole, "A session ends after this long without an act.", 15)
     session_absolute_hours: int = _setting(_whole, "A session ends after this long, whatever happens.", 12)
     api_rate_per_minute: int = _setting(_whole, "Requests a minute that one key of the API may make.", 6_000)

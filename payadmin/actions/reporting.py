@@ -4,10 +4,15 @@ import datetime as dt
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from itsdangerous import BadSignature, URLSafeSerializer
 from sqlalchemy import delete, select
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
 
 from payadmin.audit import Event
+from payadmin.config import current_settings
+from payadmin.kernel.errors import Invalid, NotFound
+from payadmin.models.access import StaffStatus, StaffUser
 from payadmin.models.payments import Mode, Payment
 from payadmin.models.reporting import MEASURES, PaymentChange, PaymentDay, RollupState
 from payadmin.permissions import Permission
@@ -20,12 +25,15 @@ from payadmin.queries.reporting import (
     folded_days,
     known_days,
     moments,
+    one_of,
     sliced,
     start_of,
 )
 from payadmin.work import Work, use_case
 
 MOST_FOLDED: Final = 10_000
+DAYS: Final = (1, 7, 30, 90)
+EMBED: Final = "payadmin.embed"
 # A rebuild goes through the payments in pieces: on SQLite everybody who writes waits for the end of one.
 PIECE_DAYS: Final = 7
 
@@ -43,17 +51,17 @@ def fold_changes(work: Work, *, zone: ZoneInfo, limit: int = MOST_FOLDED) -> int
     Returns:
         How many changes were folded.
     """
-    state = _state(work)
+    state = _held_state(work)
     if state is None or state.zone != zone.key:
         return 0
     found = work.session.execute(select(PaymentChange.id, PaymentChange.at).order_by(PaymentChange.id).limit(limit))
     rows = found.all()
     if not rows:
         return 0
-    days = [at.astimezone(zone).date() for _, at in (min(rows, key=_at), max(rows, key=_at))]
+    days = [at.astimezone(zone).date() for _, at in (min(rows, key=_moment_in), max(rows, key=_moment_in))]
     ids = [row_id for row_id, _ in rows]
-    _add(work, sliced(changes(work.session, zone, Span(*days), ids=ids)))
-    work.session.execute(_quiet(delete(PaymentChange).where(PaymentChange.id.in_(ids))))
+    _add_to_days(work, sliced(changes(work.session, zone, Span(*days), ids=ids)))
+    work.session.execute(_unseen(delete(PaymentChange).where(one_of(work.session, PaymentChange.id, ids))))
     return len(ids)
 
 
@@ -71,14 +79,14 @@ def begin_rebuild(work: Work, *, zone: ZoneInfo, afresh: bool = False) -> Span |
     Returns:
         The days that are left to be built; None when there is nothing to build or somebody else is at it.
     """
-    state = _state(work, make=True)
+    state = _held_state(work, make=True)
     if state is None:
         return None
     if state.building == zone.key and not afresh:
-        return _left(state)
+        return _days_left(state)
     if state.zone != zone.key:
         state.zone = None
-        work.session.execute(_quiet(delete(PaymentDay)))
+        work.session.execute(_unseen(delete(PaymentDay)))
     state.building = zone.key
     known = [found for found in (known_days(work.session, zone), folded_days(work.session)) if found is not None]
     state.next_day = min((span.first for span in known), default=None)
@@ -87,7 +95,7 @@ def begin_rebuild(work: Work, *, zone: ZoneInfo, afresh: bool = False) -> Span |
         state.zone, state.building = zone.key, None
         return None
     work.record(Event.REPORTING_ROLLUPS_REBUILT, zone=zone.key)
-    return _left(state)
+    return _days_left(state)
 
 
 @use_case(Permission.SYSTEM_JOB_RUN)
@@ -100,25 +108,70 @@ def rebuild_days(work: Work, *, zone: ZoneInfo) -> Span | None:
     Returns:
         The days that are left; None when all are there, or somebody else is at it.
     """
-    state = _state(work)
+    state = _held_state(work)
     if state is None or state.building != zone.key or state.next_day is None or state.last_day is None:
         return None
     last = min(state.next_day + ONE_DAY * (PIECE_DAYS - 1), state.last_day)
     span = Span(state.next_day, last)
-    work.session.execute(_quiet(delete(PaymentDay).where(PaymentDay.day.between(span.first, span.last))))
+    work.session.execute(_unseen(delete(PaymentDay).where(PaymentDay.day.between(span.first, span.last))))
     session = work.session
-    _add(work, sliced(counted(session, zone, span), changes(session, zone, span, sign=-1)))
+    _add_to_days(work, sliced(counted(session, zone, span), changes(session, zone, span, sign=-1)))
     after = _next_with_payments(work, zone, last, state.last_day)
     if after is not None:
         skipped = PaymentDay.day > last, PaymentDay.day < after
     else:
         skipped = PaymentDay.day > last, PaymentDay.day <= state.last_day
-    session.execute(_quiet(delete(PaymentDay).where(*skipped)))
+    session.execute(_unseen(delete(PaymentDay).where(*skipped)))
     if after is None:
         state.zone, state.building, state.next_day, state.last_day = zone.key, None, None, None
         return None
     state.next_day = after
-    return _left(state)
+    return _days_left(state)
+
+
+@use_case(Permission.REPORTING_ANALYTICS_READ)
+def share_analytics(work: Work, *, mode: Mode, days: int) -> str:
+    """Make the token of a link by which another site may show Analytics, without any account (S0:159).
+
+    It shows figures only: no list, no person. It ends after `days`, and at once when whoever made it is locked, leaves,
+    or may no longer see Analytics.
+
+    Args:
+        mode: live or test payments.
+        days: one of `DAYS`.
+
+    Raises:
+        Invalid: another number of days.
+    """
+    if days not in DAYS:
+        raise Invalid("Choose for how many days the link shall work.", field="days")
+    until = work.now + dt.timedelta(days=days)
+    work.record(Event.REPORTING_ANALYTICS_SHARED, mode=mode.name, until=until.isoformat(timespec="minutes"))
+    token = _embed_signer().dumps([work.actor.staff_id, mode.name, int(until.timestamp())])
+    return token if isinstance(token, str) else token.decode()
+
+
+def shared_mode(session: Session, token: str, now: dt.datetime) -> Mode:
+    """Which payments the link with this token shows.
+
+    Raises:
+        NotFound: it was not made here, has ended, or its maker may not see Analytics any more: the same answer.
+    """
+    try:
+        staff_id, mode, until = _embed_signer().loads(token)
+        staff = session.get(StaffUser, staff_id)
+        is_good = now.timestamp() < until and staff is not None and staff.status is StaffStatus.ACTIVE
+        if is_good and staff is not None and Permission.REPORTING_ANALYTICS_READ in staff.permissions:
+            return Mode[mode]
+    except (BadSignature, ValueError, TypeError, KeyError):
+        pass
+    raise NotFound(
+        "This link shows nothing. It has ended, or it is not complete. Ask whoever gave it to you for a new one."
+    )
+
+
+def _embed_signer() -> URLSafeSerializer:
+    return URLSafeSerializer(current_settings().secret_key, salt=EMBED)
 
 
 def _next_with_payments(work: Work, zone: ZoneInfo, last: dt.date, end: dt.date) -> dt.date | None:
@@ -130,7 +183,7 @@ def _next_with_payments(work: Work, zone: ZoneInfo, last: dt.date, end: dt.date)
     return min(days) if days else None
 
 
-def _state(work: Work, *, make: bool = False) -> RollupState | None:
+def _held_state(work: Work, *, make: bool = False) -> RollupState | None:
     """The one row, held until the end of the transaction; None while another transaction holds it."""
     if make:
         dialect: Any = postgresql if work.session.get_bind().dialect.name == "postgresql" else sqlite
@@ -139,13 +192,13 @@ def _state(work: Work, *, make: bool = False) -> RollupState | None:
     return work.session.scalars(held.execution_options(populate_existing=True)).one_or_none()
 
 
-def _left(state: RollupState) -> Span | None:
+def _days_left(state: RollupState) -> Span | None:
     if state.next_day is None or state.last_day is None:
         return None
     return Span(state.next_day, state.last_day)
 
 
-def _add(work: Work, rows: Any) -> None:
+def _add_to_days(work: Work, rows: Any) -> None:
     """Add rows such as `sliced` makes to the days they belong to."""
     dialect: Any = postgresql if work.session.get_bind().dialect.name == "postgresql" else sqlite
     table: Any = PaymentDay.__table__
@@ -154,10 +207,10 @@ def _add(work: Work, rows: Any) -> None:
     work.session.execute(added.on_conflict_do_update(index_elements=list(table.primary_key), set_=more))
 
 
-def _quiet(statement: Any) -> Any:
+def _unseen(statement: Any) -> Any:
     """A statement on rows that no session holds."""
     return statement.execution_options(synchronize_session=False)
 
 
-def _at(row: Any) -> Any:
+def _moment_in(row: Any) -> Any:
     return row[1]

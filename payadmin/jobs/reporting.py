@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING
 
 from payadmin.actions import reporting
 from payadmin.db import db
-from payadmin.queries.reporting import ONE_DAY, Difference, Span, differences, folded_days, known_days, state
+from payadmin.queries.reporting import (
+    ONE_DAY,
+    Difference,
+    Span,
+    differences,
+    folded_days,
+    has_changes,
+    known_days,
+    state,
+)
 from payadmin.work import SYSTEM
 
 if TYPE_CHECKING:
@@ -24,7 +33,7 @@ def keep_rollups(zone: "ZoneInfo", *, seconds: float = TICK_SECONDS) -> int:
         How many changes were folded.
     """
     end = time.monotonic() + seconds
-    found = state(db.session())
+    found, waits = state(db.session()), has_changes(db.session())
     is_ready = found is not None and found.zone == zone.key
     is_building = found is not None and found.building is not None
     db.session.rollback()
@@ -35,7 +44,7 @@ def keep_rollups(zone: "ZoneInfo", *, seconds: float = TICK_SECONDS) -> int:
             if time.monotonic() > end:
                 return 0
     folded = 0
-    while (some := reporting.fold_changes(SYSTEM, zone=zone)) > 0:
+    while waits and (some := reporting.fold_changes(SYSTEM, zone=zone)) > 0:
         folded += some
         if some < reporting.MOST_FOLDED or time.monotonic() > end:
             break
@@ -44,13 +53,23 @@ def keep_rollups(zone: "ZoneInfo", *, seconds: float = TICK_SECONDS) -> int:
 
 def rebuild(zone: "ZoneInfo", *, afresh: bool, step: Callable[[int, int], None]) -> int:
     """Build every day anew, or go on where a rebuild stopped. Returns how many days were left to be built."""
-    left = reporting.begin_rebuild(SYSTEM, zone=zone, afresh=afresh)
+    left = reporting.begin_rebuild(SYSTEM, zone=zone, afresh=afresh) or _left(zone)
     total = left.days if left is not None else 0
     while left is not None:
-        step(total - left.days, total)
-        left = reporting.rebuild_days(SYSTEM, zone=zone)
+        step(total - min(left.days, total), total)
+        # The scheduler may be at it too: what it does need not be done here.
+        left = reporting.rebuild_days(SYSTEM, zone=zone) or _left(zone)
     step(total, total)
     return total
+
+
+def _left(zone: "ZoneInfo") -> Span | None:
+    """What is left of a rebuild, whoever does it."""
+    found = state(db.session())
+    db.session.rollback()
+    if found is None or found.building != zone.key or found.next_day is None or found.last_day is None:
+        return None
+    return Span(found.next_day, found.last_day)
 
 
 def compare(zone: "ZoneInfo", *, step: Callable[[int, int], None]) -> tuple[int, list[Difference]]:

@@ -133,9 +133,12 @@ def read(session: Session, scope: Scope, cuts: Sequence[Cut]) -> Answer:
     cuts = tuple(dict.fromkeys(cuts))
     spans = [cut.span or scope.span for cut in cuts]
     whole = Span(min(span.first for span in spans), max(span.last for span in spans))
-    rows = _ask(session, scope, cuts, whole, _folded_and_pending(session, scope, whole))
+    slices = frozenset(cut.slice for cut in cuts)
+    rows = _ask(session, scope, cuts, whole, _folded_and_pending(session, scope, whole, slices))
     if not any(row.cut < 0 and row.key == scope.zone.key for row in rows):
-        return Answer(_lines(cuts, _ask(session, scope, cuts, whole, _raw(session, scope, whole))), from_rollups=False)
+        return Answer(
+            _lines(cuts, _ask(session, scope, cuts, whole, _raw(session, scope, whole, slices))), from_rollups=False
+        )
     return Answer(_lines(cuts, rows))
 
 
@@ -194,18 +197,23 @@ def _order(line: Line) -> tuple[Any, ...]:
 # ---- where the lines come from ---------------------------------------------------------------------------------------
 
 
-def _folded_and_pending(session: Session, scope: Scope, whole: Span) -> FromClause:
+def _folded_and_pending(session: Session, scope: Scope, whole: Span, slices: frozenset[Slice]) -> FromClause:
     day = PaymentDay
     folded = select(day.slice, day.day, day.status, day.key, *(getattr(day, name) for name in MEASURES)).where(
-        day.mode == scope.mode.name, day.unit == scope.unit, day.day.between(whole.first, whole.last)
+        day.mode == scope.mode.name,
+        day.slice.in_(sorted(slice_.name for slice_ in slices)),
+        day.unit == scope.unit,
+        day.day.between(whole.first, whole.last),
     )
-    pending = sliced(changes(session, scope.zone, whole, mode=scope.mode, unit=scope.unit)).subquery()
+    left = changes(session, scope.zone, whole, mode=scope.mode, unit=scope.unit)
+    pending = sliced(left, only=slices).subquery()
     names = ("slice", "day", "status", "key", *MEASURES)
     return union_all(folded, select(*(pending.c[name] for name in names))).cte("payments")
 
 
-def _raw(session: Session, scope: Scope, whole: Span) -> FromClause:
-    return sliced(counted(session, scope.zone, whole, mode=scope.mode, unit=scope.unit)).cte("payments")
+def _raw(session: Session, scope: Scope, whole: Span, slices: frozenset[Slice]) -> FromClause:
+    found = counted(session, scope.zone, whole, mode=scope.mode, unit=scope.unit)
+    return sliced(found, only=slices).cte("payments")
 
 
 def counted(
@@ -253,8 +261,15 @@ def changes(
     if unit is not None:
         rows = rows.where(PaymentChange.unit == unit)
     if ids is not None:
-        rows = rows.where(PaymentChange.id.in_(ids))
+        rows = rows.where(one_of(session, PaymentChange.id, ids))
     return _grouped(rows)
+
+
+def one_of(session: Session, column: Any, ids: Sequence[int]) -> Any:
+    """The condition that a column is one of thousands of numbers, as a single value of the statement."""
+    if session.get_bind().dialect.name == "postgresql":
+        return column == func.any(bindparam(None, list(ids), type_=ARRAY(BigInteger), unique=True))
+    return column.in_(ids)
 
 
 def _grouped(rows: Select[Any]) -> Select[Any]:
@@ -264,16 +279,22 @@ def _grouped(rows: Select[Any]) -> Select[Any]:
     return select(*keys, *sums).group_by(*keys)
 
 
-def sliced(*parts: Select[Any]) -> Select[Any]:
-    """Rows such as `payment_day` holds, made of the sums that `counted` and `changes` give."""
+def sliced(*parts: Select[Any], only: frozenset[Slice] = frozenset(Slice)) -> Select[Any]:
+    """Rows such as `payment_day` holds, made of the sums that `counted` and `changes` give.
+
+    Args:
+        only: these slices.
+    """
     fine = (union_all(*parts) if len(parts) > 1 else parts[0]).cte()
     slices = []
     for slice_, column in COLUMN_OF.items():
+        if slice_ not in only:
+            continue
         key = literal_column("''") if column is None else fine.c[column]
         keys = [fine.c.mode, fine.c.unit, fine.c.day, fine.c.status, *([] if column is None else [key])]
         made = select(
             fine.c.mode,
-            literal_column(f"'{slice_.name}'").label("slice"),
+            literal(slice_.name, String, literal_execute=True).label("slice"),
             fine.c.unit,
             fine.c.day,
             fine.c.status,
@@ -384,3 +405,8 @@ def folded_days(session: Session) -> Span | None:
     """From the first day of the rollups to the last; None while they are empty."""
     first, last = session.execute(select(func.min(PaymentDay.day), func.max(PaymentDay.day))).one()
     return Span(first, last) if first is not None else None
+
+
+def has_changes(session: Session) -> bool:
+    """Whether anything waits to be folded."""
+    return session.scalar(select(PaymentChange.id).limit(1)) is not None

@@ -18,6 +18,7 @@ from werkzeug.datastructures import MultiDict
 from payadmin.kernel.errors import Forbidden
 from payadmin.kernel.money import decimal_text
 from payadmin.kernel.sheets import csv_rows
+from payadmin.kernel.text import _
 from payadmin.models.payments import Mode
 from payadmin.permissions import Permission
 from payadmin.queries.reporting import Span
@@ -32,7 +33,7 @@ Drawer = Callable[[Any], "Plot | None"]
 
 MOST_DRAWN: Final = 200
 # Arguments of a chart's address that are no question about its numbers.
-APART: Final = frozenset({"theme", "token"})
+APART: Final = frozenset({"theme", "token", "narrow"})
 _DRAWN: Final = "payadmin.charts"
 
 blueprint = Blueprint("charts", __name__, url_prefix="/charts")
@@ -85,7 +86,7 @@ class Plot:
     series: tuple[Series, ...]
     average: bool = False
     window: Span | None = None
-    head: str = "Day"
+    head: str = _("Day")
 
     @property
     def is_empty(self) -> bool:
@@ -215,15 +216,18 @@ def _bare(series: Series, value: int) -> str:
     return speech().amount(value, series.scale) if series.scale else speech().grouped(value)
 
 
-def cards(page: str, asked: Any, pairs: Mapping[str, str], *, at: str = "charts") -> dict[str, Card]:
+def cards(
+    page: str, asked: Any, pairs: Mapping[str, str], *, address: Callable[..., str] | None = None
+) -> dict[str, Card]:
     """The charts of a page by name, ready for its template.
 
     Args:
         page: as for `chart`.
         asked: what the page's reader made of the address.
         pairs: the arguments of the address, which lead to the same numbers again.
-        at: the blueprint that answers with drawing and file.
+        address: where drawing and file are, for pages that are seen elsewhere: from `kind` and the arguments.
     """
+    where = address or _own_address
     found = {}
     for name, one in PAGES.get(page, Page()).charts.items():
         parts: dict[str, Any] = {"page": page, "name": name, **pairs}
@@ -233,10 +237,14 @@ def cards(page: str, asked: Any, pairs: Mapping[str, str], *, at: str = "charts"
             say(one.about or one.title),
             say(one.empty) if one.empty else "",
             one.plot(asked),
-            url_for(f"{at}.drawn", **parts),
-            url_for(f"{at}.file", **parts),
+            where(kind="json", **parts),
+            where(kind="csv", **parts),
         )
     return found
+
+
+def _own_address(*, kind: str, **parts: Any) -> str:
+    return url_for("charts.drawn" if kind == "json" else "charts.file", **parts)
 
 
 def cards_of_list(page: str) -> list[Card]:
@@ -266,15 +274,15 @@ def file(page: str, name: str) -> Response:
 def drawing_of(page: str, name: str, mode: Mode) -> Response:
     """A chart for BokehJS, of what the address asks for."""
     one, plot = _plot(page, name, mode)
-    dark = request.args.get("theme") == "dark"
+    dark, narrow = request.args.get("theme") == "dark", request.args.get("narrow") == "1"
     kept: dict[Any, str] = current_app.extensions.setdefault(_DRAWN, {})
     # Kept by what is drawn, so that it is never older than the numbers.
-    key = (plot, one.title, dark, id(speech()))
+    key = (plot, one.title, dark, narrow, id(speech()))
     if key not in kept:
         if len(kept) >= MOST_DRAWN:
             kept.clear()
         # Not jsonify: it sorts keys, and BokehJS takes each reference only after what it refers to.
-        kept[key] = json.dumps(draw(plot, say(one.title), dark=dark))
+        kept[key] = json.dumps(draw(plot, say(one.title), dark=dark, narrow=narrow))
     return Response(kept[key], mimetype="application/json")
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 HEIGHT = 300
 STRIP_HEIGHT = 76
+LEGEND_HEIGHT = 24
 ROW_HEIGHT = 34
 # What is on a canvas cannot read the page's colours; these are those of css/tokens.css.
 LIGHT = {
@@ -23,6 +24,7 @@ DARK = {
     "grid": "#232d3f", "text": "#b4bfcf", "average": "#fdb022", "paper": "#121824", "shade": "#7c8aa0",
     "series": ("#8098f9", "#36bffa", "#32d583", "#fdb022", "#f670c7", "#7c8aa0", "#9b8afb", "#2ed3b7"),
 }  # fmt: skip
+FONT = "Inter, system-ui, sans-serif"
 MOST_MARKS = 45
 DAY_MS = 86_400_000
 
@@ -35,29 +37,31 @@ class Shape(StrEnum):
     RANKED = "ranked"
 
 
-def draw(plot: "Plot", title: str, *, dark: bool) -> dict[str, Any]:
+def draw(plot: "Plot", title: str, *, dark: bool, narrow: bool = False) -> dict[str, Any]:
     """The plot as JSON.
 
     Args:
         title: what it is called.
         dark: whether the page is dark.
+        narrow: whether there is room for a few marks of days only.
     """
     # Bokeh takes a while to import; only those who look at a chart wait for it.
     from bokeh.embed import json_item  # noqa: PLC0415
 
     colours: dict[str, Any] = DARK if dark else LIGHT
-    made = _ranked(plot, colours) if plot.shape is Shape.RANKED else _over_days(plot, colours)
+    made = _ranked(plot, colours) if plot.shape is Shape.RANKED else _over_days(plot, colours, narrow=narrow)
     made.name = title
     return cast("dict[str, Any]", json_item(made))
 
 
-def _over_days(plot: "Plot", colours: dict[str, Any]) -> Any:
+def _over_days(plot: "Plot", colours: dict[str, Any], *, narrow: bool) -> Any:
     from bokeh.layouts import column  # noqa: PLC0415
 
     models = _models()
 
-    days = [_ms(place) for place in plot.places if isinstance(place, dt.date)]
+    days = _positions(plot)
     seen = [days[position] for position in plot.seen] or days
+    drawn = sum(1 for one in plot.series if one.drawn)
     half = _width(days) / 2 if plot.shape is Shape.BARS else 0
     x_range = models.Range1d(min(seen) - half - DAY_MS // 8, max(seen) + half + DAY_MS // 8)
     y_range = (
@@ -65,16 +69,23 @@ def _over_days(plot: "Plot", colours: dict[str, Any]) -> Any:
         if _is_positive(plot)
         else models.DataRange1d()
     )
-    figure = _figure(HEIGHT, colours, x_range=x_range, y_range=y_range, x_axis_type="datetime")
+    figure = _figure(
+        HEIGHT + LEGEND_HEIGHT * ((drawn + 1) // 2 if drawn > 1 else 0),
+        colours,
+        x_range=x_range,
+        y_range=y_range,
+        x_axis_type="datetime",
+        window_axis="x",
+    )
     source = _source(plot, days)
     _over = _line if plot.shape is Shape.LINE else _bars
     _over(plot, figure, source, colours, _width(days))
     if plot.average:
         _average(plot, figure, colours, min(seen))
-    _date_axis(figure)
+    _date_axis(figure, narrow=narrow)
     if plot.window is None:
         return figure
-    return column(figure, _strip(figure, source, colours, days), sizing_mode="stretch_width", spacing=0)
+    return column(figure, _strip(figure, source, colours, days, narrow=narrow), sizing_mode="stretch_width", spacing=0)
 
 
 def _ranked(plot: "Plot", colours: dict[str, Any]) -> Any:
@@ -107,6 +118,7 @@ def _figure(height: int, colours: dict[str, Any], **options: Any) -> Any:
     for axis in (made.xaxis, made.yaxis):
         axis.major_label_text_color = colours["text"]
         axis.major_label_text_font_size = "12px"
+        axis.major_label_text_font = FONT
         axis.axis_line_color = axis.major_tick_line_color = axis.minor_tick_line_color = None
     return made
 
@@ -159,9 +171,10 @@ def _bars(plot: "Plot", figure: Any, source: Any, colours: dict[str, Any], width
             for one, bar in zip((one for one in plot.series if one.drawn), bars, strict=True)
         ]
         legend = models.Legend(
-            items=items, orientation="horizontal", ncols="auto", border_line_color=None, background_fill_color=None,
-            label_text_color=colours["text"], label_text_font_size="12px", glyph_width=12, glyph_height=12,
-            label_standoff=5, spacing=12, margin=4, padding=2,
+            items=items, orientation="horizontal", ncols=2, border_line_color=None, background_fill_color=None,
+            label_text_color=colours["text"], label_text_font_size="12px", label_text_font=FONT,
+            glyph_width=12, glyph_height=12,
+            label_standoff=5, spacing=12, margin=4, padding=2, location="left",
         )  # fmt: skip
         figure.add_layout(legend, "below")
 
@@ -180,13 +193,13 @@ def _average(plot: "Plot", figure: Any, colours: dict[str, Any], start: float) -
     figure.add_layout(
         models.Label(
             x=start, y=height, x_offset=6, y_offset=3, text=words, text_color=colours["average"],
-            text_font_size="12px", text_font_style="bold", background_fill_color=colours["paper"],
+            text_font_size="12px", text_font=FONT, text_font_style="bold", background_fill_color=colours["paper"],
             background_fill_alpha=0.75,
         )
     )  # fmt: skip
 
 
-def _strip(figure: Any, source: Any, colours: dict[str, Any], days: list[int]) -> Any:
+def _strip(figure: Any, source: Any, colours: dict[str, Any], days: list[int], *, narrow: bool) -> Any:
     models = _models()
 
     # A range of its own: the strip shows all days, whatever part of them is seen above.
@@ -200,7 +213,7 @@ def _strip(figure: Any, source: Any, colours: dict[str, Any], days: list[int]) -
     tool.overlay.fill_color, tool.overlay.fill_alpha = colours["series"][0], 0.15
     tool.overlay.line_color = colours["series"][0]
     strip.add_tools(tool)
-    _date_axis(strip)
+    _date_axis(strip, narrow=narrow)
     return strip
 
 
@@ -215,13 +228,13 @@ def _tooltips(plot: "Plot") -> list[tuple[str, str]]:
     return [(say(plot.head), "@place"), *rows]
 
 
-def _date_axis(figure: Any) -> None:
+def _date_axis(figure: Any, *, narrow: bool) -> None:
     models = _models()
 
     # BokehJS knows only the English names of months.
     day, month = ("%d %b", "%b\n%Y") if speech().code == "en" else ("%d/%m", "%m\n%Y")
     figure.xaxis.formatter = models.DatetimeTickFormatter(hours=day, days=day, months=month, years="%Y")
-    figure.xaxis.ticker.desired_num_ticks = 6
+    figure.xaxis.ticker.desired_num_ticks = 3 if narrow else 7
 
 
 def _numbers() -> Any:
@@ -239,6 +252,14 @@ def _models() -> Any:
 def _ms(day: dt.date) -> int:
     """The day as BokehJS counts: from the epoch, without any zone."""
     return (day - dt.date(1970, 1, 1)).days * DAY_MS
+
+
+def _positions(plot: "Plot") -> list[int]:
+    """Where each place stands. A first bar of fewer days, where the period begins, stands as far off as the others."""
+    days = [_ms(place) for place in plot.places if isinstance(place, dt.date)]
+    if plot.shape is Shape.BARS and len(days) > 2:  # noqa: PLR2004 - two bars have no usual distance
+        days[0] = min(days[0], 2 * days[1] - days[2])
+    return days
 
 
 def _width(days: list[int]) -> float:

@@ -36,6 +36,7 @@ PUBLIC = frozenset(
         "probes.healthz",  # a load balancer has no account: says only that the process answers
         "probes.readyz",  # the same: says only whether it can work
         "probes.metrics",  # Prometheus has no account either, but a token of its own
+        "embed.show",  # other sites show Analytics in a frame: the signed link is what lets them in
         "hosted.register",  # payers have no account: the signed link is what lets them in
     }
 )

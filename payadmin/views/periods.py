@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -39,6 +39,7 @@ class Choice:
     asked: Asked
     preset: str
     units: Sequence[str]
+    kept: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def pairs(self) -> dict[str, str]:
@@ -47,7 +48,7 @@ class Choice:
         if self.preset == "custom":
             found |= {"from": self.asked.span.first.isoformat(), "to": self.asked.span.last.isoformat()}
         found["unit"] = self.asked.unit
-        return found | ({"net": "1"} if self.asked.net else {})
+        return {**found, **({"net": "1"} if self.asked.net else {}), **self.kept}
 
     def query(self, **changes: str | None) -> str:
         """The end of the address with some arguments changed; None leaves one out."""
@@ -63,16 +64,18 @@ def read(args: Any, *, mode: Mode, extra: frozenset[str] = frozenset()) -> Choic
     Args:
         args: the address's arguments.
         mode: live or test payments.
-        extra: arguments that somebody else reads.
+        extra: arguments that somebody else reads; links keep them.
 
     Raises:
         BadAddress: an unknown argument, preset or unit; days that are none, reversed, in the future, or too many.
     """
     one: dict[str, str] = {}
+    kept: dict[str, str] = {}
     for key, given in args.lists():
+        values = clean(given) if key not in extra else given
         if key in extra:
+            kept[key] = values[0]
             continue
-        values = clean(given)
         if key not in ARGUMENTS or len(values) > 1:
             raise BadAddress(_("This page knows no such argument: %(name)s.", name=key[:40]))
         if values:
@@ -95,7 +98,7 @@ def read(args: Any, *, mode: Mode, extra: frozenset[str] = frozenset()) -> Choic
                 )
             )
         units |= {unit: 2 if scale is None else scale}
-    return Choice(Asked(mode, span, unit, units[unit], zone(), "net" in one), preset, tuple(sorted(units)))
+    return Choice(Asked(mode, span, unit, units[unit], zone(), "net" in one), preset, tuple(sorted(units)), kept)
 
 
 def _list(units: Mapping[str, int]) -> str:
@@ -151,6 +154,17 @@ def units_in_use(mode: Mode) -> dict[str, int]:
     made = select(Payment.id).where(Payment.mode == mode, Payment.unit == Unit.code).exists()
     found = db.session.execute(select(Unit.code, Unit.scale).where(made).order_by(Unit.code))
     return {row.code: row.scale for row in found}
+
+
+def latest_day(asked: Asked) -> dt.date | None:
+    """The last day with payments like those asked for, as far as days have been folded: where to look instead."""
+    found = select(func.max(PaymentDay.day)).where(
+        PaymentDay.mode == asked.mode.name,
+        PaymentDay.slice == Slice.ALL.name,
+        PaymentDay.unit == asked.unit,
+        PaymentDay.count > 0,
+    )
+    return db.session.scalar(found)
 
 
 def usual_unit(mode: Mode, units: Mapping[str, int]) -> str:

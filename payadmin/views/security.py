@@ -22,6 +22,8 @@ HEADERS = {
 HSTS = "max-age=63072000; includeSubDomains"
 
 LARGEST_FORM = 512 * 1024
+# What other sites may show in a frame, if FRAME_ANCESTORS names them; no page of somebody who is signed in.
+FRAMED = frozenset({"embed.show"})
 # Where files are sent; everywhere else nobody has more to say than a form.
 TAKES_FILES = frozenset({"batch_transaction.index"})
 
@@ -71,7 +73,8 @@ def init_security(app: Flask) -> None:
     @app.after_request
     def protect(response: Response) -> Response:
         # A page may have said something stricter by now.
-        response.headers.setdefault("Content-Security-Policy", _POLICY.format(nonce=csp_nonce(), ancestors=ancestors))
+        framed = ancestors if request.endpoint in FRAMED else "'none'"
+        response.headers.setdefault("Content-Security-Policy", _POLICY.format(nonce=csp_nonce(), ancestors=framed))
         for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
         response.headers["X-Request-ID"] = request_id()

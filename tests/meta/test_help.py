@@ -15,6 +15,7 @@ pytestmark = pytest.mark.once
 # Addresses that are no pages of their own.
 NO_PAGES = {
     "api": "for programs; its guide is docs/api.md",
+    "charts": "answers the charts of other pages",
     "help": "the help itself",
     "pages": "there is nothing there",
     "palette": "answers the palette of every page",

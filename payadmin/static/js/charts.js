@@ -13,6 +13,7 @@ const TOOLTIP = `
 .bk-tooltip-row-label { color: var(--text-2) !important; padding-right: 8px; }
 .bk-tooltip-row-value { font-weight: 600; font-variant-numeric: tabular-nums; }`;
 
+const NARROW = 480;
 const views = new WeakMap();
 let bokeh = null;
 let number = 0;
@@ -64,6 +65,7 @@ function giveStylesTheNonce() {
 async function draw(box) {
   const url = new URL(box.dataset.chart, location.href);
   url.searchParams.set("theme", document.documentElement.dataset.theme);
+  if (box.clientWidth < NARROW && url.pathname.endsWith(".json")) url.searchParams.set("narrow", "1");
   try {
     const [library, item] = await Promise.all([loadBokeh(), load(url)]);
     for (const view of views.get(box) ?? []) view.model?.document?.clear?.();

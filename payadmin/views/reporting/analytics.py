@@ -1,15 +1,18 @@
 """Analytics (S0): payments a day, the share of each status, amounts by method and by channel."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from flask import Blueprint, Flask, render_template, request
+from flask import Blueprint, Flask, render_template, request, url_for
 from werkzeug.datastructures import MultiDict
 
+from payadmin.actions import reporting
+from payadmin.actions.reporting import DAYS
+from payadmin.config import current_settings
 from payadmin.kernel.errors import Forbidden
-from payadmin.kernel.text import _
+from payadmin.kernel.text import _, day_text
 from payadmin.models.payments import Mode
 from payadmin.models.reporting import Slice
 from payadmin.permissions import Permission
@@ -35,7 +38,7 @@ from payadmin.views.figures import (
     states_of,
 )
 from payadmin.views.filters import BadAddress
-from payadmin.views.language import speech
+from payadmin.views.language import say, speech
 from payadmin.views.security import current_actor
 from payadmin.views.shell import current_mode
 
@@ -48,14 +51,14 @@ STRIP_DAYS: Final = 183
 
 blueprint = Blueprint("analytics", __name__, url_prefix="/analytics")
 
-AMOUNT = PaymentFigure("Total success amount", measure=None, statuses=SUCCEEDED)
-PAYMENTS = PaymentFigure("Payments")
-SUCCESSFUL = PaymentFigure("Successful payments", statuses=SUCCEEDED)
-FAILURES = PaymentFigure("Failed payments", statuses=FAILED)
-REFUNDED = PaymentFigure("Refunded amount", measure=Measure.REFUNDED, statuses=SUCCEEDED)
-STATUSES = PaymentFigure("Status share", by=By.STATUS)
-METHODS = PaymentFigure("Amount by method", measure=None, by=Slice.METHOD, statuses=SUCCEEDED)
-CHANNELS = PaymentFigure("Amount by channel", measure=None, by=Slice.CHANNEL, statuses=SUCCEEDED)
+AMOUNT = PaymentFigure(_("Total success amount"), measure=None, statuses=SUCCEEDED)
+PAYMENTS = PaymentFigure(_("Payments"))
+SUCCESSFUL = PaymentFigure(_("Successful payments"), statuses=SUCCEEDED)
+FAILURES = PaymentFigure(_("Failed payments"), statuses=FAILED)
+REFUNDED = PaymentFigure(_("Refunded amount"), measure=Measure.REFUNDED, statuses=SUCCEEDED)
+STATUSES = PaymentFigure(_("Status share"), by=By.STATUS)
+METHODS = PaymentFigure(_("Amount by method"), measure=None, by=Slice.METHOD, statuses=SUCCEEDED)
+CHANNELS = PaymentFigure(_("Amount by channel"), measure=None, by=Slice.CHANNEL, statuses=SUCCEEDED)
 DECLARED: Final = (AMOUNT, PAYMENTS, SUCCESSFUL, FAILURES, REFUNDED, STATUSES, METHODS, CHANNELS)
 
 declare(PAGE, *DECLARED)
@@ -71,7 +74,9 @@ charts.read_with(PAGE, _read)
 # ---- charts ----------------------------------------------------------------------------------------------------------
 
 
-@chart(PAGE, "Daily payments", about="Captured amount of each day, with its average. The table below says the same.")
+@chart(
+    PAGE, _("Daily payments"), about=_("Captured amount of each day, with its average. The table below says the same.")
+)
 def daily(asked: Asked) -> Plot:
     """The amount of each day (P-70), with the half year before it in the strip below."""
     reach = Span(min(asked.span.first, asked.span.last - ONE_DAY * STRIP_DAYS), asked.span.last)
@@ -86,7 +91,9 @@ def daily(asked: Asked) -> Plot:
     return Plot(Shape.LINE, days, (amounts, counts), average=True, window=asked.span)
 
 
-@chart(PAGE, "Status share", about="How many payments are in each status. The list beside the chart says the same.")
+@chart(
+    PAGE, _("Status share"), about=_("How many payments are in each status. The list beside the chart says the same.")
+)
 def status(asked: Asked) -> Plot:
     """The share of each status (P-71); the shares add up to exactly 100.0 (AN4)."""
     found = STATUSES.facts(asked, asked.read(STATUSES.cut))
@@ -101,13 +108,13 @@ def status(asked: Asked) -> Plot:
     )
 
 
-@chart(PAGE, "Amount by method", about="Captured amount over time by method. The table below says the same.")
+@chart(PAGE, _("Amount by method"), about=_("Captured amount over time by method. The table below says the same."))
 def by_method(asked: Asked) -> Plot:
     """Amounts by method over time (P-72)."""
     return _stacked(asked, Slice.METHOD)
 
 
-@chart(PAGE, "Amount by channel", about="Captured amount over time by channel. The table below says the same.")
+@chart(PAGE, _("Amount by channel"), about=_("Captured amount over time by channel. The table below says the same."))
 def by_channel(asked: Asked) -> Plot:
     """Amounts by channel over time (P-73)."""
     return _stacked(asked, Slice.CHANNEL)
@@ -165,8 +172,7 @@ class Tile:
 @blueprint.get("/")
 def index() -> Any:
     """The page."""
-    if not current_actor().may(Permission.REPORTING_ANALYTICS_READ):
-        raise Forbidden("Your role does not include this page.")
+    _guard()
     mode = Mode[current_mode()]
     try:
         choice, problem = periods.read(request.args, mode=mode), None
@@ -178,23 +184,61 @@ def index() -> Any:
     return page, (400 if problem else 200)
 
 
-def content(choice: periods.Choice, *, at: str = "charts", more: dict[str, str] | None = None) -> dict[str, Any]:
-    """Everything the page shows for a choice: the same here and on other sites."""
+@blueprint.route("/share/", methods=("GET", "POST"))
+def share() -> Any:
+    """Make a link by which another site can show this page in a frame (P-74)."""
+    _guard()
+    days = request.form.get("days", "")
+    link = None
+    if request.method == "POST":
+        mode = Mode[current_mode()]
+        token = reporting.share_analytics(current_actor(), mode=mode, days=int(days) if days.isdigit() else 0)
+        base = current_settings().public_url.rstrip("/") or request.url_root.rstrip("/")
+        link = f"{base}{url_for('embed.show', token=token)}#/transactions-analytics"
+    return render_template(
+        "reporting/share.html",
+        link=link,
+        frame=f'<iframe src="{link}" title="{say(_("Payments"))}" width="100%" height="1400"></iframe>',
+        choices=DAYS,
+        ancestors=current_settings().frame_ancestors,
+    )
+
+
+def content(choice: periods.Choice, *, address: Callable[..., str] | None = None) -> dict[str, Any]:
+    """Everything the page shows for a choice: the same here and on other sites.
+
+    Args:
+        address: where the charts' drawings are, on other sites.
+    """
     asked = choice.asked
     before = figures.facts(_before(asked), (AMOUNT, PAYMENTS, SUCCESSFUL, FAILURES))
     now = figures.facts(asked, DECLARED)
     found = now[STATUSES]
     parts = zip(found, shares([fact.rows for fact in found]), strict=True)
+    latest = None if found else periods.latest_day(asked)
     return {
         "asked": asked,
-        "before": asked.span.before,
+        "first": day_text(asked.span.first),
+        "last": day_text(asked.span.last),
         "tiles": _tiles(asked, now, before),
-        "shares": [(fact, tone_of(states_of(fact.label)[0]), percent(tenths), tenths) for fact, tenths in parts],
+        "shares": [(fact, tone_of(states_of(fact.label)[0]), percent(tenths)) for fact, tenths in parts],
         "methods": now[METHODS],
         "channels": now[CHANNELS],
         "refunded": now[REFUNDED][0],
-        "cards": charts.cards(PAGE, asked, {**choice.pairs, **(more or {})}, at=at),
+        "latest": day_text(latest) if latest is not None else None,
+        "until_latest": _until(choice, latest) if latest is not None else None,
+        "cards": charts.cards(PAGE, asked, choice.pairs, address=address),
     }
+
+
+def _until(choice: periods.Choice, latest: dt.date) -> str:
+    days = {"from": (latest - ONE_DAY * 89).isoformat(), "to": latest.isoformat()}
+    return choice.query(range="custom", **days)
+
+
+def _guard() -> None:
+    if not current_actor().may(Permission.REPORTING_ANALYTICS_READ):
+        raise Forbidden("Your role does not include this page.")
 
 
 def _before(asked: Asked) -> Asked:

@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0010"
-down_revision = "0009"
+revision = "0011"
+down_revision = "0010"
 branch_labels = None
 depends_on = None
 
@@ -80,8 +80,8 @@ def upgrade() -> None:
             "payment",
             ["mode", name, "created_at", "id"],
             unique=False,
-            sqlite_where=sa.text(f"{name} IS NOT NULL"),
-            postgresql_where=sa.text(f"{name} IS NOT NULL"),
+            sqlite_where=sa.column(name).is_not(None),
+            postgresql_where=sa.column(name).is_not(None),
         )
     for statement in TRIGGERS[op.get_bind().dialect.name]:
         op.execute(statement)
