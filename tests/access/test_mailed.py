@@ -69,7 +69,12 @@ def test_credentials_go_out_by_mail_and_are_kept_nowhere(app: Flask, make: Make)
     try:
         with told(app, smtp_url=f"smtp://127.0.0.1:{port}"):
             admin = make.browse(Role.ADMIN)
-            form = {"username": "Zoe", "full_name": "Zoe New", "email": "Zoe@Example.com", "roles": ["PAYMENTS_OPERATOR"]}
+            form = {
+                "username": "Zoe",
+                "full_name": "Zoe New",
+                "email": "Zoe@Example.com",
+                "roles": ["PAYMENTS_OPERATOR"],
+            }
             form |= {
                 "mobile": "+44 7700 900123",
                 "menu_access": ["transactions"],
