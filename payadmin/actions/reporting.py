@@ -256,4 +256,3 @@ def _add_to_periods(work: Work, rows: Any) -> None:
 def _unseen(statement: Any) -> Any:
     """A statement on rows that no session holds."""
     return statement.execution_options(synchronize_session=False)
-

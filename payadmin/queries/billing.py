@@ -204,7 +204,8 @@ def built(zone: ZoneInfo, frames: Sequence[Frame]) -> Select[Any]:
     both = union_all(paid, waiting).subquery()
     names = [both.c[name] for name in KEYS]
     there = select(*names).group_by(*names, both.c.billing_number).having(func.sum(both.c.count) > 0).subquery()
-    return select(*there.c, func.count().label("numbers")).group_by(*there.c)
+    keys_of = [there.c[name] for name in KEYS]
+    return select(*keys_of, func.count().label("numbers")).group_by(*keys_of)
 
 
 def differences(session: Session, zone: ZoneInfo, frames: Sequence[Frame]) -> list[str]:

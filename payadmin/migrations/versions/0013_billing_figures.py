@@ -44,8 +44,8 @@ def _triggers(noted: Sequence[str], dialect: str) -> tuple[str, ...]:
     returns = "RETURNS trigger LANGUAGE plpgsql AS"
     return (
         (
-            f"CREATE FUNCTION note_added_payments() {returns} "
-            f"$$ BEGIN {into} SELECT {added} FROM added; RETURN NULL; END $$"  # noqa: S608 - names of columns
+            f"CREATE FUNCTION note_added_payments() {returns} "  # noqa: S608 - names of columns
+            f"$$ BEGIN {into} SELECT {added} FROM added; RETURN NULL; END $$"
         ),
         (
             "CREATE TRIGGER payment_added AFTER INSERT ON payment REFERENCING NEW TABLE AS added "
