@@ -210,6 +210,8 @@ def built(zone: ZoneInfo, frames: Sequence[Frame]) -> Select[Any]:
 
 def differences(session: Session, zone: ZoneInfo, frames: Sequence[Frame]) -> list[str]:
     """Where the numbers that are kept for weeks and months are not what they should be."""
+    if not frames:
+        return []
     wanted = built(zone, frames).subquery()
     table = _table(frames, zone)
     nothing = cast(0, BigInteger)
@@ -225,10 +227,11 @@ def differences(session: Session, zone: ZoneInfo, frames: Sequence[Frame]) -> li
     names = [both.c[name] for name in KEYS]
     sums = func.sum(both.c.kept), func.sum(both.c.wanted)
     found = select(*names, *sums).group_by(*names).having(sums[0] != sums[1]).order_by(*names)
+    rows: Any = session.execute(found).all()
     return [
         f"{period.lower()} of {first} {mode} {unit}: "
         f"the rollups say {int(have)} billing numbers, the payments {int(want)}"
-        for mode, unit, period, first, have, want in session.execute(found)
+        for mode, unit, period, first, have, want in rows
     ]
 
 
