@@ -367,7 +367,7 @@ def plain(frames: Iterable[Frame], zone: ZoneInfo) -> list[int]:
 
 @pytest.mark.parametrize("zone", ZONES, ids=lambda zone: zone.key)
 def test_whatever_is_folded_when_the_numbers_are_those_of_the_payments(app: Flask, make: Make, zone: ZoneInfo) -> None:
-    dice = random.Random(7)  # noqa: S311 - a test that can be repeated
+    dice = random.Random(7)
     keep_rollups(zone)
     customer, merchant = make.customer().id, make.organization().id
     start = dt.datetime(2026, 2, 20, tzinfo=dt.UTC)
