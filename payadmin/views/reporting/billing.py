@@ -133,8 +133,6 @@ def read(args: Any, *, mode: Mode) -> Choice:
                 today=day_text(today),
             )
         )
-    if frame.first < EARLIEST:
-        raise BadAddress(_("The period begins before %(day)s. Choose a later day.", day=day_text(EARLIEST)))
     unit, units = periods.unit_of(one.get("unit"), mode)
     asked = BillingAsked(mode, frame.span, unit, units[unit], zone(), period=frame.period)
     return Choice(asked, tuple(sorted(units)), today)
