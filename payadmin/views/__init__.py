@@ -89,6 +89,7 @@ def init_views(app: Flask, settings: Settings) -> None:
     charts.init_charts(app)
     usage.init_home(app)
     reporting.init_analytics(app)
+    reporting.init_billing(app)
     reporting.init_embed(app)
     palette.init_palette(app)
     notes.init_notes(app)

@@ -34,6 +34,7 @@ WITHOUT_PAGE = {
     "Backup": "Monitoring",
     "BatchPart": "rows that wait for their check, gone after it",
     "BatchRow": "the details of its batch",
+    "BillingPeriod": "Billing dashboard",
     "ChargeAttempt": "the details of its scheduled charge",
     "EmailChange": "My account",
     "ExportReader": "the form of its schedule",
