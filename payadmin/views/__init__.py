@@ -90,6 +90,7 @@ def init_views(app: Flask, settings: Settings) -> None:
     usage.init_home(app)
     reporting.init_analytics(app)
     reporting.init_embed(app)
+    reporting.init_operational(app)
     palette.init_palette(app)
     notes.init_notes(app)
     notices.init_notices(app)
