@@ -1,7 +1,6 @@
 """The operational report as a PDF: facts in, pages out; a row for each period, with its numbers beside each other."""
 
 import io
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -191,7 +190,7 @@ class _Layout:
 
 
 def _draw_footer(canvas: "Canvas", facts: ReportFacts, page: int, pages: int) -> None:
-    parts: Sequence[TextMark | Box] = (
+    parts: tuple[TextMark | Box, ...] = (
         Box(_MARGIN, 40, _RIGHT - _MARGIN, 0.6, HAIR),
         TextMark(_MARGIN, 27, wrap(f"{facts.title} · {facts.about}", SMALL, 560)[0], SMALL, right=False),
         TextMark(_RIGHT, 27, f"Page {page} of {pages}", SMALL, right=True),

@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator
 from decimal import Decimal
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from flask import Blueprint, Flask, Response, render_template, request
-from werkzeug.datastructures import MultiDict
 
 from payadmin.kernel.errors import Forbidden
 from payadmin.kernel.lengths import Length
@@ -38,6 +37,9 @@ from payadmin.views.filters import BadAddress
 from payadmin.views.reporting.compared import MOST, Choice, Compared, Period, read, rows, usual
 from payadmin.views.security import current_actor
 from payadmin.views.shell import current_mode
+
+if TYPE_CHECKING:
+    from werkzeug.datastructures import MultiDict
 
 PAGE: Final = "operational-report"
 
@@ -192,14 +194,14 @@ def _number(fact: Fact) -> Cell:
 
 
 def _printed(asked: Compared, found: list[Period]) -> ReportFacts:
-    first, *earlier = found
+    first = found[0]
     notes = [f"Amounts in {asked.unit}. Days begin at midnight in {asked.zone.key}. Made on {asked.today.isoformat()}."]
     if asked.left:
         notes.append(f"The current period is not over: {asked.left} of its {first.span.days} days are still to come.")
     notes.append("Below each number of an earlier period: how much more or less the current period has.")
     return ReportFacts(
         title="Operational report",
-        about=f"{first.name}, compared with {len(earlier)} earlier ({asked.length.value.lower()})",
+        about=f"{first.name}, compared with {_before(asked)}",
         notes=tuple(notes),
         test=asked.mode is Mode.TEST,
         heads=("Period", *(_english(fact.label) for fact in first.facts)),
@@ -215,6 +217,11 @@ def _printed(asked: Compared, found: list[Period]) -> ReportFacts:
             for period in found
         ),
     )
+
+
+def _before(asked: Compared) -> str:
+    length = asked.length.value.lower()
+    return f"the {length} before" if asked.periods == 1 else f"the {asked.periods} {length}s before"
 
 
 def _grouped(fact: Fact) -> str:
