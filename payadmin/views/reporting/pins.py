@@ -127,12 +127,12 @@ def pinned(asked: Pinned) -> Plot | None:
     if asked.asked is None or column is None:
         return None
     span = _days(asked, column)
-    found = list(_by_day(asked, column, span)) if span is not None else []
-    if span is not None and sum(count for _day, _unit, count, _sum in found) > COUNT_CAP:
+    found = list(_by_day(asked, column, span))
+    if sum(count for _day, _unit, count, _sum in found) > COUNT_CAP:
         # The newest rows were looked at: the earliest of their days is not whole.
         span = Span(min(day for day, *_rest in found) + ONE_DAY, span.last)
-    if span is None or span.days < 1:
-        return Plot(Shape.LINE, (), (Series(_("Rows"), ()),))
+        if span.days < 1:
+            return None
     days = tuple(span)
     counts, sums = dict.fromkeys(days, 0), dict[str, dict[dt.date, int]]()
     for day, unit, count, total in found:
@@ -149,15 +149,14 @@ def pinned(asked: Pinned) -> Plot | None:
     return Plot(Shape.LINE, days, (Series(_("Rows"), tuple(counts.values())), *amounts), average=True)
 
 
-def _days(pin: Pinned, column: Column) -> Span | None:
-    """Thirty days up to today; for a view whose rows are all older, up to the last of them. None without any row."""
+def _days(pin: Pinned, column: Column) -> Span:
+    """Thirty days up to today; for a view whose rows are all older, up to the last of them."""
     newest = pin.rows.with_only_columns(column.attr, maintain_column_froms=True).where(column.attr.is_not(None))
     latest = db.session.scalar(newest.order_by(column.attr.desc(), pin.page.model.id.desc()).limit(1))
-    if latest is None:
-        return None
-    day = latest.astimezone(zone()).date() if column.kind is Kind.MOMENT else latest
-    today = lists.today()
-    last = today if today - ONE_DAY * DAYS < day <= today else day
+    last = lists.today()
+    if latest is not None:
+        day = latest.astimezone(zone()).date() if column.kind is Kind.MOMENT else latest
+        last = last if last - ONE_DAY * DAYS < day <= last else day
     return Span(last - ONE_DAY * (DAYS - 1), last)
 
 
