@@ -91,6 +91,8 @@ def init_views(app: Flask, settings: Settings) -> None:
     reporting.init_analytics(app)
     reporting.init_billing(app)
     reporting.init_embed(app)
+    reporting.init_operational(app)
+    reporting.init_pins(app)
     palette.init_palette(app)
     notes.init_notes(app)
     notices.init_notices(app)

@@ -85,12 +85,12 @@ def read(args: Any, *, mode: Mode, extra: frozenset[str] = frozenset()) -> Choic
     today = utcnow().astimezone(zone()).date()
     preset = one.get("range", "custom" if {"from", "to"} & one.keys() else USUAL)
     span = span_of(preset, today) if preset in PRESETS else _custom(preset, one, today)
-    unit, units = unit_of(one.get("unit"), mode)
+    unit, units = read_unit(one.get("unit"), mode)
     return Choice(Asked(mode, span, unit, units[unit], zone(), "net" in one), preset, tuple(sorted(units)), kept)
 
 
-def unit_of(given: str | None, mode: Mode) -> tuple[str, dict[str, int]]:
-    """The unit that the address asks for, or the usual one; and all that can be chosen, with their decimals.
+def read_unit(given: str | None, mode: Mode) -> tuple[str, dict[str, int]]:
+    """The unit that is asked for, else the usual one; and those to choose from, with their decimals.
 
     Raises:
         BadAddress: there is no such unit.

@@ -63,7 +63,7 @@ WITHOUT_PAGE = {
     "StaffRole": "part of its staff user",
     "TranslationOverride": "i18n",
     "Unit": "a choice in filters and forms; Issuers (units) comes with its issue",
-    "UserPreference": "the column chooser of each list",
+    "UserPreference": "the column chooser of each list, and My figures",
     "UserSession": "My account, and the details of its user",
     "VoidRequest": "the details of its payment",
     "WebMinute": "Monitoring",

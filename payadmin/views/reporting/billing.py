@@ -133,7 +133,7 @@ def read(args: Any, *, mode: Mode) -> Choice:
                 today=day_text(today),
             )
         )
-    unit, units = periods.unit_of(one.get("unit"), mode)
+    unit, units = periods.read_unit(one.get("unit"), mode)
     asked = BillingAsked(mode, frame.span, unit, units[unit], zone(), period=frame.period)
     return Choice(asked, tuple(sorted(units)), today)
 
