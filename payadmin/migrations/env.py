@@ -22,14 +22,16 @@ def render_item(kind: str, item: Any, _autogenerate: Any) -> str | Literal[False
 
 load_models()
 engine = make_engine(context.config.attributes["url"])
-with engine.connect() as connection:
-    context.configure(
-        connection=connection,
-        target_metadata=Base.metadata,
-        render_as_batch=context.config.attributes.get("batch", False),
-        render_item=render_item,
-        transaction_per_migration=True,
-    )
-    with context.begin_transaction():
-        context.run_migrations()
-engine.dispose()
+try:
+    with engine.connect() as connection:
+        context.configure(
+            connection=connection,
+            target_metadata=Base.metadata,
+            render_as_batch=context.config.attributes.get("batch", False),
+            render_item=render_item,
+            transaction_per_migration=True,
+        )
+        with context.begin_transaction():
+            context.run_migrations()
+finally:  # a migration that refuses must not leave a connection behind
+    engine.dispose()
