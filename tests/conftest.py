@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -21,6 +22,10 @@ from tests.support.make import Make
 from tests.support.signin import TestBrowser
 
 SECRET = "test-secret-that-is-long-enough-for-signing"
+
+# How long an example takes says how busy the machine is, not whether the code is right.
+hypothesis.settings.register_profile("payadmin", deadline=None)
+hypothesis.settings.load_profile("payadmin")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -24,6 +24,7 @@ from sqlalchemy import (
     cast,
     column,
     func,
+    literal,
     literal_column,
     null,
     select,
@@ -157,7 +158,7 @@ def registrations(session: Session, unit: str, zone: ZoneInfo, span: Span) -> Re
     for name in ("created_at", "inactivated_at"):
         at = getattr(Subscription, name)
         day = business_day(session, at, zone, span)
-        rows = select(literal_column(f"'{name}'").label("what"), day.label("day")).where(
+        rows = select(literal(name).label("what"), day.label("day")).where(
             at >= start, at < stop, Subscription.unit == unit, Subscription.deleted_at.is_(None)
         )
         parts.append(rows)

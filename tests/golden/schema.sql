@@ -355,6 +355,14 @@ CREATE INDEX ix_batch_row_batch_id_status_row_number ON batch_row (batch_id, sta
 CREATE INDEX ix_batch_row_billing_number ON batch_row (billing_number);
 CREATE INDEX ix_batch_row_customer_id ON batch_row (customer_id);
 CREATE INDEX ix_batch_row_invoice_number ON batch_row (invoice_number);
+CREATE TABLE billing_period (
+	mode VARCHAR(24) NOT NULL,
+	unit VARCHAR(12) NOT NULL,
+	period VARCHAR(24) NOT NULL,
+	first_day DATE NOT NULL,
+	numbers BIGINT NOT NULL,
+	CONSTRAINT pk_billing_period PRIMARY KEY (mode, unit, period, first_day)
+);
 CREATE TABLE charge_attempt (
 	id INTEGER NOT NULL,
 	scheduled_charge_id INTEGER NOT NULL,
@@ -873,7 +881,7 @@ CREATE TABLE payment (
 );
 CREATE INDEX ix_payment_approval_code_id ON payment (approval_code, id);
 CREATE INDEX ix_payment_batch_id_created_at_id ON payment (batch_id, created_at, id);
-CREATE INDEX ix_payment_billing_number_id ON payment (billing_number, id);
+CREATE INDEX ix_payment_billing_number_created_at_id ON payment (billing_number, created_at, id);
 CREATE INDEX ix_payment_card_fingerprint ON payment (card_fingerprint);
 CREATE INDEX ix_payment_card_holder_name_id ON payment (card_holder_name, id);
 CREATE INDEX ix_payment_card_holder_phone_id ON payment (card_holder_phone, id);
@@ -891,9 +899,9 @@ CREATE INDEX ix_payment_mode_status_created_at_id ON payment (mode, status, crea
 CREATE INDEX ix_payment_mode_type_created_at_id ON payment (mode, type, created_at, id);
 CREATE INDEX ix_payment_mode_unit_amount_minor_id ON payment (mode, unit, amount_minor, id);
 CREATE INDEX ix_payment_subscription_id_created_at_id ON payment (subscription_id, created_at, id);
-CREATE TRIGGER payment_added AFTER INSERT ON payment BEGIN INSERT INTO payment_change (at, mode, unit, status, method, channel, type, card_issuer, failure_message, count, amount_minor, captured_minor, refunded_minor) VALUES (NEW.created_at, NEW.mode, NEW.unit, NEW.status, NEW.method, NEW.channel, NEW.type, NEW.card_issuer, NEW.failure_message, 1, NEW.amount_minor, NEW.captured_minor, NEW.refunded_minor); END;
-CREATE TRIGGER payment_changed AFTER UPDATE ON payment WHEN OLD.created_at IS NOT NEW.created_at OR OLD.mode IS NOT NEW.mode OR OLD.unit IS NOT NEW.unit OR OLD.status IS NOT NEW.status OR OLD.method IS NOT NEW.method OR OLD.channel IS NOT NEW.channel OR OLD.type IS NOT NEW.type OR OLD.card_issuer IS NOT NEW.card_issuer OR OLD.failure_message IS NOT NEW.failure_message OR OLD.amount_minor IS NOT NEW.amount_minor OR OLD.captured_minor IS NOT NEW.captured_minor OR OLD.refunded_minor IS NOT NEW.refunded_minor BEGIN INSERT INTO payment_change (at, mode, unit, status, method, channel, type, card_issuer, failure_message, count, amount_minor, captured_minor, refunded_minor) VALUES (OLD.created_at, OLD.mode, OLD.unit, OLD.status, OLD.method, OLD.channel, OLD.type, OLD.card_issuer, OLD.failure_message, -1, -OLD.amount_minor, -OLD.captured_minor, -OLD.refunded_minor), (NEW.created_at, NEW.mode, NEW.unit, NEW.status, NEW.method, NEW.channel, NEW.type, NEW.card_issuer, NEW.failure_message, 1, NEW.amount_minor, NEW.captured_minor, NEW.refunded_minor); END;
-CREATE TRIGGER payment_deleted AFTER DELETE ON payment BEGIN INSERT INTO payment_change (at, mode, unit, status, method, channel, type, card_issuer, failure_message, count, amount_minor, captured_minor, refunded_minor) VALUES (OLD.created_at, OLD.mode, OLD.unit, OLD.status, OLD.method, OLD.channel, OLD.type, OLD.card_issuer, OLD.failure_message, -1, -OLD.amount_minor, -OLD.captured_minor, -OLD.refunded_minor); END;
+CREATE TRIGGER payment_added AFTER INSERT ON payment BEGIN INSERT INTO payment_change (at, mode, unit, status, method, channel, type, card_issuer, failure_message, billing_number, count, amount_minor, captured_minor, refunded_minor) VALUES (NEW.created_at, NEW.mode, NEW.unit, NEW.status, NEW.method, NEW.channel, NEW.type, NEW.card_issuer, NEW.failure_message, NEW.billing_number, 1, NEW.amount_minor, NEW.captured_minor, NEW.refunded_minor); END;
+CREATE TRIGGER payment_changed AFTER UPDATE ON payment WHEN OLD.created_at IS NOT NEW.created_at OR OLD.mode IS NOT NEW.mode OR OLD.unit IS NOT NEW.unit OR OLD.status IS NOT NEW.status OR OLD.method IS NOT NEW.method OR OLD.channel IS NOT NEW.channel OR OLD.type IS NOT NEW.type OR OLD.card_issuer IS NOT NEW.card_issuer OR OLD.failure_message IS NOT NEW.failure_message OR OLD.billing_number IS NOT NEW.billing_number OR OLD.amount_minor IS NOT NEW.amount_minor OR OLD.captured_minor IS NOT NEW.captured_minor OR OLD.refunded_minor IS NOT NEW.refunded_minor BEGIN INSERT INTO payment_change (at, mode, unit, status, method, channel, type, card_issuer, failure_message, billing_number, count, amount_minor, captured_minor, refunded_minor) VALUES (OLD.created_at, OLD.mode, OLD.unit, OLD.status, OLD.method, OLD.channel, OLD.type, OLD.card_issuer, OLD.failure_message, OLD.billing_number, -1, -OLD.amount_minor, -OLD.captured_minor, -OLD.refunded_minor), (NEW.created_at, NEW.mode, NEW.unit, NEW.status, NEW.method, NEW.channel, NEW.type, NEW.card_issuer, NEW.failure_message, NEW.billing_number, 1, NEW.amount_minor, NEW.captured_minor, NEW.refunded_minor); END;
+CREATE TRIGGER payment_deleted AFTER DELETE ON payment BEGIN INSERT INTO payment_change (at, mode, unit, status, method, channel, type, card_issuer, failure_message, billing_number, count, amount_minor, captured_minor, refunded_minor) VALUES (OLD.created_at, OLD.mode, OLD.unit, OLD.status, OLD.method, OLD.channel, OLD.type, OLD.card_issuer, OLD.failure_message, OLD.billing_number, -1, -OLD.amount_minor, -OLD.captured_minor, -OLD.refunded_minor); END;
 CREATE TABLE payment_change (
 	id INTEGER NOT NULL,
 	at DATETIME NOT NULL,
@@ -908,9 +916,10 @@ CREATE TABLE payment_change (
 	count BIGINT NOT NULL,
 	amount_minor BIGINT NOT NULL,
 	captured_minor BIGINT NOT NULL,
-	refunded_minor BIGINT NOT NULL,
+	refunded_minor BIGINT NOT NULL, billing_number VARCHAR(64),
 	CONSTRAINT pk_payment_change PRIMARY KEY (id)
 );
+CREATE INDEX ix_payment_change_billing_number ON payment_change (billing_number) WHERE billing_number IS NOT NULL;
 CREATE TABLE payment_day (
 	mode VARCHAR(24) NOT NULL,
 	slice VARCHAR(24) NOT NULL,
@@ -1265,7 +1274,7 @@ CREATE TABLE subscription (
 	id INTEGER NOT NULL,
 	created_at DATETIME NOT NULL,
 	updated_at DATETIME NOT NULL,
-	version INTEGER NOT NULL, status VARCHAR(24) DEFAULT 'CREATED' NOT NULL CONSTRAINT ck_subscription_subscription_status CHECK (status IN ('CREATED', 'ACTIVE', 'ON_HOLD', 'INACTIVE', 'CANCELLED', 'EXPIRED', 'ABORTED')), purpose VARCHAR(24) DEFAULT 'RECURRING' NOT NULL CONSTRAINT ck_subscription_purpose CHECK (purpose IN ('RECURRING', 'REMINDER')), origin VARCHAR(24) DEFAULT 'BACKOFFICE' NOT NULL CONSTRAINT ck_subscription_subscription_origin CHECK (origin IN ('HOSTED', 'BATCH', 'API', 'BACKOFFICE', 'IMPORTED')), card_token VARCHAR(128), card_last4 VARCHAR(4), card_expires_on DATE, schedule_kind VARCHAR(24) CONSTRAINT ck_subscription_schedule_kind CHECK (schedule_kind IN ('DAY', 'DATE', 'FULL_DATE', 'INTERVAL')), schedule_weekdays JSON, schedule_days JSON, schedule_months JSON, schedule_dates JSON, schedule_interval_unit VARCHAR(24) CONSTRAINT ck_subscription_interval_unit CHECK (schedule_interval_unit IN ('DAY', 'MONTH')), schedule_interval_count INTEGER, schedule_anchor DATE, start_date DATE CONSTRAINT ck_subscription_schedule_has_start CHECK (schedule_kind IS NULL OR start_date IS NOT NULL), expiration_date DATE CONSTRAINT ck_subscription_expires_after_start CHECK (expiration_date IS NULL OR start_date <= expiration_date), planned_until DATE, plan_failed_at DATETIME, consecutive_failures INTEGER DEFAULT '0' NOT NULL CONSTRAINT ck_subscription_failures_not_negative CHECK (consecutive_failures >= 0), retry_policy_id INTEGER CONSTRAINT fk_subscription_retry_policy_id REFERENCES retry_policy (id), deleted_at DATETIME, batch_row_id INTEGER CONSTRAINT fk_subscription_batch_row_id REFERENCES batch_row (id),
+	version INTEGER NOT NULL, status VARCHAR(24) DEFAULT 'CREATED' NOT NULL CONSTRAINT ck_subscription_subscription_status CHECK (status IN ('CREATED', 'ACTIVE', 'ON_HOLD', 'INACTIVE', 'CANCELLED', 'EXPIRED', 'ABORTED')), purpose VARCHAR(24) DEFAULT 'RECURRING' NOT NULL CONSTRAINT ck_subscription_purpose CHECK (purpose IN ('RECURRING', 'REMINDER')), origin VARCHAR(24) DEFAULT 'BACKOFFICE' NOT NULL CONSTRAINT ck_subscription_subscription_origin CHECK (origin IN ('HOSTED', 'BATCH', 'API', 'BACKOFFICE', 'IMPORTED')), card_token VARCHAR(128), card_last4 VARCHAR(4), card_expires_on DATE, schedule_kind VARCHAR(24) CONSTRAINT ck_subscription_schedule_kind CHECK (schedule_kind IN ('DAY', 'DATE', 'FULL_DATE', 'INTERVAL')), schedule_weekdays JSON, schedule_days JSON, schedule_months JSON, schedule_dates JSON, schedule_interval_unit VARCHAR(24) CONSTRAINT ck_subscription_interval_unit CHECK (schedule_interval_unit IN ('DAY', 'MONTH')), schedule_interval_count INTEGER, schedule_anchor DATE, start_date DATE CONSTRAINT ck_subscription_schedule_has_start CHECK (schedule_kind IS NULL OR start_date IS NOT NULL), expiration_date DATE CONSTRAINT ck_subscription_expires_after_start CHECK (expiration_date IS NULL OR start_date <= expiration_date), planned_until DATE, plan_failed_at DATETIME, consecutive_failures INTEGER DEFAULT '0' NOT NULL CONSTRAINT ck_subscription_failures_not_negative CHECK (consecutive_failures >= 0), retry_policy_id INTEGER CONSTRAINT fk_subscription_retry_policy_id REFERENCES retry_policy (id), deleted_at DATETIME, batch_row_id INTEGER CONSTRAINT fk_subscription_batch_row_id REFERENCES batch_row (id), inactivated_at DATETIME,
 	CONSTRAINT pk_subscription PRIMARY KEY (id),
 	CONSTRAINT ck_subscription_amount_positive CHECK (amount_minor > 0),
 	CONSTRAINT fk_subscription_customer_id FOREIGN KEY(customer_id) REFERENCES customer (id),
@@ -1277,6 +1286,7 @@ CREATE INDEX ix_subscription_billing_number ON subscription (billing_number);
 CREATE INDEX ix_subscription_card_expires_on_id ON subscription (card_expires_on, id);
 CREATE INDEX ix_subscription_created_at_id ON subscription (created_at, id);
 CREATE INDEX ix_subscription_customer_id ON subscription (customer_id);
+CREATE INDEX ix_subscription_inactivated_at_id ON subscription (inactivated_at, id) WHERE inactivated_at IS NOT NULL;
 CREATE INDEX ix_subscription_origin_created_at_id ON subscription (origin, created_at, id);
 CREATE INDEX ix_subscription_plan_failed ON subscription (created_at, id) WHERE plan_failed_at IS NOT NULL;
 CREATE INDEX ix_subscription_provider_created_at_id ON subscription (provider, created_at, id);

@@ -84,6 +84,7 @@ NOT_AUDITED = {
     "AuditSeal": "proves the trail",
     "Backup": "its writing is recorded",
     "BatchPart": "machinery",
+    "BillingPeriod": "counts of billing numbers, whose payments' changes are recorded",
     "BatchRow": "what it orders, and who ordered it, is recorded as events of its batch and of what was made of it",
     "ChargeAttempt": "what it comes to is recorded as an event of its scheduled charge",
     "EmailChange": "its steps are recorded as events of its owner",

@@ -27,7 +27,6 @@ from payadmin.work import Work, use_case
 
 MOST_ENTRIES: Final = 1000
 FIRST_DAY: Final = dt.date(2000, 1, 1)
-UNKNOWN: Final = "There is no such client service."
 _BATCH: Final = 500
 _USAGE = cast("Table", UsageDaily.__table__)
 T = TypeVar("T")
@@ -142,7 +141,7 @@ def _mistakes(entries: Iterable[Counted], services: Mapping[str, int], *, today:
     for entry in entries:
         if entry.service not in services:
             # Also the answer for a service of somebody else: who has which is nobody's business.
-            yield Wrong(entry.place, "service", UNKNOWN)
+            yield Wrong(entry.place, "service", _("There is no such client service."))
         if entry.day > today:
             yield Wrong(
                 entry.place, "day", _("This day has not come yet; today is %(today)s.", today=today.isoformat())
