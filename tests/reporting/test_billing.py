@@ -87,6 +87,7 @@ def listed(client: Any, url: str) -> int:
 
 
 def write(*statements: Any) -> None:
+    db.session.rollback()  # whatever was read before is over
     with db.engine.connect().execution_options(immediate=True) as connection, connection.begin():
         for statement in statements:
             connection.execute(statement)

@@ -139,7 +139,7 @@ def test_each_figure_is_the_number_of_rows_and_the_sum_of_its_list(
     numbers: list[tuple[Fact, str]] = []
     for changes in ({"net": True}, {"unit": "JPY", "scale": 0}, {"span": Span(SPAN.first, SPAN.first)}, {}):
         with other.test_request_context():
-            g.actor, g._login_user = ADMIN, SimpleNamespace(texts_serial=None, language=None)
+            g.actor, g._login_user = ADMIN, SimpleNamespace(is_authenticated=True, texts_serial=None, language=None)
             asked = ASKED.get(page, lambda usual: usual)(asked_of(zone, **changes))
             found = [fact for several in facts(asked, FIGURES.get(page, SLICES)).values() for fact in several]
             assert found

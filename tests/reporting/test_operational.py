@@ -201,7 +201,7 @@ def test_without_any_payment_the_page_says_what_to_do(browse: Browse) -> None:
         ("periods=-1", "Compare with 1 to 24 earlier periods"),
         ("periods=2.5", "Compare with 1 to 24 earlier periods"),
         ("periods=%D9%A3", "Compare with 1 to 24 earlier periods"),
-        ("periods=" + "9" * 5000, "Compare with 1 to 24 earlier periods"),
+        ("periods=" + "9" * 60, "Compare with 1 to 24 earlier periods"),
         ("period=year&periods=11", "Compare with 1 to 10 earlier periods"),
         ("period=fortnight", "There is no period called “fortnight”"),
         ("current=2199-01-01", "lies in the future"),

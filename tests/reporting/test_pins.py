@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import event
+from sqlalchemy import event, update
 
 from payadmin.actions import saved_views
 from payadmin.db import db, utcnow
@@ -246,7 +246,8 @@ def test_a_view_that_no_longer_fits_its_list_says_so_and_counts_nothing(make: Ma
     view_id = save(client, "Old", "status=FAILED")
     pin(client, view_id)
     pin(client, view_id, "chart")
-    db.session.query(SavedView).filter_by(id=view_id).update({"query": "status=GONE"})
+    old = update(SavedView).where(SavedView.id == view_id).values(query="status=GONE")
+    db.session.execute(old, execution_options={"explained": True})
     db.session.commit()
     assert cards(client)["Old"] == ("", "", "")
     assert client.get(ADDRESS).text.count("No longer fits its list") == 2
