@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from flask import current_app, redirect, request, url_for
@@ -222,10 +222,16 @@ class PayAdminModelView(RevealPages):
         for page in pages.values():
             if not page.is_accessible():
                 continue
-            for column in page.columns.values():
-                table = inspect(page.model).local_table
-                if column.target is self.model and column.kind is Kind.LINK and leads(table, column, page.pinned):
-                    yield page.related_to(row, column)
+            table = inspect(page.model).local_table
+            links = [
+                column
+                for column in page.columns.values()
+                if column.target is self.model and column.kind is Kind.LINK and leads(table, column, page.pinned)
+            ]
+            for link in links:
+                related = page.related_to(row, link)
+                # Two ways to point here are told apart by the name of the column.
+                yield replace(related, label=f"{related.label} · {say(link.label)}") if len(links) > 1 else related
 
     def related_to(self, row: Any, link: Column) -> Related:
         """This page's rows that point to `row` by `link`: the newest few, masked although `row` may be revealed."""

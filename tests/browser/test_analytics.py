@@ -16,6 +16,7 @@ from payadmin.config import Settings
 from payadmin.db import db
 from payadmin.embedded import Home
 from tests.support.browser import PHONE, Demo, Desk
+from tests.support.charts import drawn, hovered
 
 pytestmark = pytest.mark.browser
 
@@ -24,35 +25,14 @@ CHARTS = ("daily", "status", "by-method", "by-channel")
 THEN = "range=custom&from=2017-09-01&to=2017-10-10&unit=GBP"
 
 
-def drawn(page: Page) -> None:
-    """Wait until every chart is there."""
-    for name in CHARTS:
-        chart = page.locator(f"#chart-{name}")
-        chart.scroll_into_view_if_needed()
-        expect(chart).not_to_have_attribute("aria-busy", "true", timeout=30_000)
-        expect(chart.locator(".bk-Figure").first).to_be_visible()
-
-
 def inks(page: Page, name: str) -> str:
     """What the picture of a chart holds, so that two can be told apart."""
     return str(page.locator(f"#chart-{name} canvas").first.evaluate("canvas => canvas.toDataURL()"))
 
 
-def hovered(page: Page, name: str) -> str:
-    page.locator(f"#chart-{name}").scroll_into_view_if_needed()
-    box = page.locator(f"#chart-{name}").bounding_box()
-    assert box is not None
-    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 100)
-    page.mouse.move(box["x"] + box["width"] / 2 + 2, box["y"] + 104)
-    # Every chart has its own; the one that is under the pointer has words.
-    tip = page.locator(".bk-Tooltip:visible").first
-    expect(tip).to_contain_text("GBP")
-    return str(tip.evaluate("tip => (tip.shadowRoot ?? tip).textContent"))
-
-
 def test_every_chart_is_drawn_and_says_its_numbers_when_hovered(desk: Desk) -> None:
     page = desk.page("operator", f"analytics/?{THEN}")
-    drawn(page)
+    drawn(page, *CHARTS)
     said = hovered(page, "daily")
     assert re.search(r"\d+ (Sep|Oct) 2017", said), said
     assert re.search(r"[\d,]+\.\d\d GBP", said), said
@@ -62,11 +42,11 @@ def test_every_chart_is_drawn_and_says_its_numbers_when_hovered(desk: Desk) -> N
 
 def test_presets_currencies_and_refunds_change_what_is_shown(desk: Desk) -> None:
     page = desk.page("operator", f"analytics/?{THEN}")
-    drawn(page)
+    drawn(page, *CHARTS)
     gross = page.locator(".kpi .v").first.inner_text()
     picture = inks(page, "daily")
     page.get_by_role("link", name="Net of refunds").click()
-    drawn(page)
+    drawn(page, *CHARTS)
     assert page.locator(".kpi .v").first.inner_text() != gross
     assert inks(page, "daily") != picture
     page.get_by_role("button", name="Custom", exact=True).click()
@@ -90,20 +70,20 @@ def test_a_number_leads_to_the_list_with_as_many_rows(desk: Desk) -> None:
 
 def test_colours_follow_the_theme_and_a_phone_is_wide_enough(desk: Desk) -> None:
     page = desk.page("operator", f"analytics/?{THEN}")
-    drawn(page)
+    drawn(page, *CHARTS)
     light = inks(page, "by-method")
     page.get_by_role("button", name="Switch colour theme").click()
     page.wait_for_timeout(1_500)
-    drawn(page)
+    drawn(page, *CHARTS)
     assert inks(page, "by-method") != light
     phone = desk.page("operator", f"analytics/?{THEN}", viewport=PHONE)
-    drawn(phone)
+    drawn(phone, *CHARTS)
     assert phone.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 def test_picture_file_and_table_say_the_same(desk: Desk) -> None:
     page = desk.page("operator", f"analytics/?{THEN}")
-    drawn(page)
+    drawn(page, *CHARTS)
     for name in CHARTS:
         card = page.locator(".chart-card", has=page.locator(f"#chart-{name}"))
         with page.expect_download() as coming:

@@ -6,9 +6,10 @@ import urllib.error
 import urllib.request
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 from tests.support.browser import Desk
+from tests.support.charts import drawn, hovered
 
 pytestmark = [pytest.mark.browser, pytest.mark.once]
 
@@ -17,33 +18,13 @@ def number(text: str) -> int:
     return int(text.replace(",", ""))
 
 
-def drawn(page: Page, name: str) -> None:
-    """Wait until a chart stands there: BokehJS comes when it is looked at."""
-    chart = page.locator(f"#chart-{name}")
-    chart.scroll_into_view_if_needed()
-    page.locator(f"#chart-{name}:not([aria-busy])").wait_for(timeout=30_000)
-    chart.locator("canvas").first.wait_for()
-
-
-def hover(page: Page, name: str, share: float) -> str:
-    """What the chart says when the mouse is at this share of its width."""
-    box = page.locator(f"#chart-{name}").bounding_box()
-    assert box
-    for step in (0, 4):
-        page.mouse.move(box["x"] + box["width"] * share + step, box["y"] + box["height"] * 0.6)
-    # Every chart has its own; the one that is under the pointer has words.
-    tip = page.locator(".bk-Tooltip:visible").first
-    expect(tip).to_contain_text("Operations")
-    return str(tip.evaluate("tip => (tip.shadowRoot ?? tip).textContent"))
-
-
 def test_a_partner_reads_the_consumption_of_the_own_organization(desk: Desk) -> None:
     page = desk.page("partner")
     expect(page.get_by_text("Consumption of the client services of Meridian Transit")).to_be_visible()
     drawn(page, "operations-a-month")
-    assert "Ticket wallet" in hover(page, "operations-a-month", 0.25)
+    assert "Ticket wallet" in hovered(page, "operations-a-month", 0.25)
     drawn(page, "operations-a-day")
-    assert "Loyalty points" in hover(page, "operations-a-day", 0.5)
+    assert "Loyalty points" in hovered(page, "operations-a-day", 0.5)
 
     # The table says what the chart shows, and each number leads to what adds up to it.
     page.get_by_text("Show as a table").nth(1).click()

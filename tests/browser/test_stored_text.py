@@ -34,7 +34,7 @@ SHOWN = (
     "staff_notice", "staff_user", "subscription", "void_request", "webhook_delivery", "webhook_endpoint",
 )  # fmt: skip
 # Files are not shown by the browser, and signing out ends the visit.
-NOT_VISITED = re.compile(r"/(export|file|download|invoice|template|logout|static|errors\.csv|status|live)\b")
+NOT_VISITED = re.compile(r"/(export|file|download|invoice|template|logout|static|status|live)\b|\.(csv|json|pdf|xlsx)$")
 MOST_PAGES = 220
 FOUND = "() => document.querySelectorAll('[onerror], [onload]').length + (window.pwned || 0)"
 LINKS = (
