@@ -181,6 +181,18 @@ def test_messages_that_no_address_can_say_are_among_the_others(make: Make, brows
         assert listed(client, link(page, "failed-message", label)) == int(number), label
 
 
+def test_the_address_of_all_other_messages_is_no_longer_than_servers_take(make: Make, browse: Browse) -> None:
+    for number in range(12):
+        make.payment(created_at=at(DAY), status=S.FAILED, failure_message=f"{number} " + "资金不足" * 40)
+    client = browse(Role.PAYMENTS_OPERATOR)
+    page = client.get(HERE).text
+    found = rows_of(page, "failed-message")
+    address = link(page, "failed-message", "Others, or no message")
+    assert len(address) < 4_000
+    assert sum(map(int, found.values())) == 12
+    assert listed(client, address) == int(found["Others, or no message"])
+
+
 def test_registrations_count_on_their_day_and_inactivations_when_they_happen(make: Make, browse: Browse) -> None:
     today = utcnow()
     old = make.subscription(created_at=at(DAY))
