@@ -150,7 +150,12 @@ def test_the_exact_range_is_printed_and_one_goes_to_the_period_before_and_after(
     now = client.get("/billing/dashboard/").text
     assert 'rel="next"' not in now
     assert "so far" in now
-    assert 'rel="prev"' not in client.get("/billing/dashboard/?day=1900-01-01").text
+    first = client.get("/billing/dashboard/?day=1900-01-08&unit=EUR").text
+    assert 'rel="prev"' not in first
+    links = set(re.findall(r'href="(/transactions/[^"]*1900-01-01[^"]*)"', first))
+    assert len(links) == 3
+    for address in links:
+        assert client.get(html.unescape(address)).status_code == 200
 
 
 def test_each_number_beside_a_chart_is_the_number_of_rows_of_its_list(make: Make, browse: Browse) -> None:
@@ -223,6 +228,8 @@ def test_registrations_count_on_their_day_and_inactivations_when_they_happen(mak
         ("?day=2199-01-01", "begins in the future"),
         ("?day=2026-02-30", "write days as 2026-01-31"),
         ("?day=1899-12-31", "write days as 2026-01-31"),
+        # The week before has no list.
+        ("?day=1900-01-01", "write days as 2026-01-31"),
         ("?day=9999-12-31", "write days as 2026-01-31"),
         ("?day=yesterday", "write days as 2026-01-31"),
         ("?period=50y", "There is no period called"),
