@@ -45,7 +45,7 @@ def claim(work: Work, once: Once | None) -> dict[str, Any] | None:
     """
     if once is None:
         return None
-    _forget_old(work)
+    _forget_old(work, once)
     make = postgresql.insert if work.session.get_bind().dialect.name == "postgresql" else sqlite.insert
     fresh = make(ApiAnswer).values(api_key_id=once.api_key_id, key=once.key, request_hash=once.request_hash)
     claimed = fresh.on_conflict_do_nothing(index_elements=["api_key_id", "key"]).returning(ApiAnswer.id)
@@ -71,10 +71,11 @@ def _named(once: Once) -> tuple[Any, ...]:
     return ApiAnswer.api_key_id == once.api_key_id, ApiAnswer.key == once.key
 
 
-def _forget_old(work: Work) -> None:
+def _forget_old(work: Work, once: Once) -> None:
+    is_old = ApiAnswer.created_at < work.now - KEPT
+    # Its own name first, however many others are old: it may be used again.
+    own = delete(ApiAnswer).where(*_named(once), is_old)
     # Rows that another act is just deleting are left to it: waiting could deadlock.
-    old = (
-        select(ApiAnswer.id).where(ApiAnswer.created_at < work.now - KEPT).limit(500).with_for_update(skip_locked=True)
-    )
-    statement = delete(ApiAnswer).where(ApiAnswer.id.in_(old))
-    work.session.execute(statement.execution_options(synchronize_session=False))
+    some = select(ApiAnswer.id).where(is_old).limit(500).with_for_update(skip_locked=True)
+    for statement in (own, delete(ApiAnswer).where(ApiAnswer.id.in_(some))):
+        work.session.execute(statement.execution_options(synchronize_session=False))

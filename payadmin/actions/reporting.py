@@ -6,7 +6,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from itsdangerous import BadSignature, URLSafeSerializer
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -23,10 +23,9 @@ from payadmin.queries.reporting import (
     ONE_DAY,
     THE_STATE,
     Span,
+    all_days,
     changes,
     counted,
-    folded_days,
-    known_days,
     moments,
     one_of,
     sliced,
@@ -95,9 +94,9 @@ def begin_rebuild(work: Work, *, zone: ZoneInfo, afresh: bool = False) -> Span |
         work.session.execute(_unseen(delete(PaymentDay)))
         work.session.execute(_unseen(delete(BillingPeriod)))
     state.building = zone.key
-    known = [found for found in (known_days(work.session, zone), folded_days(work.session)) if found is not None]
-    state.next_day = min((span.first for span in known), default=None)
-    state.last_day = max((span.last for span in known), default=None)
+    known = all_days(work.session, zone)
+    state.next_day = known.first if known is not None else None
+    state.last_day = known.last if known is not None else None
     _forget_periods(work, before=state.next_day)
     _forget_periods(work, beyond=state.last_day)
     if state.next_day is None:
@@ -125,7 +124,7 @@ def rebuild_days(work: Work, *, zone: ZoneInfo) -> Span | None:
     work.session.execute(_unseen(delete(PaymentDay).where(PaymentDay.day.between(span.first, span.last))))
     session = work.session
     _add_to_days(work, sliced(counted(session, zone, span), changes(session, zone, span, sign=-1)))
-    after = _next_with_payments(work, zone, last, state.last_day)
+    after = _next_to_build(work, zone, last, state.last_day)
     if after is not None:
         skipped = PaymentDay.day > last, PaymentDay.day < after
     else:
@@ -185,11 +184,16 @@ def _embed_signer() -> URLSafeSerializer:
     return URLSafeSerializer(current_settings().secret_key, salt=EMBED)
 
 
-def _next_with_payments(work: Work, zone: ZoneInfo, last: dt.date, end: dt.date) -> dt.date | None:
-    """The first day after `last`, up to `end`, that has payments: years without any cost nothing."""
+def _next_to_build(work: Work, zone: ZoneInfo, last: dt.date, end: dt.date) -> dt.date | None:
+    """The first day after `last`, up to `end`, that has payments, or changes of payments that have left it since.
+
+    Years without any cost nothing.
+    """
     start, stop = start_of(last + ONE_DAY, zone), moments(zone, Span(end, end))[1]
     later = select(Payment.created_at).where(Payment.created_at >= start, Payment.created_at < stop)
     found = [work.one(later.where(Payment.mode == mode).order_by(Payment.created_at)) for mode in Mode]
+    waiting = select(func.min(PaymentChange.at)).where(PaymentChange.at >= start, PaymentChange.at < stop)
+    found.append(work.session.scalar(waiting))
     days = [moment.astimezone(zone).date() for moment in found if moment is not None]
     return min(days) if days else None
 

@@ -11,10 +11,9 @@ from payadmin.queries.billing import frames_of
 from payadmin.queries.reporting import (
     ONE_DAY,
     Span,
+    all_days,
     differences,
-    folded_days,
     has_changes,
-    known_days,
     state,
 )
 from payadmin.work import SYSTEM
@@ -76,11 +75,11 @@ def _left(zone: "ZoneInfo") -> Span | None:
 def compare(zone: "ZoneInfo", *, step: Callable[[int, int], None]) -> tuple[int, list[str]]:
     """Compare rollups and journal with the payments, some days at a time. Returns the days and what differs."""
     session = db.session()
-    ends = [span for span in (known_days(session, zone), folded_days(session)) if span is not None]
-    if not ends:
+    known = all_days(session, zone)
+    if known is None:
         return 0, []
-    first, last = min(span.first for span in ends), max(span.last for span in ends)
-    total, found, day = (last - first).days + 1, list[str](), first
+    first, last = known.first, known.last
+    total, found, day = known.days, list[str](), first
     while day <= last:
         until: dt.date = min(day + ONE_DAY * (PIECE_DAYS - 1), last)
         found += map(str, differences(session, zone, Span(day, until)))

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any, Final, NamedTuple
 
 from payadmin.kernel.conditions import Condition, Facts, Registry, words_of
-from payadmin.kernel.matching import Matcher
+from payadmin.kernel.matching import Effort, Matcher
 from payadmin.kernel.text import _
 
 DEFAULT: Final = "default"
@@ -160,9 +160,9 @@ class RuleSet:
     @cached_property
     def _dead(self) -> list[Finding]:
         """Rules that nothing can reach. They depend on the rules alone, so they are looked for once."""
-        found = []
+        found, effort = [], Effort()
         for place, rule in enumerate(self._live):
-            cover = self._matcher.cover(place)
+            cover = self._matcher.cover(place, effort)
             if cover is None:
                 continue
             if cover.never is not None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -15,6 +16,7 @@ from payadmin.kernel.checkout import (
     in_order,
 )
 from payadmin.kernel.conditions import Problem, Registry, read_conditions, shown
+from payadmin.kernel.masks import mask_pan_in_text
 from payadmin.kernel.text import NumberText, _
 
 FORMAT: Final = "payadmin.checkout-rules.1"
@@ -136,6 +138,8 @@ def wrong_name(name: object) -> str | None:
         return _("A rule needs an ID.")
     if len(name) > NAME_LENGTH or not _NAME.fullmatch(name):
         return _("An ID has letters, digits, dots, hyphens and underscores, at most %(most)s.", most=NAME_LENGTH)
+    if mask_pan_in_text(name) != name:
+        return _("This holds a card number. Write its last four digits only.")
     if name != DEFAULT and name.lower() == DEFAULT:
         return _("The rule that answers when no other does is spelled “default”.")
     return None
@@ -218,8 +222,7 @@ def _line(line: int, column: int) -> str:
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        names = [name for name, _value in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = Counter(name for name, _value in pairs).most_common(1)[0][0]
         raise ValueError(
             _("“%(name)s” stands twice in one object, so it is not clear which one counts.", name=shown(twice))
         )

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, NamedTuple, Self
 
+from payadmin.kernel.masks import mask_pan_in_text
 from payadmin.kernel.money import MAX_MINOR, Money
 from payadmin.kernel.text import Said, Tongue, _, one_line
 
@@ -271,6 +272,8 @@ def read_fact(raw: object, key: Key, registry: Registry) -> Fact:
                 raise Wrong(_("%(key)s is a text, and not an empty one.", key=key.label))
             if len(text) > LONGEST_TEXT:
                 raise Wrong(_("%(key)s has at most %(most)s characters.", key=key.label, most=LONGEST_TEXT))
+            if mask_pan_in_text(text) != text:
+                raise Wrong(_("This holds a card number. Write its last four digits only."))
             return text
         case KeyKind.NUMBER:
             if type(raw) is not int:

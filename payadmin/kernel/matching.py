@@ -19,6 +19,9 @@ from payadmin.kernel.money import MAX_MINOR
 # How many combinations are tried before a rule is taken for reachable: wrong only in that nothing is said.
 SEARCHED_MOST: Final = 4_000
 COMPARED_MOST: Final = 200
+# What is spent on all rules of a version together: a page must not wait for thousands of rules over thousands of words.
+CELLS_MOST: Final = 6_000_000
+STEPS_MOST: Final = 3_000_000
 
 Range = tuple[int, int]
 O = Operator  # noqa: E741 - read in tables
@@ -37,6 +40,19 @@ class Cover:
     never: str | None = None
     by: tuple[int, ...] = ()
     alone: bool = False
+
+
+@dataclass
+class Effort:
+    """What is left for asking what covers the rules of a version; where it ends, nothing more is said.
+
+    Attributes:
+        cells: how many cells may still be looked at.
+        steps: how many combinations may still be tried.
+    """
+
+    cells: int = CELLS_MOST
+    steps: int = STEPS_MOST
 
 
 class _Line:
@@ -224,14 +240,19 @@ class Matcher:
         mask = self.matches(facts)
         return (mask & -mask).bit_length() - 1 if mask else None
 
-    def cover(self, place: int) -> Cover | None:
-        """Why nothing reaches the rule at `place`, or None when something does (or that is too hard to tell)."""
+    def cover(self, place: int, effort: Effort | None = None) -> Cover | None:
+        """Why nothing reaches the rule at `place`, or None when something does (or that is too hard to tell).
+
+        Args:
+            effort: what may be spent on this rule and those asked about later with the same.
+        """
+        effort = effort or Effort()
         if not self._all >> place & 1:
             return Cover(never="")
         earlier = self._all & ((1 << place) - 1)
         lines: list[list[int]] = []
         for line in range(len(self._lines)):
-            found = self._earlier(place, line, earlier)
+            found = self._earlier(place, line, earlier, effort)
             if not found:
                 return Cover(never=self._lines[line][0])
             lines.append(sorted(found, key=int.bit_count))
@@ -241,7 +262,7 @@ class Matcher:
                 alone &= mask
         if alone:
             return Cover(by=((alone & -alone).bit_length() - 1,), alone=True)
-        if not earlier or _reachable(earlier, lines):
+        if not earlier or _reachable(earlier, lines, effort):
             return None
         together = earlier
         for found_here in lines:
@@ -251,25 +272,30 @@ class Matcher:
             together &= union
         return Cover(by=tuple(_bits(together)))
 
-    def _earlier(self, place: int, line: int, earlier: int) -> set[int]:
+    def _earlier(self, place: int, line: int, earlier: int, effort: Effort) -> set[int]:
         """Which of the `earlier` rules hold too, for every cell of a line in which the rule at `place` does."""
         name, cells, masks, free = self._lines[line]
         ranges = self._ranges[place].get(name)
         if ranges is not None:
+            effort.cells -= sum(high - low for low, high in ranges)
+            if effort.cells <= 0:
+                return {0}  # as if nothing earlier held in one of them: the rule counts as reachable
             return {masks[cell] & earlier for cell in _real_within(cells, ranges)}
         if self.registry.keys[name].always:
+            effort.cells -= len(self._distinct[line])
             return {mask & earlier for mask in self._distinct[line]}
         return {free & earlier}  # what is not given satisfies least of all
 
 
-def _reachable(earlier: int, lines: list[list[int]]) -> bool:
+def _reachable(earlier: int, lines: list[list[int]], effort: Effort) -> bool:
     """Whether some choice of one mask from each line leaves no earlier rule; too many choices count as yes."""
     lines = sorted((_smallest(line) for line in lines), key=len)
-    left = SEARCHED_MOST
+    left = min(SEARCHED_MOST, effort.steps)
 
     def search(depth: int, mask: int) -> bool:
         nonlocal left
         left -= 1
+        effort.steps -= 1
         if not mask or left <= 0:
             return True
         if depth == len(lines):

@@ -407,6 +407,22 @@ def folded_days(session: Session) -> Span | None:
     return Span(first, last) if first is not None else None
 
 
+def waiting_days(session: Session, zone: ZoneInfo) -> Span | None:
+    """From the first day that something in the journal is about to the last; None while it is empty."""
+    first, last = session.execute(select(func.min(PaymentChange.at), func.max(PaymentChange.at))).one()
+    return Span(first.astimezone(zone).date(), last.astimezone(zone).date()) if first is not None else None
+
+
+def all_days(session: Session, zone: ZoneInfo) -> Span | None:
+    """Every day that payments, rollups or journal know of; None when there is none.
+
+    A day without any payment counts too: what was folded of it may be about to be taken away again.
+    """
+    ends = known_days(session, zone), folded_days(session), waiting_days(session, zone)
+    known = [span for span in ends if span is not None]
+    return Span(min(span.first for span in known), max(span.last for span in known)) if known else None
+
+
 def has_changes(session: Session) -> bool:
     """Whether anything waits to be folded."""
     return session.scalar(select(PaymentChange.id).limit(1)) is not None

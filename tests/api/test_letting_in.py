@@ -128,7 +128,10 @@ def test_each_key_has_so_many_requests_a_minute(
     with slow.app_context():
         for program in (first, second):
             program.client = slow.test_client()
-        answers = [first.ask("/key") for _ in range(5)]
+        # However the same key is written.
+        words = ("Bearer ", "bearer ", "BEARER ", "Bearer  ", "bearer   ")
+        headers = [f"{word}{first.bearer}" for word in words]
+        answers = [first.ask("/key", headers={"Authorization": header}) for header in headers]
         other = second.ask("/key")
         db.session.remove()
         db.engine.dispose()

@@ -1,6 +1,7 @@
 """Files of rules: what is exported is imported as it was; a file with a mistake is refused whole, at its place."""
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -108,6 +109,22 @@ def test_ten_thousand_rules_are_refused_at_once_and_ten_thousand_mistakes_are_no
 
 def test_a_file_that_is_too_large_is_refused_unread(counter: Counter) -> None:
     assert refused(counter, "x" * 4_000_001)[0][1] == "The file is larger than 4 MB."
+
+
+def test_a_name_that_stands_twice_among_thousands_is_found_at_once(counter: Counter) -> None:
+    names = ",".join(f'"n{number}": 0' for number in range(100_000))
+    began = time.process_time()
+    assert "“n7” stands twice" in refused(counter, f'{{{names}, "n7": 1}}')[0][1]
+    assert time.process_time() - began < 5
+
+
+def test_card_numbers_get_into_no_rule(counter: Counter) -> None:
+    card = "4111 1111 1111 1111"
+    words = {"key": "product_category", "operator": "in", "value": ["books", card]}
+    assert refused(counter, file_of(GOOD | {"conditions": [words]})) == [
+        ("rules[0].conditions[0].value", "This holds a card number. Write its last four digits only.")
+    ]
+    assert refused(counter, file_of(GOOD | {"id": card.replace(" ", "-")}))[0][0] == "rules[0].id"
 
 
 def test_hostile_words_come_back_as_words(counter: Counter) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from payadmin.kernel.checkout import Pair, Rule, RuleSet, differences
 from payadmin.kernel.conditions import Amount, Condition, Operator, Registry
+from payadmin.kernel.matching import Cover, Effort, Matcher
 from payadmin.queries.checkout import checkout_registry
 
 pytestmark = pytest.mark.once
@@ -114,3 +115,21 @@ def test_differences_name_what_was_added_removed_and_changed_in_which_part() -> 
         ("c", True, False, ()),
         ("a", False, True, ()),
     ]
+
+
+def test_what_is_looked_for_in_thousands_of_rules_and_words_has_an_end() -> None:
+    everything, none = Effort(), Effort(cells=60_000, steps=1_000)
+    rules = [
+        (
+            Condition("product_category", O.NOT_IN, tuple(f"word {place} {number}" for number in range(50))),
+            euros(O.GREATER_THAN, place + 1),
+        )
+        for place in range(100)
+    ]
+    matcher = Matcher(REGISTRY, [*rules, (WEB,), (WEB, euros(O.EQUAL, 5))])
+    assert matcher.cover(101, everything) == Cover(by=(100,), alone=True)
+    before = everything.cells
+    told = [matcher.cover(place, none) for place in range(102)]
+    assert told[:2] == [matcher.cover(0), matcher.cover(1)]
+    assert told[-1] is None
+    assert before > 0

@@ -315,6 +315,35 @@ def test_a_version_is_exported_and_imported(counter: Counter, admin: FlaskClient
     assert counter.order(int(done.location.rstrip("/").rpartition("/")[2])) == [("web", 10), ("default", None)]
 
 
+def send_file(client: FlaskClient, content: bytes) -> Any:
+    """Import a file as a browser sends it, however large it is: the test client puts large ones on the disk."""
+    head = b'--cut\r\nContent-Disposition: form-data; name="file"; filename="rules.json"\r\n\r\n'
+    body = head + content + b"\r\n--cut--\r\n"
+    return client.post("/checkout-versions/import/", data=body, content_type="multipart/form-data; boundary=cut")
+
+
+def test_a_file_of_as_many_rules_as_a_version_may_have_is_imported(counter: Counter, admin: FlaskClient) -> None:
+    words = {"key": "product_category", "operator": "in", "value": [f"category {number}" for number in range(20)]}
+    rules = [
+        {"id": f"r{place}", "priority": place, "conditions": [dict(WEB), words], "methods": [dict(CARD)]}
+        for place in range(1, 2_001)
+    ]
+    sent = json.dumps({"format": FORMAT, "rules": rules}).encode()
+    assert len(sent) > 1_000_000
+    done = send_file(admin, sent)
+    assert done.status_code == 303
+    assert admin.get(done.location).status_code == 200
+
+
+def test_ten_thousand_rules_are_refused_in_words_and_not_sent_back(counter: Counter, admin: FlaskClient) -> None:
+    rule = {"id": "r", "priority": 1, "conditions": [dict(WEB)], "methods": [dict(CARD)]}
+    sent = json.dumps({"format": FORMAT, "rules": [rule] * 10_000}).encode()
+    answer = send_file(admin, sent)
+    assert answer.status_code == 422
+    assert "The file has 10,000 rules; a version has at most 2,000." in answer.text
+    assert len(answer.data) < 100_000
+
+
 def test_an_import_with_a_mistake_keeps_the_text_and_says_where(counter: Counter, admin: FlaskClient) -> None:
     rule = {"id": "w<i>", "priority": 1, "conditions": [dict(WEB)], "methods": [dict(CARD)]}
     text = json.dumps({"format": FORMAT, "rules": [rule]})

@@ -146,9 +146,14 @@ def test_a_senseless_address_is_refused_with_a_sentence_and_can_be_put_right(
 
 
 def test_nothing_at_all_says_so(browse: Browse) -> None:
-    page = browse(Role.ADMIN).get("/analytics/").text
+    client = browse(Role.ADMIN)
+    page = client.get("/analytics/").text
     assert page.count("Nothing to draw") == 4
     assert "No earlier data to compare" in page
+    # What is not drawn on the page has an address all the same.
+    for name in CHARTS:
+        assert client.get(f"/charts/analytics/{name}.json").status_code in {200, 404}
+        assert client.get(f"/charts/analytics/{name}.csv").status_code == 200
 
 
 @pytest.mark.parametrize("query", ["", "?range=7d", "?range=ytd", "?range=custom&from=2017-01-01"])

@@ -151,7 +151,12 @@ def test_the_exact_range_is_printed_and_one_goes_to_the_period_before_and_after(
     now = client.get("/billing/dashboard/").text
     assert 'rel="next"' not in now
     assert "so far" in now
-    assert 'rel="prev"' not in client.get("/billing/dashboard/?day=1900-01-01").text
+    first = client.get("/billing/dashboard/?day=1900-01-08&unit=EUR").text
+    assert 'rel="prev"' not in first
+    links = set(re.findall(r'href="(/transactions/[^"]*1900-01-01[^"]*)"', first))
+    assert len(links) == 3
+    for address in links:
+        assert client.get(html.unescape(address)).status_code == 200
 
 
 def test_each_number_beside_a_chart_is_the_number_of_rows_of_its_list(make: Make, browse: Browse) -> None:
@@ -180,6 +185,18 @@ def test_messages_that_no_address_can_say_are_among_the_others(make: Make, brows
     assert found == {"<script>alert(1)</script>": "1", "No funds, & more; 100%": "1", "Others, or no message": "5"}
     for label, number in found.items():
         assert listed(client, link(page, "failed-message", label)) == int(number), label
+
+
+def test_the_address_of_all_other_messages_is_no_longer_than_servers_take(make: Make, browse: Browse) -> None:
+    for number in range(12):
+        make.payment(created_at=at(DAY), status=S.FAILED, failure_message=f"{number} " + "资金不足" * 40)
+    client = browse(Role.PAYMENTS_OPERATOR)
+    page = client.get(HERE).text
+    found = rows_of(page, "failed-message")
+    address = link(page, "failed-message", "Others, or no message")
+    assert len(address) < 4_000
+    assert sum(map(int, found.values())) == 12
+    assert listed(client, address) == int(found["Others, or no message"])
 
 
 def test_registrations_count_on_their_day_and_inactivations_when_they_happen(make: Make, browse: Browse) -> None:
@@ -212,6 +229,8 @@ def test_registrations_count_on_their_day_and_inactivations_when_they_happen(mak
         ("?day=2199-01-01", "begins in the future"),
         ("?day=2026-02-30", "write days as 2026-01-31"),
         ("?day=1899-12-31", "write days as 2026-01-31"),
+        # The week before has no list.
+        ("?day=1900-01-01", "write days as 2026-01-31"),
         ("?day=9999-12-31", "write days as 2026-01-31"),
         ("?day=yesterday", "write days as 2026-01-31"),
         ("?period=50y", "There is no period called"),

@@ -212,6 +212,30 @@ def test_a_rebuild_goes_on_where_it_stopped_while_payments_change(app: Flask, ma
     assert db.session.scalar(select(func.count()).where(PaymentDay.day == dt.date(2019, 6, 1))) == 0
 
 
+@pytest.mark.parametrize("zone", ZONES[:2], ids=lambda zone: zone.key)
+@pytest.mark.parametrize("gone", [0, 1, 2])
+def test_a_day_whose_last_payment_is_gone_is_rebuilt_with_what_waits_to_be_folded(
+    app: Flask, make: Make, zone: ZoneInfo, gone: int
+) -> None:
+    rows = [
+        make.payment(created_at=at(12, day=SPRING + dt.timedelta(60 * place)), billing_number=f"N-{place}").id
+        for place in range(3)
+    ]
+    keep_rollups(LONDON)
+    with db.engine.connect().execution_options(immediate=True) as connection, connection.begin():
+        connection.execute(delete(Payment.__table__).where(Payment.__table__.c.id == rows[gone]))
+    upkeep.begin_rebuild(SYSTEM, zone=zone)
+    while upkeep.rebuild_days(SYSTEM, zone=zone) is not None:
+        pass
+    assert journal() == 1
+    year = Span(SPRING - dt.timedelta(10), SPRING + dt.timedelta(200))
+    assert sums(scope(zone=zone, span=year)).count == 2
+    assert wrong(zone) == []
+    keep_rollups(zone)
+    assert sums(scope(zone=zone, span=year)).count == 2
+    assert wrong(zone) == []
+
+
 def test_folders_and_writers_at_the_same_time_lose_nothing(app: Flask, make: Make) -> None:
     keep_rollups(LONDON)
     rows = [make.payment(created_at=at(12), status=S.CREATED).id for _ in range(6)]

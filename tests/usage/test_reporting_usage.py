@@ -5,9 +5,10 @@ import threading
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, insert, select, update
 
-from payadmin.db import db
+from payadmin.db import db, utcnow
+from payadmin.models.api import ApiAnswer
 from payadmin.models.audit import AuditEvent
 from payadmin.models.parties import Organization, OrganizationKind
 from payadmin.models.usage import LARGEST_COUNT, UsageDaily
@@ -166,6 +167,19 @@ def test_the_same_request_with_a_key_is_done_once_and_answered_alike(world: Worl
     assert elsewhere.get_json()["replaced"] == 1
     bad = program.post("/usage", {"entries": [entry()]}, headers={"Idempotency-Key": "x" * 65})
     assert bad.status_code == 422
+
+
+def test_a_name_is_free_again_after_a_day_however_many_others_are_old(world: World) -> None:
+    program = world.program(world.northwind)
+    named = {"headers": {"Idempotency-Key": "zz"}}
+    program.post("/usage", {"entries": [entry()]}, **named)
+    with db.engine.connect().execution_options(immediate=True) as connection, connection.begin():
+        table: Any = ApiAnswer.__table__
+        connection.execute(update(table).values(created_at=utcnow() - dt.timedelta(days=2)))
+        old = {"api_key_id": program.key_id, "request_hash": "0" * 64, "created_at": utcnow() - dt.timedelta(days=3)}
+        connection.execute(insert(table), [old | {"key": f"old-{number}", "body": {}} for number in range(600)])
+    answer = program.post("/usage", {"entries": [entry(count=9)]}, **named)
+    assert (answer.status_code, answer.get_json()["replaced"]) == (200, 1)
 
 
 def test_a_refused_request_may_be_put_right_under_the_same_key(world: World) -> None:

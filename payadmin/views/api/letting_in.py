@@ -57,12 +57,13 @@ class DeadKey(NoKey):
 def credential() -> str:
     """Whose requests are counted together: those with one key, or without any from one address.
 
-    The whole header counts, not the part that finds the row: nobody uses up the requests of somebody else's key.
+    The whole key counts, not the part that finds the row: nobody uses up the requests of somebody else's key. How it is
+    written around the key does not count: nobody has more requests for writing more blanks.
     """
-    header = request.headers.get("Authorization", "")
-    if bearer_of(header) is None:
+    bearer = bearer_of(request.headers.get("Authorization", ""))
+    if bearer is None:
         return f"api:{request.remote_addr}"
-    return f"api:{hashlib.sha256(header.encode()).hexdigest()}"
+    return f"api:{hashlib.sha256(str(bearer).encode()).hexdigest()}"
 
 
 def let_in(scope: ApiScope | None) -> Program:

@@ -28,6 +28,8 @@ from payadmin.views.registry import page
 from payadmin.views.security import current_actor
 
 DIFFERENCES_SHOWN = 200
+# A longer file is not shown again to be corrected in the form: a browser could not send it back as a text.
+LONGEST_ECHO = 100_000
 
 
 class NoteForm(Form):
@@ -184,7 +186,7 @@ class RulesetsPage(PayAdminModelView):
         if request.method == "POST":
             status = 422
             text = self._uploaded() or form.text.data or ""
-            form.text.data, form.text.raw_data = text, None
+            form.text.data, form.text.raw_data = text if len(text) <= LONGEST_ECHO else "", None
             if not text.strip():
                 form.text.errors = [_("Choose a file, or paste its text.")]
             elif form.validate():

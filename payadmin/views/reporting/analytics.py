@@ -188,11 +188,13 @@ def index() -> Any:
 def share() -> Any:
     """Make a link by which another site can show this page in a frame (P-74)."""
     _guard()
-    days = request.form.get("days", "")
+    asked = request.form.get("days", "")
     link = None
     if request.method == "POST":
         mode = Mode[current_mode()]
-        token = reporting.share_analytics(current_actor(), mode=mode, days=int(days) if days.isdigit() else 0)
+        token = reporting.share_analytics(
+            current_actor(), mode=mode, days=next((days for days in DAYS if str(days) == asked), 0)
+        )
         base = current_settings().public_url.rstrip("/") or request.url_root.rstrip("/")
         link = f"{base}{url_for('embed.show', token=token)}#/transactions-analytics"
     return render_template(

@@ -85,8 +85,8 @@ class Choice:
     @property
     def previous(self) -> str | None:
         """The address of the period before; None where addresses end."""
-        before = self.asked.frame.before.first
-        return self.query(day=before) if before >= EARLIEST else None
+        before = self.asked.frame.before
+        return self.query(day=before.first) if before.before.first >= EARLIEST else None
 
     @property
     def following(self) -> str | None:
@@ -133,6 +133,8 @@ def read(args: Any, *, mode: Mode) -> Choice:
                 today=day_text(today),
             )
         )
+    # The numbers of the period before lead to lists too.
+    day_of(frame.before.first.isoformat(), say(_("Day")))
     unit, units = periods.read_unit(one.get("unit"), mode)
     asked = BillingAsked(mode, frame.span, unit, units[unit], zone(), period=frame.period)
     return Choice(asked, tuple(sorted(units)), today)

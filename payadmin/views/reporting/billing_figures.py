@@ -4,7 +4,9 @@ import datetime as dt
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import accumulate
 from typing import Final
+from urllib.parse import urlencode
 
 from payadmin.db import db
 from payadmin.kernel.text import _
@@ -31,6 +33,8 @@ from payadmin.views.payment_filters import LAST_OF_BILLING, OTHER_MESSAGES
 
 PAGE: Final = "billing-dashboard"
 MOST_NAMED: Final = 10
+# The address of all other messages names those that are shown, and servers take lines of 4,094 characters.
+LONGEST_ADDRESS: Final = 3_000
 # B-04: what is neither failed nor a success: created and not paid yet, or voided.
 OTHERS: Final = tuple(status for status in PaymentStatus if status not in {*SUCCEEDED, *FAILED})
 # B-10: paid once, without any schedule: by hand, by link, or by a row of a batch.
@@ -142,7 +146,7 @@ class MessageFigure:
     def facts(self, asked: BillingAsked, answer: Answer) -> list[Fact]:
         """Its numbers; the last is that of all others, if there are any."""
         base = (*_statuses(FAILED), *_within(asked, asked.span))
-        named = _largest((line.key or "", line.sums.count) for line in answer.lines[self.cut])
+        named = _sayable(_largest((line.key or "", line.sums.count) for line in answer.lines[self.cut]))
         found = [Fact(text, count, count, Payment, (*base, ("failure_message", text))) for text, count in named]
         whole = sum((line.sums for line in answer.lines[BY_DAY] if line.status in FAILED), Sums()).count
         if rest := whole - sum(count for _text, count in named):
@@ -242,6 +246,12 @@ def _largest(found: Iterator[tuple[str, int]]) -> list[tuple[str, int]]:
         if name and len(name) <= LONGEST_VALUE and name.isprintable() and not name.endswith("*")
     ]
     return sorted(named, key=lambda pair: (-pair[1], pair[0]))[:MOST_NAMED]
+
+
+def _sayable(named: list[tuple[str, int]]) -> list[tuple[str, int]]:
+    """As many of the names, from the first, as one address can list."""
+    ends = accumulate(len(urlencode({OTHER_MESSAGES: name})) + 1 for name, _count in named)
+    return [pair for pair, end in zip(named, ends, strict=True) if end <= LONGEST_ADDRESS]
 
 
 SUCCESS = PaymentFigure(_("Total success amount"), measure=Measure.CAPTURED, statuses=SUCCEEDED)
