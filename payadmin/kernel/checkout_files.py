@@ -4,6 +4,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
 from payadmin.kernel.checkout import (
@@ -58,7 +59,8 @@ def rules_text(rules: Iterable[Rule], **about: Any) -> str:
 def read_rules(text: str, known: Known) -> tuple[list[Rule], list[FileProblem]]:
     """The rules of a file; empty together with everything that is wrong, at most 200 mistakes."""
     try:
-        document = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant, parse_float=_no_float)
+        # Numbers in rules are whole; another one is refused at its place, as what it is.
+        document = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant, parse_float=Decimal)
     except json.JSONDecodeError as error:
         return [], [
             FileProblem(_line(error.lineno, error.colno), _("This is not JSON: %(problem)s.", problem=error.msg))
@@ -231,7 +233,3 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> Any:
     raise ValueError(_("“%(name)s” is not JSON.", name=name))
-
-
-def _no_float(text: str) -> Any:
-    raise ValueError(_("“%(text)s”: numbers in rules are whole.", text=shown(text)))

@@ -16,7 +16,7 @@ from payadmin.kernel.conditions import Amount, Facts, Key, KeyKind, Registry, st
 from payadmin.kernel.text import Text, _
 from payadmin.models.checkout import CheckoutRule, CheckoutRuleset, ProviderMethod, RulesetStatus
 from payadmin.models.parties import Customer, CustomerKind
-from payadmin.models.payments import Channel, Mode, Payment, PaymentMethod, PaymentType, Unit
+from payadmin.models.payments import Channel, Payment, PaymentMethod, PaymentType, Unit
 
 KEPT_MOST = 8
 
@@ -74,12 +74,6 @@ def pair_names(session: Session) -> dict[Pair, str]:
         .order_by(PaymentMethod.name, ProviderMethod.provider)
     )
     return {Pair(row.provider, row.method): f"{row.name} · {row.provider}" for row in session.execute(found)}
-
-
-def usual_unit(session: Session) -> str:
-    """The currency of the newest payment: what a form proposes."""
-    newest = select(Payment.unit).where(Payment.mode == Mode.LIVE).order_by(Payment.created_at.desc()).limit(1)
-    return session.scalar(newest) or ""
 
 
 def rule_of(row: Any) -> Rule:

@@ -8,7 +8,7 @@ shows how.
 import datetime as dt
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Final, Protocol
 
@@ -49,6 +49,7 @@ class Series:
         unit: the unit of its amounts; None for counts.
         scale: the unit's decimals; of counts too, for shares in tenths.
         drawn: False: said by the hover, the table and the file, but not drawn.
+        tone: "bad" for what went wrong, "quiet" for what does not matter much; otherwise the next colour.
     """
 
     label: str
@@ -56,6 +57,7 @@ class Series:
     unit: str | None = None
     scale: int = 0
     drawn: bool = True
+    tone: str = ""
 
     def text(self, value: int) -> str:
         """A value as people read it."""
@@ -190,6 +192,7 @@ class Card:
     plot: Plot | None
     json_url: str
     csv_url: str
+    days: str = ""
 
     @property
     def is_empty(self) -> bool:
@@ -248,10 +251,12 @@ def _own_address(*, kind: str, **parts: Any) -> str:
 
 
 def cards_of_list(page: str) -> list[Card]:
-    """The charts of a model's page, drawn for the last thirty days in the usual unit."""
+    """The charts of a model's page: the last thirty days in the usual unit, whatever the list is filtered by."""
     if page not in PAGES or PAGES[page].reader is not None:
         return []
-    return list(cards(page, periods.usual(Mode[current_mode()]), {}).values())
+    asked = periods.usual(Mode[current_mode()])
+    first, last = (speech().day(day) for day in (asked.span.first, asked.span.last))
+    return [replace(card, days=f"{first} – {last}") for card in cards(page, asked, {}).values()]
 
 
 # ---- their addresses -------------------------------------------------------------------------------------------------

@@ -19,10 +19,12 @@ ROW_HEIGHT = 34
 LIGHT = {
     "grid": "#e4e7ec", "text": "#475467", "average": "#b93815", "paper": "#ffffff", "shade": "#98a2b3",
     "series": ("#444ce7", "#0ba5ec", "#12b76a", "#f79009", "#ee46bc", "#98a2b3", "#7a5af8", "#0e9384"),
+    "tones": {"bad": "#f04438", "quiet": "#98a2b3"},
 }  # fmt: skip
 DARK = {
     "grid": "#232d3f", "text": "#b4bfcf", "average": "#fdb022", "paper": "#121824", "shade": "#7c8aa0",
     "series": ("#8098f9", "#36bffa", "#32d583", "#fdb022", "#f670c7", "#7c8aa0", "#9b8afb", "#2ed3b7"),
+    "tones": {"bad": "#f97066", "quiet": "#7c8aa0"},
 }  # fmt: skip
 FONT = "Inter, system-ui, sans-serif"
 MOST_MARKS = 45
@@ -141,7 +143,7 @@ def _line(plot: "Plot", figure: Any, source: Any, colours: dict[str, Any], _widt
     for number, one in enumerate(plot.series):
         if not one.drawn:
             continue
-        colour = colours["series"][number % len(colours["series"])]
+        colour = _next_colour(colours, number)
         if first is None:
             figure.varea("at", 0, f"v{number}", source=source, fill_color=colour, fill_alpha=0.1)
         options: dict[str, Any] = {"line_color": colour, "line_width": 2}
@@ -154,11 +156,16 @@ def _line(plot: "Plot", figure: Any, source: Any, colours: dict[str, Any], _widt
     figure.add_tools(models.HoverTool(renderers=[first], mode="vline", tooltips=_tooltips(plot)), _crosshair(colours))
 
 
+def _next_colour(colours: dict[str, Any], place: int) -> str:
+    return str(colours["series"][place % len(colours["series"])])
+
+
 def _bars(plot: "Plot", figure: Any, source: Any, colours: dict[str, Any], width: float) -> None:
     models = _models()
 
+    drawn = [one for one in plot.series if one.drawn]
     names = [f"v{number}" for number, one in enumerate(plot.series) if one.drawn]
-    fills = [colours["series"][place % len(colours["series"])] for place in range(len(names))]
+    fills = [colours["tones"].get(one.tone, _next_colour(colours, place)) for place, one in enumerate(drawn)]
     bars = figure.vbar_stack(
         names, x="at", width=width * 0.8, source=source, fill_color=fills, line_color=colours["paper"], line_width=0.5
     )
@@ -166,10 +173,7 @@ def _bars(plot: "Plot", figure: Any, source: Any, colours: dict[str, Any], width
     figure.yaxis.ticker.desired_num_ticks = 5
     figure.add_tools(models.HoverTool(renderers=[bars[0]], mode="vline", tooltips=_tooltips(plot)))
     if len(names) > 1:
-        items = [
-            models.LegendItem(label=say(one.label), renderers=[bar])
-            for one, bar in zip((one for one in plot.series if one.drawn), bars, strict=True)
-        ]
+        items = [models.LegendItem(label=say(one.label), renderers=[bar]) for one, bar in zip(drawn, bars, strict=True)]
         legend = models.Legend(
             items=items, orientation="horizontal", ncols=2, border_line_color=None, background_fill_color=None,
             label_text_color=colours["text"], label_text_font_size="12px", label_text_font=FONT,

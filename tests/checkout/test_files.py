@@ -58,7 +58,7 @@ def test_a_file_may_hold_no_rules(counter: Counter) -> None:
         (file_of(rules={}), "rules", "is a list"),
         ('{"format": 1, "format": 2}', "", "“format” stands twice"),
         ('{"format": NaN}', "", "“NaN” is not JSON"),
-        ('{"format": 1.5}', "", "numbers in rules are whole"),
+        ('{"format": 1.5}', "format", "no file of checkout rules"),
     ],
 )
 def test_what_is_no_file_of_rules_says_why(counter: Counter, text: str, place: str, told: str) -> None:
@@ -73,6 +73,13 @@ def test_what_is_no_file_of_rules_says_why(counter: Counter, text: str, place: s
         ({"id": 5}, "rules[1].id"),
         ({"priority": "1"}, "rules[1].priority"),
         ({"priority": True}, "rules[1].priority"),
+        ({"priority": 1.5}, "rules[1].priority"),
+        ({"id": 1.5}, "rules[1].id"),
+        ({"on": 1.0}, "rules[1].on"),
+        ({"conditions": [{"key": "amount", "operator": "equal", "value": 12.5}]}, "rules[1].conditions[0].value"),
+        ({"conditions": [{"key": "channel", "operator": "equal", "value": 1.5}]}, "rules[1].conditions[0].value"),
+        ({"conditions": [{"key": 1.5, "operator": 2.5, "value": 1}]}, "rules[1].conditions[0].key"),
+        ({"methods": [{"provider": 1.5, "method": "card"}]}, "rules[1].methods[0]"),
         ({"conditions": []}, "rules[1].conditions"),
         ({"conditions": [API, {"key": "colour", "operator": "equal", "value": 1}]}, "rules[1].conditions[1].key"),
         ({"conditions": [{"key": "amount", "operator": "equal", "value": "10"}]}, "rules[1].conditions[0].value"),

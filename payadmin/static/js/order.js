@@ -13,6 +13,7 @@ export function init(scope) {
 class Order {
   #dragged = null;
   #home = null;
+  #isInside = false;
 
   constructor(list) {
     this.list = list;
@@ -27,7 +28,10 @@ class Order {
     list.addEventListener("pointerup", () => this.#letGo());
     list.addEventListener("dragstart", (event) => this.#start(event));
     list.addEventListener("dragover", (event) => this.#over(event));
-    list.addEventListener("drop", (event) => this.#drop(event));
+    list.addEventListener("dragleave", (event) => {
+      if (!list.contains(event.relatedTarget)) this.#isInside = false;
+    });
+    list.addEventListener("drop", (event) => event.preventDefault());
     list.addEventListener("dragend", () => this.#end());
   }
 
@@ -72,7 +76,8 @@ class Order {
     const item = this.#itemOf(event.target);
     if (!item?.draggable) return;
     this.#dragged = item;
-    this.#home = item.nextElementSibling;
+    this.#home = item.nextSibling;
+    this.#isInside = true;
     event.dataTransfer.effectAllowed = "move";
     event.dataTransfer.setData("text/plain", item.dataset.name);
     requestAnimationFrame(() => item.classList.add("is-dragged"));
@@ -83,30 +88,30 @@ class Order {
     if (!this.#dragged) return;
     event.preventDefault();
     event.dataTransfer.dropEffect = "move";
+    this.#isInside = true;
     if (!over || over === this.#dragged) return;
     const { top, height } = over.getBoundingClientRect();
     if (event.clientY < top + height / 2) over.before(this.#dragged);
     else over.after(this.#dragged);
   }
 
-  #drop(event) {
-    const item = this.#dragged;
+  /** What is drawn when the row is let go of is kept; beside the list it goes back to its place. */
+  #end() {
+    const [item, home] = [this.#dragged, this.#home];
+    this.#dragged = this.#home = null;
+    this.#letGo();
     if (!item) return;
-    event.preventDefault();
-    this.#home = null;
+    item.classList.remove("is-dragged");
+    if (!this.#isInside) item.parentNode.insertBefore(item, home);
+    else if (item.nextSibling !== home) this.#keep(item);
+  }
+
+  #keep(item) {
     const items = this.#items;
     const place = items.indexOf(item) + 1;
     if (!this.address) return this.#tell(item, place, items.length);
     const first = Math.min(...items.map((each) => Number(each.dataset.place)));
     return this.#send(item, first + place - 1, find("[data-grip]", item).id);
-  }
-
-  /** What was let go of beside the list goes back to its place. */
-  #end() {
-    if (this.#dragged && this.#home) this.#home.before(this.#dragged);
-    this.#dragged?.classList.remove("is-dragged");
-    this.#dragged = this.#home = null;
-    this.#letGo();
   }
 
   #letGo() {

@@ -19,8 +19,10 @@ from payadmin.kernel.errors import Conflict, Invalid, NotFound
 from payadmin.kernel.text import Text, _
 from payadmin.models.audit import AuditEvent
 from payadmin.models.checkout import CheckoutRule, CheckoutRuleset, RulesetStatus
+from payadmin.models.payments import Mode
 from payadmin.permissions import Permission
-from payadmin.queries.checkout import active_ruleset, drafts, rule_of, usual_unit
+from payadmin.queries.checkout import active_ruleset, drafts, rule_of
+from payadmin.views import periods
 from payadmin.views.base import PayAdminModelView
 from payadmin.views.checkout.shown import Shelf, as_numbers, status_badge, version_cell
 from payadmin.views.checkout.trying import panel
@@ -114,7 +116,7 @@ class RulesPage(PayAdminModelView):
     def condition_view(self) -> str:
         """One row of the editor anew, as its key and operator ask for it."""
         registry = Shelf().registry
-        rows = read_rows(request.args, registry, usual_unit(db.session()))
+        rows = read_rows(request.args, registry, periods.usual(Mode.LIVE).unit)
         if not rows:
             raise NotFound("There is no such row.")
         return render_template("checkout/_condition.html", row=rows[0], registry=registry)
@@ -158,7 +160,7 @@ class RulesPage(PayAdminModelView):
         form = RuleForm(request.form if request.method == "POST" else None)
         if request.args.get("default"):
             form.id.data, form.id.raw_data = DEFAULT, None
-        conditions = read_rows(request.form, shelf.registry, usual_unit(db.session()))
+        conditions = read_rows(request.form, shelf.registry, periods.usual(Mode.LIVE).unit)
         pairs = _pairs_of(shelf)
         if request.method == "GET":
             conditions = [] if form.id.data == DEFAULT else [EditorRow(0)]
@@ -178,7 +180,7 @@ class RulesPage(PayAdminModelView):
         form = RuleForm(request.form)
         if row.name == DEFAULT:
             form.id.data, form.id.raw_data = DEFAULT, None
-        conditions = read_rows(request.form, shelf.registry, usual_unit(db.session()))
+        conditions = read_rows(request.form, shelf.registry, periods.usual(Mode.LIVE).unit)
         return self._save(draft, shelf, form, conditions, _pairs_of(shelf), row=row)
 
     def _save(

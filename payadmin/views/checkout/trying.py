@@ -10,7 +10,8 @@ from payadmin.kernel.conditions import Facts, value_words, words_of
 from payadmin.kernel.text import _
 from payadmin.models.payments import Mode, Payment
 from payadmin.permissions import Permission
-from payadmin.queries.checkout import facts_of, payment_facts, usual_unit
+from payadmin.queries.checkout import facts_of, payment_facts
+from payadmin.views import periods
 from payadmin.views.checkout.shown import Board, Shelf
 from payadmin.views.conditions import asked_facts, fact_texts, read_facts
 from payadmin.views.security import current_actor
@@ -41,7 +42,7 @@ def panel(shelf: Shelf, board: Board) -> dict[str, Any]:
     texts = fact_texts(facts, registry)
     if not (reference and facts):
         texts = {name[2:]: value for name, value in request.args.items() if name.startswith("f-")} | texts
-    texts.setdefault("amount-unit", usual_unit(db.session()))
+    texts.setdefault("amount-unit", periods.usual(Mode.LIVE).unit)
     return {
         "fact_keys": asked_facts(registry),
         "fact_texts": texts,

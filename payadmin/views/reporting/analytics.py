@@ -252,13 +252,14 @@ def _tiles(asked: Asked, now: dict[Any, list[Fact]], before: dict[Any, list[Fact
     old = [before[each][0] for each in (AMOUNT, PAYMENTS, SUCCESSFUL, FAILURES)]
     mean, old_mean = _mean(amount.number, successful.rows), _mean(old[0].number, old[2].rows)
     rate, old_rate = _mean(failures.rows * 1000, payments.rows), _mean(old[3].rows * 1000, old[1].rows)
-    by_rate = Change(None) if old[1].rows == 0 else Change(rate - old_rate)
+    by_rate = Change(None) if old[1].rows == 0 or payments.rows == 0 else Change(rate - old_rate)
+    by_mean = Change(None) if successful.rows == 0 else change(mean, old_mean)
     label = _("Net amount") if asked.net else _("Total success amount")
     unit = asked.unit
     return [
         Tile(label, amount.text, unit, amount.url, change(amount.number, old[0].number), good=True),
         Tile(_("Payments"), payments.text, "", payments.url, change(payments.number, old[1].number), good=True),
-        Tile(_("Average payment"), _bare(asked, mean), unit, successful.url, change(mean, old_mean), good=True),
+        Tile(_("Average payment"), _bare(asked, mean), unit, successful.url, by_mean, good=True),
         Tile(_("Failure rate"), percent(rate), "", failures.url, by_rate, good=False),
     ]
 

@@ -230,8 +230,10 @@ def top_issuer(asked: BillingAsked) -> Plot:
 
 def _over_days(asked: BillingAsked, figures: Sequence[Any]) -> Plot:
     days, answer = tuple(asked.span), asked.read(figures[0].cut)
-    counted = [(figure.label, figure.counts(answer)) for figure in figures]
-    series = tuple(Series(label, tuple(found.get(day, 0) for day in days)) for label, found in counted)
+    counted = [(figure, figure.counts(answer)) for figure in figures]
+    series = tuple(
+        Series(figure.label, tuple(found.get(day, 0) for day in days), tone=figure.tone) for figure, found in counted
+    )
     return Plot(Shape.BARS, days, series)
 
 

@@ -87,12 +87,14 @@ class DayFigure:
         statuses: these.
         single: only those that were paid once.
         each: one number for each day, else one for all.
+        tone: how it is drawn (`Series`).
     """
 
     label: str
     statuses: tuple[PaymentStatus, ...]
     single: bool = False
     each: bool = False
+    tone: str = ""
 
     @property
     def cut(self) -> Cut:
@@ -260,8 +262,12 @@ UNIQUE = UniqueFigure(_("Total unique billing number"))
 UNIQUE_BEFORE = UniqueFigure(_("Total unique billing number"), before=True)
 # B-09: all transactions.
 OUTCOMES = tuple(
-    DayFigure(label, statuses)
-    for label, statuses in ((_("Success"), SUCCEEDED), (_("Failed"), FAILED), (_("Others"), OTHERS))
+    DayFigure(label, statuses, tone=tone)
+    for label, statuses, tone in (
+        (_("Success"), SUCCEEDED, ""),
+        (_("Failed"), FAILED, "bad"),
+        (_("Others"), OTHERS, "quiet"),
+    )
 )
 SINGLES = tuple(replace(figure, single=True) for figure in OUTCOMES)
 MESSAGES = MessageFigure(_("Failed message"), _("Others, or no message"))
