@@ -13,7 +13,7 @@ from payadmin.actions.usage.counting import Counted, take_over
 from payadmin.kernel.errors import Forbidden, Invalid
 from payadmin.kernel.masks import mask_pan_in_text
 from payadmin.kernel.sheets import Value, read_table, text_of
-from payadmin.kernel.text import _
+from payadmin.kernel.text import NumberText, _
 from payadmin.models.usage import CODE_LENGTH, LARGEST_COUNT, OPERATION_LENGTH, SOURCE_LENGTH
 from payadmin.permissions import Permission
 from payadmin.work import Actor, Work, use_case
@@ -155,9 +155,9 @@ def _words(text: str, longest: int) -> str:
     # The apostrophe that keeps spreadsheets from running a cell is no part of what it says.
     text = text[1:] if text[:1] == "'" and text[1:2] in "=+-@" else text
     if len(text) > longest:
-        raise ValueError(f"At most {longest} characters.")
+        raise ValueError(_("At most %(most)s characters.", most=longest))
     if not text.isprintable() or mask_pan_in_text(text) != text:
-        raise ValueError("This holds a card number, or characters that cannot be stored.")
+        raise ValueError(_("This holds a card number, or characters that cannot be stored."))
     return text
 
 
@@ -168,7 +168,7 @@ def _day(text: str) -> dt.date:
     except ValueError:
         day = None
     if day is None:
-        raise ValueError(f'"{text[:40]}" is not a day: write it as 2026-01-31.')
+        raise ValueError(_("“%(text)s” is not a day: write it as 2026-01-31.", text=text[:40]))
     return day
 
 
@@ -176,7 +176,9 @@ def _count(value: Value, text: str) -> int:
     if isinstance(value, Decimal) and value == value.to_integral_value() and abs(value) <= LARGEST_COUNT:
         text = str(int(value))
     if not _WHOLE.fullmatch(text) or int(text) > LARGEST_COUNT:
-        raise ValueError(f'"{text[:40]}" is not a whole number from 0 to {LARGEST_COUNT:,}.')
+        raise ValueError(
+            _("“%(text)s” is not a whole number from 0 to %(most)s.", text=text[:40], most=NumberText(LARGEST_COUNT))
+        )
     return int(text)
 
 
