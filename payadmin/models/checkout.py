@@ -113,7 +113,9 @@ class CheckoutRuleset(Row, Audited, Base):
 
     @validates("status")
     def _only_allowed_moves(self, _key: str, after: RulesetStatus) -> RulesetStatus:
-        _refuse_jump(RULESET_MACHINE, self.status, after, "A version that is %(before)s cannot become %(after)s.")
+        if _jumps(RULESET_MACHINE, self.status, after):
+            words = {"before": Words(self.status.value).lower(), "after": Words(after.value).lower()}
+            raise Conflict(_("A version that is %(before)s cannot become %(after)s.", **words))
         return after
 
 
@@ -198,7 +200,9 @@ class CheckoutReplay(Row, Base):
 
     @validates("status")
     def _only_allowed_moves(self, _key: str, after: ReplayStatus) -> ReplayStatus:
-        _refuse_jump(REPLAY_MACHINE, self.status, after, "A replay that is %(before)s cannot become %(after)s.")
+        if _jumps(REPLAY_MACHINE, self.status, after):
+            words = {"before": Words(self.status.value).lower(), "after": Words(after.value).lower()}
+            raise Conflict(_("A replay that is %(before)s cannot become %(after)s.", **words))
         return after
 
 
@@ -231,11 +235,8 @@ class CheckoutChange(Row, Base):
         return f"{self.replay_id}-{self.payment_id}"
 
 
-def _refuse_jump(machine: Machine[Any], before: StrEnum | None, after: StrEnum, sentence: str) -> None:
-    if before is not None and before is not after and not machine.allows(before, after):
-        raise Conflict(
-            Words(sentence, values={"before": Words(before.value).lower(), "after": Words(after.value).lower()})
-        )
+def _jumps(machine: Machine[Any], before: StrEnum | None, after: StrEnum) -> bool:
+    return before is not None and before is not after and not machine.allows(before, after)
 
 
 # --- what the database itself refuses ---------------------------------------------------------------------------------

@@ -279,7 +279,7 @@ def file(page: str, name: str) -> Response:
 def drawing_of(page: str, name: str, mode: Mode) -> Response:
     """A chart for BokehJS, of what the address asks for."""
     one, plot = _plot(page, name, mode)
-    if not plot.series or not plot.places:
+    if plot.is_empty:
         abort(404)  # pages say that there is nothing to draw, and do not ask
     dark, narrow = request.args.get("theme") == "dark", request.args.get("narrow") == "1"
     kept: dict[Any, str] = current_app.extensions.setdefault(_DRAWN, {})
