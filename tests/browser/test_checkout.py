@@ -65,6 +65,27 @@ def test_rules_are_put_in_order_by_keyboard_by_button_and_by_mouse(desk: Desk) -
     assert names(page)[:3] == [three, one, two], "the order is kept"
 
 
+@pytest.mark.parametrize("way", [180, 250, 268, 330])
+def test_what_a_drag_shows_is_kept_wherever_it_ends(desk: Desk, way: int) -> None:
+    page = new_draft(desk)
+    before = names(page)
+    held = page.locator(f'[data-name="{before[0]}"] [data-grip]').bounding_box()
+    assert held is not None
+    x, y = held["x"] + 8, held["y"] + 8
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 2, y + 20, steps=3)
+    page.mouse.move(x, y + way, steps=10)
+    page.mouse.move(x, y + way, steps=1)
+    shown = names(page)
+    assert shown != before
+    page.mouse.up()
+    place = shown.index(before[0]) + 1
+    expect(page.locator("#announce")).to_have_text(f"{before[0]} is number {place} of {len(before)}", timeout=15_000)
+    page.reload()
+    assert names(page) == shown
+
+
 def test_a_rule_is_written_row_by_row_and_its_methods_are_put_in_order(desk: Desk, demo: Demo) -> None:
     page = new_draft(desk)
     page.get_by_role("link", name="New rule").click()

@@ -28,8 +28,11 @@ class Order {
     list.addEventListener("pointerup", () => this.#letGo());
     list.addEventListener("dragstart", (event) => this.#start(event));
     list.addEventListener("dragover", (event) => this.#over(event));
+    // A row that moves under the pointer is left too, so what counts is where the pointer is.
     list.addEventListener("dragleave", (event) => {
-      if (!list.contains(event.relatedTarget)) this.#isInside = false;
+      const { left, right, top, bottom } = list.getBoundingClientRect();
+      const { clientX: x, clientY: y } = event;
+      this.#isInside = x > left && x < right && y > top && y < bottom;
     });
     list.addEventListener("drop", (event) => event.preventDefault());
     list.addEventListener("dragend", () => this.#end());
