@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import UniqueConstraint, delete, inspect, select, text, update
+from sqlalchemy import PrimaryKeyConstraint, UniqueConstraint, delete, inspect, select, text, update
 from sqlalchemy.exc import DatabaseError
 
 from payadmin import models
@@ -146,7 +146,8 @@ def test_every_foreign_key_can_be_followed_without_reading_the_whole_table(model
     """A parent's page lists its children, and a delete of a parent looks for them."""
     table: Any = inspect(model).local_table
     indexed = {next(iter(index.columns)) for index in table.indexes}
-    indexed |= {next(iter(item.columns)) for item in table.constraints if isinstance(item, UniqueConstraint)}
+    keys = (UniqueConstraint, PrimaryKeyConstraint)
+    indexed |= {next(iter(item.columns)) for item in table.constraints if isinstance(item, keys)}
     for key in table.foreign_keys:
         if key.column.table.name not in SMALL:
             assert key.parent in indexed, f"{key.parent} has no index"
