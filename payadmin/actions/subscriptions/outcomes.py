@@ -9,6 +9,7 @@ from sqlalchemy import bindparam, or_, update
 
 from payadmin.actions.subscriptions.terms import Terms
 from payadmin.audit import Event
+from payadmin.ledger.payments import follow
 from payadmin.models.payments import Channel, Payment, PaymentEvent, PaymentStatus
 from payadmin.models.subscriptions import (
     OPEN_ATTEMPTS,
@@ -172,6 +173,7 @@ def _pay(work: Work, paid: Sequence[tuple[Booking, Payment]]) -> None:
         work.record(Event.CHARGE_SUCCEEDED, booking.charge, also=also, after=after, **keys)
     for booking, _ in paid:
         work.session.expire(booking.charge)
+    follow(work, [payment.id for _, payment in paid])
 
 
 def _payment(booking: Booking, answer: Answer) -> Payment:
