@@ -199,7 +199,7 @@ def _numbers(session: Session, codes: Iterable[str]) -> dict[str, int]:
     found: dict[str, int] = {}
     for some in _batches(codes):
         rows = session.execute(select(_ACCOUNT.c.code, _ACCOUNT.c.id).where(_ACCOUNT.c.code.in_(some)))
-        found |= dict(rows)
+        found |= dict(rows.all())
     return found
 
 

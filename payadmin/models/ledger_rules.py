@@ -140,6 +140,7 @@ POSTGRES: Final[tuple[str, ...]] = (
     _HOLD,
     _LOCK,
     *(_PIN.format(function=function) for function in DEFINERS),
+    "REVOKE ALL ON FUNCTION ledger_lock(bigint[]) FROM PUBLIC",
     (
         "CREATE TRIGGER ledger_transaction_post AFTER INSERT ON ledger_transaction REFERENCING NEW TABLE AS new_rows "
         "FOR EACH STATEMENT EXECUTE FUNCTION ledger_post()"

@@ -223,6 +223,13 @@ def trial_balance(
         yield TrialLine(number, head, owner, account_id, accounts, opening, debit, credit, closing)
 
 
+def newest_day(session: Session, account_id: int | None = None) -> dt.date | None:
+    """The last day on which anything was booked, on one account or at all."""
+    found = select(func.max(_O.day))
+    newest: dt.date | None = session.scalar(found if account_id is None else found.where(_O.account_id == account_id))
+    return newest
+
+
 def units_in_books(session: Session) -> list[str]:
     """The units that accounts are kept in."""
     return list(session.scalars(select(_A.unit).distinct().order_by(_A.unit)))
@@ -274,7 +281,7 @@ def journals_of_payment(session: Session, payment_id: int) -> Sequence[LedgerTra
         numbers = session.scalars(ids).all()
         if numbers:
             about.append(and_(_T.business == business, _T.business_id.in_(numbers)))
-    return session.scalars(select(_T).where(or_(*about)).order_by(_T.id).limit(200)).all()
+    return session.scalars(select(_T).where(or_(*about)).order_by(_T.effective_on, _T.id).limit(200)).all()
 
 
 def payment_behind(session: Session, transaction: LedgerTransaction) -> Payment | None:

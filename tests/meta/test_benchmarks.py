@@ -94,3 +94,16 @@ def test_the_audit_benchmark_writes_seals_proves_and_finds():
     }
     assert body["goals"]["not_sealed_or_broken"]["met"]
     assert all(figure.get("queries", 0) < 15 for figure in body["figures"].values() if isinstance(figure, dict))
+
+
+def test_the_ledger_benchmark_posts_beside_bare_inserts_and_checks_at_size():
+    status, body, said = bench("ledger", "--seconds", "0.3")
+    check_shape("ledger", status, body, said)
+    assert body["goals"].keys() == {
+        "bare_over_posts_1",
+        "bare_over_posts_8",
+        "balance_at_size_over_empty",
+        "broken",
+    }
+    assert body["goals"]["broken"]["met"]
+    assert body["figures"]["size"]["transactions"] > 2_000
