@@ -601,7 +601,8 @@ def verify_ledger(home: Path, *, as_json: bool) -> None:
         click.echo(json.dumps({"sound": not broken, "broken": broken, "invariants": results}))
     else:
         for each in results:
-            figures = ", ".join(f"{one['value']:,} {one['unit']} {one['label']}" for one in each["figures"])
+            said = (f"{one['value']:,} {one['unit']} {one['label']} {one['about']}" for one in each["figures"])
+            figures = ", ".join(said)
             click.echo(f"{each['number']:<4}{'BROKEN' if each['broken'] else 'holds':<8}{each['promise']}")
             click.echo(f"            {' '.join(figures.split())}")
             for row in each["rows"]:

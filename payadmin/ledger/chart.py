@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from payadmin.kernel.text import _
+
 LONGEST_OWNER: Final = 64
 
 
@@ -58,25 +60,25 @@ class Head:
 CHART: Final[dict[str, Head]] = {
     head.number: head
     for head in (
-        Head("1010", "Bank", Kind.ASSET),
-        Head("1110", "Cash desk", Kind.ASSET, Owner.DESK, guarded=True),
-        Head("1120", "Money in transit", Kind.ASSET, guarded=True),
-        Head("1210", "Provider clearing", Kind.ASSET, Owner.PROVIDER),
-        Head("1290", "Dispute hold", Kind.ASSET),
-        Head("2010", "Wallet", Kind.LIABILITY, Owner.WALLET, guarded=True),
-        Head("2020", "Hold", Kind.LIABILITY, Owner.WALLET, guarded=True),
-        Head("2110", "Refund payable", Kind.LIABILITY, guarded=True),
-        Head("2190", "Suspense", Kind.LIABILITY),
-        Head("3010", "Owner funding", Kind.EQUITY),
-        Head("4010", "Commission income", Kind.INCOME),
-        Head("4020", "FX spread income", Kind.INCOME),
-        Head("4090", "Cash over", Kind.INCOME),
-        Head("5010", "Provider fee", Kind.EXPENSE),
-        Head("5020", "Cashback expense", Kind.EXPENSE),
-        Head("5040", "Chargeback loss", Kind.EXPENSE),
-        Head("5050", "Cash short", Kind.EXPENSE),
-        Head("9010", "FX position", Kind.ASSET),
-        Head("9020", "Unit issuance", Kind.ASSET),
+        Head("1010", _("Bank"), Kind.ASSET),
+        Head("1110", _("Cash desk"), Kind.ASSET, Owner.DESK, guarded=True),
+        Head("1120", _("Money in transit"), Kind.ASSET, guarded=True),
+        Head("1210", _("Provider clearing"), Kind.ASSET, Owner.PROVIDER),
+        Head("1290", _("Dispute hold"), Kind.ASSET),
+        Head("2010", _("Wallet"), Kind.LIABILITY, Owner.WALLET, guarded=True),
+        Head("2020", _("Hold"), Kind.LIABILITY, Owner.WALLET, guarded=True),
+        Head("2110", _("Refund payable"), Kind.LIABILITY, guarded=True),
+        Head("2190", _("Suspense"), Kind.LIABILITY),
+        Head("3010", _("Owner funding"), Kind.EQUITY),
+        Head("4010", _("Commission income"), Kind.INCOME),
+        Head("4020", _("FX spread income"), Kind.INCOME),
+        Head("4090", _("Cash over"), Kind.INCOME),
+        Head("5010", _("Provider fee"), Kind.EXPENSE),
+        Head("5020", _("Cashback expense"), Kind.EXPENSE),
+        Head("5040", _("Chargeback loss"), Kind.EXPENSE),
+        Head("5050", _("Cash short"), Kind.EXPENSE),
+        Head("9010", _("FX position"), Kind.ASSET),
+        Head("9020", _("Unit issuance"), Kind.ASSET),
     )
 }
 

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session, aliased
 
 from payadmin.db import utcnow
 from payadmin.kernel import seals
+from payadmin.kernel.text import _
 from payadmin.ledger.chart import CHART
 from payadmin.ledger.posting import written
 from payadmin.models.ledger import (
@@ -30,7 +31,11 @@ from payadmin.models.ledger_rules import TRIGGERS
 from payadmin.models.payments import Mode, Payment, PaymentStatus
 
 MOST_ROWS: Final = 20
-AGES: Final = (2, 7, 30)
+AGES: Final = {
+    2: _("payments unsettled for more than 2 days"),
+    7: _("payments unsettled for more than 7 days"),
+    30: _("payments unsettled for more than 30 days"),
+}
 _A, _B, _C, _E, _H = LedgerAccount, LedgerBalance, LedgerClosing, LedgerEntry, LedgerHold
 _T, _O, _P = LedgerTransaction, LedgerTurnover, AccountingPeriod
 
@@ -42,6 +47,7 @@ class Figure:
     label: str
     value: int
     unit: str = ""
+    about: str = ""
 
 
 @dataclass
@@ -113,10 +119,10 @@ def _rows(context: Context, statement: Any) -> Iterator[Any]:
     yield from context.session.execute(statement.execution_options(yield_per=1_000))
 
 
-@_check("I1", "Balanced", "In every transaction, debits and credits of each unit are equal.")
+@_check("I1", _("Balanced"), _("In every transaction, debits and credits of each unit are equal."))
 def _balanced(context: Context, result: Result) -> None:
-    result.figures.append(Figure("transactions", _number(context, select(func.count()).select_from(_T))))
-    result.figures.append(Figure("entries", _number(context, select(func.count()).select_from(_E))))
+    result.figures.append(Figure(_("transactions"), _number(context, select(func.count()).select_from(_T))))
+    result.figures.append(Figure(_("entries"), _number(context, select(func.count()).select_from(_E))))
     rest = func.sum(_E.amount_minor)
     uneven = select(_E.transaction_id, _E.unit, rest).group_by(_E.transaction_id, _E.unit).having(rest != 0)
     for transaction_id, unit, minor in _rows(context, uneven):
@@ -126,15 +132,15 @@ def _balanced(context: Context, result: Result) -> None:
         result.fails(f"Transaction {transaction_id} has no entries.", transaction=transaction_id)
 
 
-@_check("I2", "Unchanged", "Entries are never changed; a correction is one exact reversal.")
+@_check("I2", _("Unchanged"), _("Entries are never changed; a correction is one exact reversal."))
 def _unchanged(context: Context, result: Result) -> None:
     missing = _missing_rules(context)
-    result.figures.append(Figure("rules of the database in place", len(TRIGGERS[_dialect(context)]) - len(missing)))
+    result.figures.append(Figure(_("rules of the database in place"), len(TRIGGERS[_dialect(context)]) - len(missing)))
     for name in missing:
         result.fails(f"The database does not have its rule any more: {name}.")
     _signatures(context, result)
     result.figures.append(
-        Figure("reversals", _number(context, select(func.count()).where(_T.reverses_id.is_not(None))))
+        Figure(_("reversals"), _number(context, select(func.count()).where(_T.reverses_id.is_not(None))))
     )
     mine, other = aliased(_E), aliased(_E)
     wrong = (
@@ -182,16 +188,16 @@ def _signatures(context: Context, result: Result) -> None:
             result.fails(f"Transaction {row['id']} is not as payadmin wrote it.", transaction=row["id"])
         else:
             signed += 1
-    result.figures.append(Figure("transactions as they were signed", signed))
+    result.figures.append(Figure(_("transactions as they were signed"), signed))
     if unsigned:
-        result.figures.append(Figure("transactions without a signature", unsigned))
+        result.figures.append(Figure(_("transactions without a signature"), unsigned))
 
 
-@_check("I3", "Covered", "No wallet, hold, desk, payable or cash in transit is below zero.")
+@_check("I3", _("Covered"), _("No wallet, hold, desk, payable or cash in transit is below zero."))
 def _covered(context: Context, result: Result) -> None:
     guarded = [number for number, head in CHART.items() if head.guarded]
     result.figures.append(
-        Figure("guarded accounts", _number(context, select(func.count()).where(_A.number.in_(guarded))))
+        Figure(_("guarded accounts"), _number(context, select(func.count()).where(_A.number.in_(guarded))))
     )
     side = case({number: CHART[number].side for number in guarded}, value=_A.number)
     total = func.sum(_E.amount_minor)
@@ -206,18 +212,18 @@ def _covered(context: Context, result: Result) -> None:
         result.fails(f"{code} stands at {minor} minor units.", account=account_id)
 
 
-@_check("I4", "Once", "Every fact is booked once: no two transactions have the same key.")
+@_check("I4", _("Once"), _("Every fact is booked once: no two transactions have the same key."))
 def _once(context: Context, result: Result) -> None:
     keys = _number(context, select(func.count(func.distinct(_T.key))))
-    result.figures.append(Figure("facts", keys))
+    result.figures.append(Figure(_("facts"), keys))
     twice = select(_T.key, func.count()).group_by(_T.key).having(func.count() > 1)
     for key, count in _rows(context, twice):
         result.fails(f"{key} is booked {count} times.")
 
 
-@_check("I5", "Added up", "The balance of every account is the sum of its entries, and so are its daily turnovers.")
+@_check("I5", _("Added up"), _("An account's balance is the sum of its entries, and so are its daily turnovers."))
 def _added_up(context: Context, result: Result) -> None:
-    result.figures.append(Figure("accounts", _number(context, select(func.count()).select_from(_A))))
+    result.figures.append(Figure(_("accounts"), _number(context, select(func.count()).select_from(_A))))
     sums = select(_E.account_id, func.sum(_E.amount_minor).label("minor")).group_by(_E.account_id).subquery()
     kept = select(_B.account_id, func.sum(_B.balance_minor).label("minor")).group_by(_B.account_id).subquery()
     days = (
@@ -241,7 +247,7 @@ def _added_up(context: Context, result: Result) -> None:
         )
 
 
-@_check("I6", "Reserved", "What payments reserve for refunds is what is payable; what is set aside is what holds say.")
+@_check("I6", _("Reserved"), _("What payments reserve for refunds is payable; what is set aside is what holds say."))
 def _reserved(context: Context, result: Result) -> None:
     booked = select(_T.id).where(_T.business == "payment", _T.business_id == Payment.id, _T.template == "J01").exists()
     reserving = and_(Payment.mode == Mode.LIVE, Payment.reserved_minor > 0, booked)
@@ -253,7 +259,7 @@ def _reserved(context: Context, result: Result) -> None:
     payable = _balances(context, "2110")
     for unit in sorted(wanted.keys() | payable.keys()):
         say, have = int(wanted.get(unit, 0)), payable.get(unit, 0)
-        result.figures.append(Figure("reserved for refunds", have, unit))
+        result.figures.append(Figure(_("reserved for refunds"), have, unit))
         if say != have:
             result.fails(f"Payments reserve {say} minor units of {unit}, the books {have}.")
     open_holds = dict(
@@ -267,7 +273,7 @@ def _reserved(context: Context, result: Result) -> None:
     aside = _balances(context, "2020")
     for unit in sorted(open_holds.keys() | aside.keys()):
         say, have = int(open_holds.get(unit, 0)), aside.get(unit, 0)
-        result.figures.append(Figure("set aside", have, unit))
+        result.figures.append(Figure(_("set aside"), have, unit))
         if say != have:
             result.fails(f"Open holds come to {say} minor units of {unit}, the books say {have}.")
 
@@ -283,7 +289,7 @@ def _balances(context: Context, number: str, *, by: Any = None) -> dict[Any, int
     return {(row[0] if by is None else tuple(row[:-1])): side * int(row[-1]) for row in found}
 
 
-@_check("I7", "Cleared", "What a provider still owes us is what its payments say that is not settled.")
+@_check("I7", _("Cleared"), _("What a provider still owes us is what its payments say that is not settled."))
 def _cleared(context: Context, result: Result) -> None:
     S = PaymentStatus  # noqa: N806 - as in the models
     booked = select(_T.id).where(_T.business == "payment", _T.business_id == Payment.id, _T.template == "J01").exists()
@@ -302,24 +308,24 @@ def _cleared(context: Context, result: Result) -> None:
     have = _balances(context, "1210", by=_A.owner)
     for owner, unit in sorted(say.keys() | have.keys()):
         wanted, minor = say.get((owner, unit), 0), have.get((owner, unit), 0)
-        result.figures.append(Figure(f"{owner.partition(':')[2]} owes", minor, unit))
+        result.figures.append(Figure(_("owed by"), minor, unit, about=owner.partition(":")[2]))
         if wanted != minor:
             result.fails(f"{owner}: payments say {wanted} minor units of {unit}, the books {minor}.")
     now = utcnow()
     waiting = [Payment.mode == Mode.LIVE, Payment.settled_at.is_(None)]
     waiting += [Payment.status.in_((S.PAID, S.PARTIALLY_REFUNDED))]
-    for days in AGES:
+    for days, label in AGES.items():
         old = select(func.count()).where(*waiting, Payment.created_at < now - dt.timedelta(days=days))
-        result.figures.append(Figure(f"payments unsettled for more than {days} days", _number(context, old)))
+        result.figures.append(Figure(label, _number(context, old)))
     known = select(_T.id).where(_T.business == "payment", _T.business_id == Payment.id).exists()
     unknown = select(func.count()).where(Payment.mode == Mode.LIVE, Payment.captured_minor > 0, ~known)
-    result.figures.append(Figure("payments not booked yet", _number(context, unknown)))
+    result.figures.append(Figure(_("payments not booked yet"), _number(context, unknown)))
 
 
-@_check("I8", "Counted", "What a cash desk should hold is what the books say that it holds.")
+@_check("I8", _("Counted"), _("What a cash desk should hold is what the books say that it holds."))
 def _counted(context: Context, result: Result) -> None:
     desks = _number(context, select(func.count()).where(_A.number == "1110"))
-    result.figures.append(Figure("cash desks in the books", desks))
+    result.figures.append(Figure(_("cash desks in the books"), desks))
     total = func.sum(_O.debit_minor - _O.credit_minor)
     kept = func.coalesce(select(func.sum(_B.balance_minor)).where(_B.account_id == _A.id).scalar_subquery(), 0)
     wrong = (
@@ -333,10 +339,10 @@ def _counted(context: Context, result: Result) -> None:
         result.fails(f"{code}: its days come to {moved}, it holds {holds}.", account=account_id)
 
 
-@_check("I9", "Closed", "Nothing is posted into a closed period.")
+@_check("I9", _("Closed"), _("Nothing is posted into a closed period."))
 def _closed(context: Context, result: Result) -> None:
     periods = list(context.session.execute(select(_P.id, _P.last_day, _P.created_at).order_by(_P.last_day)))
-    result.figures.append(Figure("closed periods", len(periods)))
+    result.figures.append(Figure(_("closed periods"), len(periods)))
     for period_id, last_day, closed_at in periods:
         now = (
             select(_E.account_id, func.sum(_E.amount_minor).label("minor"))
@@ -352,8 +358,10 @@ def _closed(context: Context, result: Result) -> None:
             .where(func.coalesce(now.c.minor, 0) != func.coalesce(then.c.balance_minor, 0))
         )
         for account_id, code, was, found in _rows(context, wrong):
-            sentence = f"{code} stood at {was} when the books were closed to {last_day}, and stands at {found} now."
-            result.fails(sentence, account=account_id)
+            result.fails(
+                f"{code} stood at {was} when the books were closed to {last_day}, and stands at {found} now.",
+                account=account_id,
+            )
         late = select(_T.id).where(_T.effective_on <= last_day, _T.posted_at > closed_at)
         for (transaction_id,) in _rows(context, late):
             result.fails(f"Transaction {transaction_id} was posted after the closing.", transaction=transaction_id)
@@ -364,7 +372,7 @@ def _closed(context: Context, result: Result) -> None:
 )
 def _in_order(context: Context, result: Result) -> None:
     first, second = aliased(_E), aliased(_E)
-    result.figures.append(Figure("legs", _number(context, select(func.count()).select_from(_E))))
+    result.figures.append(Figure(_("legs"), _number(context, select(func.count()).select_from(_E))))
     wrong = (
         select(first.transaction_id)
         .join(second, and_(second.transaction_id == first.transaction_id, second.leg == first.leg + 1))
@@ -372,5 +380,4 @@ def _in_order(context: Context, result: Result) -> None:
         .distinct()
     )
     for (transaction_id,) in _rows(context, wrong):
-        sentence = f"Transaction {transaction_id} touches its accounts in another order."
-        result.fails(sentence, transaction=transaction_id)
+        result.fails(f"Transaction {transaction_id} has another order.", transaction=transaction_id)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from payadmin.kernel.money import MAX_MINOR
+from payadmin.kernel.text import _
 from payadmin.ledger.chart import Account, cash_desk, hold, provider_clearing, wallet
 
 
@@ -56,34 +57,34 @@ class Recipe:
 
 
 TITLES: Final[dict[str, str]] = {
-    "J01": "Payment paid",
-    "J02": "Provider fee",
-    "J03": "Refund reserved",
-    "J04": "Refund succeeded",
-    "J05": "Refund came to nothing",
-    "J06": "Payment voided",
-    "J07": "Settlement to bank",
-    "J08": "Chargeback opened",
-    "J09": "Chargeback lost",
-    "J10": "Chargeback won",
-    "J11": "Cash top-up",
-    "J12": "Cash withdrawal",
-    "J13": "Cash input",
-    "J14": "Cash collection",
-    "J15": "Investment",
-    "J16": "Cash short",
-    "J17": "Cash over",
-    "J18": "Redeem submitted",
-    "J19": "Redeem paid by bank",
-    "J20": "Redeem paid in cash",
-    "J21": "Redeem cancelled",
-    "J22": "Transfer",
-    "J23": "Cashback",
-    "J24": "Exchange",
-    "J25": "Money set aside",
-    "J26": "Executed from what was set aside",
-    "J27": "Given back from what was set aside",
-    "J28": "Bonus units issued",
+    "J01": _("Payment paid"),
+    "J02": _("Provider fee"),
+    "J03": _("Refund reserved"),
+    "J04": _("Refund succeeded"),
+    "J05": _("Refund came to nothing"),
+    "J06": _("Payment voided"),
+    "J07": _("Settlement to bank"),
+    "J08": _("Chargeback opened"),
+    "J09": _("Chargeback lost"),
+    "J10": _("Chargeback won"),
+    "J11": _("Cash top-up"),
+    "J12": _("Cash withdrawal"),
+    "J13": _("Cash input"),
+    "J14": _("Cash collection"),
+    "J15": _("Investment"),
+    "J16": _("Cash short"),
+    "J17": _("Cash over"),
+    "J18": _("Redeem submitted"),
+    "J19": _("Redeem paid by bank"),
+    "J20": _("Redeem paid in cash"),
+    "J21": _("Redeem cancelled"),
+    "J22": _("Transfer"),
+    "J23": _("Cashback"),
+    "J24": _("Exchange"),
+    "J25": _("Money set aside"),
+    "J26": _("Executed from what was set aside"),
+    "J27": _("Given back from what was set aside"),
+    "J28": _("Bonus units issued"),
 }
 
 

@@ -17,6 +17,7 @@ from payadmin.db import db
 from payadmin.kernel.errors import Invalid, Refusal
 from payadmin.kernel.money import Money
 from payadmin.ledger.chart import CHART
+from payadmin.ledger.recipes import TITLES
 from payadmin.models.ledger import AccountingPeriod, LedgerAccount, LedgerTransaction
 from payadmin.models.payments import Payment
 from payadmin.permissions import Permission
@@ -128,17 +129,25 @@ class LedgerAccountsPage(PayAdminModelView):
         def money(minor: int) -> Money:
             return Money(minor, row.unit, scale)
 
-        head = [say(each) for each in ("Day", "Transaction", "Template", "Fact", "Debit", "Credit", "Balance")]
+        head = ["Day", "Transaction", "Template", "Fact", "Debit", "Credit", "Balance"]
 
         def rows() -> Any:
-            yield [span.first, None, None, say("Opening balance"), None, None, money(sums.opening_minor)]
+            yield [span.first, None, None, "Opening balance", None, None, money(sums.opening_minor)]
             for line in asked.whole_statement(session, row, span.first, span.last):
                 debit = money(line.amount_minor) if line.amount_minor > 0 else None
                 credit = money(-line.amount_minor) if line.amount_minor < 0 else None
                 balance = money(line.balance_minor)
-                yield [line.day, line.transaction_id, template_words(line.template), line.key, debit, credit, balance]
+                yield [
+                    line.day,
+                    line.transaction_id,
+                    f"{line.template} {TITLES[line.template]}",
+                    line.key,
+                    debit,
+                    credit,
+                    balance,
+                ]
             yield [
-                span.last, None, None, say("Closing balance"), money(sums.debit_minor), money(sums.credit_minor),
+                span.last, None, None, "Closing balance", money(sums.debit_minor), money(sums.credit_minor),
                 money(sums.closing_minor),
             ]  # fmt: skip
 
@@ -146,11 +155,11 @@ class LedgerAccountsPage(PayAdminModelView):
             columns = [PdfColumn(label, share) for label, share in zip(head[:4], (10, 9, 22, 24), strict=True)]
             columns += [PdfColumn(label, 13, right=True) for label in head[4:]]
             facts = [
-                (say("Account"), f"{row.code} · {head_words(row.number)}"),
-                (say("Days"), f"{span.first} – {span.last}"),
+                ("Account", f"{row.code} · {CHART[row.number].name}"),
+                ("Days", f"{span.first} – {span.last}"),
             ]
             texts = ([_text(cell) for cell in line] for line in rows())
-            return PdfTable(say("Account statement"), facts, columns, texts)
+            return PdfTable("Account statement", facts, columns, texts)
 
         return as_file(
             kind,

@@ -12,7 +12,6 @@ from payadmin.permissions import Permission
 from payadmin.queries import ledger as asked
 from payadmin.queries.ledger import TrialLine
 from payadmin.views.columns import unit_scale
-from payadmin.views.language import say
 from payadmin.views.ledger.words import FILES, PdfColumn, PdfTable, as_file, head_words, span_asked
 from payadmin.views.security import current_actor
 
@@ -51,12 +50,12 @@ def file(kind: str) -> Any:
     unit, span = _unit(asked.units_in_books(session)), span_asked(newest=asked.newest_day(session))
     scale = unit_scale(unit) or 0
     labels = ("Account", "Owner", "Opening balance", "Debit", "Credit", "Closing balance")
-    head = [say(each) for each in labels]
+    head = list(labels)
 
     def lines(*, each: bool) -> Any:
         for line in asked.trial_balance(session, unit, span.first, span.last, each=each):
             amounts = (line.opening_minor, line.debit_minor, line.credit_minor, line.closing_minor)
-            yield [head_words(line.number), line.owner, *(Money(minor, unit, scale) for minor in amounts)]
+            yield [f"{line.number} {line.head.name}", line.owner, *(Money(minor, unit, scale) for minor in amounts)]
 
     def document() -> PdfTable:
         found = list(asked.trial_balance(session, unit, span.first, span.last))
@@ -68,8 +67,8 @@ def file(kind: str) -> Any:
             [str(cell).rpartition(" ")[0] if isinstance(cell, Money) else str(cell) for cell in line]
             for line in lines(each=False)
         )
-        facts = [(say("Currency"), unit), (say("Days"), f"{span.first} – {span.last}")]
-        return PdfTable(say("Trial balance"), facts, columns, texts, [say("Sum"), "", "", *amounts, ""])
+        facts = [("Currency", unit), ("Days", f"{span.first} – {span.last}")]
+        return PdfTable("Trial balance", facts, columns, texts, ["Sum", "", "", *amounts, ""])
 
     return as_file(
         kind,

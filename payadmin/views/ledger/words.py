@@ -24,7 +24,6 @@ from payadmin.views.language import say
 from payadmin.views.security import current_actor
 
 FILES = {"csv": TYPES["csv"], "xlsx": TYPES["xlsx"], "pdf": ("PDF", "application/pdf")}
-OWNERS = {"organization": _("organization"), "customer": _("customer"), "provider": _("provider"), "desk": _("desk")}
 
 
 def head_words(number: str) -> str:
@@ -153,4 +152,6 @@ def as_file(
     return response
 
 
-__all__ = ["FILES", "OWNERS", "PdfColumn", "PdfTable", "Span", "as_file", "head_words", "span_asked", "template_words"]
+__all__ = [
+    "FILES", "PdfColumn", "PdfTable", "Span", "as_file", "head_words", "journals", "span_asked", "template_words"
+]  # fmt: skip
