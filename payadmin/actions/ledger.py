@@ -11,6 +11,7 @@ from sqlalchemy import cast as sql_cast
 from payadmin import step_up
 from payadmin.audit import Event
 from payadmin.config import current_settings
+from payadmin.db import utcnow
 from payadmin.kernel.errors import Conflict, Invalid
 from payadmin.kernel.masks import mask_pan_in_text
 from payadmin.kernel.text import _
@@ -222,7 +223,12 @@ def obstacles(session: Any, last_day: dt.date) -> list[str]:
         found.append(
             _("%(number)s payments of these days are not booked yet: run payadmin ledger backfill.", number=unknown)
         )
-    broken = [each.number for each in checks.run(session, ()) if each.broken]
-    if broken:
+    # Checking reads everything, so it is done before, not while everybody who books waits for the closing.
+    newest = select(LedgerCheck).where(LedgerCheck.done_at.is_not(None)).order_by(LedgerCheck.id.desc()).limit(1)
+    check: LedgerCheck | None = session.scalars(newest).first()
+    if check is None or check.done_at is None or check.done_at < utcnow() - CHECK_EVERY:
+        found.append(_("The books were not checked during the last day: check them on Ledger health first."))
+    elif check.broken:
+        broken = [str(each["number"]) for each in check.results or [] if each["broken"]]
         found.append(_("The books are not sound: %(invariants)s. See Ledger health.", invariants=", ".join(broken)))
     return found
