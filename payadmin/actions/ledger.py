@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Date, bindparam, func, insert, literal, select
-from sqlalchemy import cast as sql_cast
+from sqlalchemy import func, insert, literal, select
 
 from payadmin import step_up
 from payadmin.audit import Event
@@ -170,7 +169,7 @@ def close_period(work: Work, *, last_day: dt.date, reason: str, offer: str = "",
     minor = func.sum(LedgerTurnover.debit_minor - LedgerTurnover.credit_minor)
     balances = (
         select(literal(period.id), LedgerTurnover.account_id, minor)
-        .where(LedgerTurnover.day <= sql_cast(bindparam("through", last_day), Date))
+        .where(LedgerTurnover.day <= last_day)
         .group_by(LedgerTurnover.account_id)
     )
     work.session.execute(insert(LedgerClosing).from_select(["period_id", "account_id", "balance_minor"], balances))
