@@ -106,9 +106,11 @@ def post(work: Writer, postings: Sequence[Posting]) -> dict[str, int]:
     if len({each.key for each in postings}) < len(postings):
         msg = "two postings have the same key"
         raise ValueError(msg)
-    numbers = _accounts(session, {leg.account for each in postings for leg in each.recipe.legs})
+    numbers, first_open = _accounts(session, {leg.account for each in postings for leg in each.recipe.legs})
     named = {key for each in postings for key in (each.reverses, each.ends) if key}
-    there = _there(session, {each.key for each in postings} | named)
+    # PostgreSQL finds by itself what is booked already; one question less for every posting.
+    is_plain = not named and session.get_bind().dialect.name == "postgresql"
+    there = {} if is_plain else _there(session, {each.key for each in postings} | named)
     done = {key: content.id for key, content in there.items()}
     new = []
     for each in postings:
@@ -116,7 +118,6 @@ def post(work: Writer, postings: Sequence[Posting]) -> dict[str, int]:
             _refuse_other(each, there[each.key], _content(each, numbers, done))
         else:
             new.append(each)
-    first_open = first_open_day(session) if new else None
     waves = [
         [each for each in new if not (each.reverses or each.ends)],
         [each for each in new if each.reverses or each.ends],
@@ -175,10 +176,14 @@ class _Found:
     content: Content
 
 
-def _accounts(session: Session, wanted: set[Account]) -> dict[Account, int]:
-    """The numbers of accounts in the database; those that are not there are opened."""
+def _accounts(session: Session, wanted: set[Account]) -> tuple[dict[Account, int], dt.date | None]:
+    """The numbers of accounts in the database, and the first open day; accounts that are not there are opened."""
     by_code = {account.code: account for account in wanted}
-    found = _numbers(session, by_code)
+    found, last_closed = _numbers(session, by_code)
+    if not found:
+        first_open = first_open_day(session)
+    else:
+        first_open = None if last_closed is None else last_closed + dt.timedelta(days=1)
     if missing := sorted(by_code.keys() - found.keys()):
         rows = [
             {
@@ -191,16 +196,20 @@ def _accounts(session: Session, wanted: set[Account]) -> dict[Account, int]:
             for code in missing
         ]
         session.execute(_insert_into(session, _ACCOUNT).on_conflict_do_nothing(), rows)
-        found |= _numbers(session, missing)
-    return {by_code[code]: number for code, number in found.items()}
+        found |= _numbers(session, missing)[0]
+    return {by_code[code]: number for code, number in found.items()}, first_open
 
 
-def _numbers(session: Session, codes: Iterable[str]) -> dict[str, int]:
+def _numbers(session: Session, codes: Iterable[str]) -> tuple[dict[str, int], dt.date | None]:
+    """The numbers of the accounts that are there, and the last closed day, asked for together."""
     found: dict[str, int] = {}
+    last_closed: dt.date | None = None
+    closed = select(func.max(AccountingPeriod.last_day)).scalar_subquery()
     for some in _batches(codes):
-        rows = session.execute(select(_ACCOUNT.c.code, _ACCOUNT.c.id).where(_ACCOUNT.c.code.in_(some)))
-        found |= dict(rows.all())
-    return found
+        rows = session.execute(select(_ACCOUNT.c.code, _ACCOUNT.c.id, closed).where(_ACCOUNT.c.code.in_(some)))
+        for code, number, last_closed in rows:  # noqa: B007 - the same on every row
+            found[code] = number
+    return found, last_closed
 
 
 def _there(session: Session, keys: Iterable[str]) -> dict[str, _Found]:
