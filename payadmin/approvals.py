@@ -153,6 +153,7 @@ class ApprovalGate:
         secret: parameters that are never stored: applying the act leaves them out, so they need a default or a body
             that does without (`step_up.spend` does).
         hold: sets aside what the act needs while it waits, in the transaction that files it (PY4).
+        held: is told when the request that holds has its number.
         release: gives it back, in the transaction that decides it; it is told what the request becomes.
         hold_first: holds what others hold before the target, so that nobody waits in a circle.
     """
@@ -162,6 +163,7 @@ class ApprovalGate:
     ask: Callable[[Work, Mapping[str, Any]], Ask]
     secret: frozenset[str] = frozenset()
     hold: Callable[[Work, ApprovalRequest], None] | None = field(default=None)
+    held: Callable[[Work, ApprovalRequest], None] | None = field(default=None)
     release: Callable[[Work, ApprovalRequest, ApprovalStatus], None] | None = field(default=None)
     hold_first: Callable[[Work, int], None] = field(default=lambda _work, _target_id: None)
 
@@ -246,6 +248,8 @@ class ApprovalGate:
             work.add(request)
         except IntegrityError as error:  # somebody asked for the same new thing at the same moment
             raise Conflict("Somebody asked for the same thing at this moment. Look at the approvals.") from error
+        if self.held is not None:
+            self.held(work, request)
         work.record(
             Event.APPROVAL_REQUESTED,
             request,

@@ -63,6 +63,9 @@ class Permission(StrEnum):
     FX_RATE_WRITE = "fx:rate:write"
     HOME_CONSUMPTION_READ = "home:consumption:read"
     HOME_PAGE_READ = "home:page:read"
+    LEDGER_ENTRY_CHECK = "ledger:entry:check"
+    LEDGER_ENTRY_CLOSE = "ledger:entry:close"
+    LEDGER_ENTRY_EXPORT = "ledger:entry:export"
     LEDGER_ENTRY_READ = "ledger:entry:read"
     PARTIES_CUSTOMER_EXPORT = "parties:customer:export"
     PARTIES_CUSTOMER_READ = "parties:customer:read"
@@ -205,6 +208,8 @@ GRANTS: dict[Role, frozenset[Permission]] = {
         P.CHECKOUT_RULE_READ,
         P.CHECKOUT_RULE_WRITE,
         P.EXPORTS_EXPORT_MANAGE,
+        P.LEDGER_ENTRY_CHECK,
+        P.LEDGER_ENTRY_EXPORT,
         P.LEDGER_ENTRY_READ,
         P.PARTIES_CUSTOMER_READ,
         P.PARTIES_ORGANIZATION_READ,
@@ -249,6 +254,9 @@ GRANTS: dict[Role, frozenset[Permission]] = {
         P.CONTRACTS_REQUEST_READ,
         P.FX_RATE_READ,
         P.FX_RATE_WRITE,
+        P.LEDGER_ENTRY_CHECK,
+        P.LEDGER_ENTRY_CLOSE,
+        P.LEDGER_ENTRY_EXPORT,
         P.LEDGER_ENTRY_READ,
         P.PARTIES_CUSTOMER_READ,
         P.PARTIES_ORGANIZATION_READ,
@@ -271,6 +279,9 @@ GRANTS: dict[Role, frozenset[Permission]] = {
         P.CASH_OPERATION_INITIATE,
         P.CASH_OPERATION_READ,
         P.CASH_REDEEM_DECIDE,
+        P.LEDGER_ENTRY_CHECK,
+        P.LEDGER_ENTRY_CLOSE,
+        P.LEDGER_ENTRY_EXPORT,
         P.LEDGER_ENTRY_READ,
         P.REPORTING_OPERATIONAL_READ,
     },
@@ -444,7 +455,11 @@ MENU: tuple[Section, ...] = (
             Item("cash-desks", "Cash desks", "building-store", P.CASH_DESK_READ),
             Item("system-operations", "System operations", "arrows-exchange", P.CASH_OPERATION_READ),
             Item("redeem-requests", "Redeem requests", "cash", P.CASH_REDEEM_DECIDE),
-            Item("ledger", "Ledger", "book", P.LEDGER_ENTRY_READ),
+            Item("ledger", "Ledger health", "book", P.LEDGER_ENTRY_READ),
+            Item("ledger-accounts", "Ledger accounts", "list", P.LEDGER_ENTRY_READ),
+            Item("journal", "Journal", "receipt", P.LEDGER_ENTRY_READ),
+            Item("trial-balance", "Trial balance", "scale", P.LEDGER_ENTRY_READ),
+            Item("accounting-periods", "Accounting periods", "lock", P.LEDGER_ENTRY_READ),
         ),
     ),
     Section(

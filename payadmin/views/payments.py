@@ -40,6 +40,7 @@ from payadmin.views.advance import run_warnings
 from payadmin.views.base import PayAdminModelView
 from payadmin.views.bulk import bulk_action, chosen_ids
 from payadmin.views.columns import Column, enum_cell, masked, money_cell, tone_of, unit_scale
+from payadmin.views.ledger.words import journals
 from payadmin.views.lists import Tab
 from payadmin.views.registry import page
 from payadmin.views.search import by_id, exact, prefix, through
@@ -386,6 +387,7 @@ class TransactionsPage(PayAdminModelView):
             },
             "form_key": secrets.token_urlsafe(18),
             "show": {kind: masked(kind) for kind in ("name", "email", "phone")},
+            "journals": journals(row.id),
             "billed": money_cell(row.billed_amount_minor, row.billed_unit),
             **self._cells(row),
         }

@@ -29,7 +29,7 @@ FRAME = {
     "actions": {
         "exports", "imports", "import_layouts", "notices", "records", "reveals", "runs", "saved_views", "texts",
     },
-    "models": {"base", "exports", "imports", "outbox", "registrations"},
+    "models": {"base", "exports", "imports", "ledger_rules", "outbox", "registrations"},
     "jobs": {"exports", "rings", "runner", "runs", "notifications"},
     "queries": {"exports", "texts", "workers"},
     "views": {
