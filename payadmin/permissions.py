@@ -51,7 +51,7 @@ class Permission(StrEnum):
     CHECKOUT_RULE_WRITE = "checkout:rule:write"
     COMPLIANCE_CASE_DECIDE = "compliance:case:decide"
     CONTRACTS_CONTRACT_PROPOSE = "contracts:contract:propose"
-    CONTRACTS_CONTRACT_WRITE = "contracts:contract:write"
+    CONTRACTS_CONTRACT_WRITE = "contracts:contract:write"  # what one proposes is done at once
     CONTRACTS_REQUEST_DECIDE = "contracts:request:decide"
     CONTRACTS_REQUEST_READ = "contracts:request:read"
     EXPORTS_EXPORT_MANAGE = "exports:export:manage"
@@ -249,6 +249,7 @@ GRANTS: dict[Role, frozenset[Permission]] = {
         P.CASH_DESK_READ,
         P.CASH_OPERATION_CONFIRM,
         P.CASH_OPERATION_READ,
+        P.CONTRACTS_CONTRACT_PROPOSE,
         P.CONTRACTS_CONTRACT_WRITE,
         P.CONTRACTS_REQUEST_DECIDE,
         P.CONTRACTS_REQUEST_READ,
