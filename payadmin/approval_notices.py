@@ -42,7 +42,15 @@ def tell_deciders(
     for staff_id in _deciders(work, needed, request.maker_person_id):
         if run is None:
             title = f"{request.maker_name} asks for your approval: {request.title}."
-            _tell(work, staff_id, NoticeKind.APPROVAL, title, key=f"approval:{request.id}:asked", row_id=request.id, page=page)
+            _tell(
+                work,
+                staff_id,
+                NoticeKind.APPROVAL,
+                title,
+                key=f"approval:{request.id}:asked",
+                row_id=request.id,
+                page=page,
+            )
         else:
             title = f"{request.maker_name} asks for your approval of rows of a bulk run, such as: {request.title}"
             _tell(work, staff_id, NoticeKind.APPROVAL, title, key=f"approval:run:{run}:asked", page=page)
