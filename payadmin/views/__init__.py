@@ -48,6 +48,7 @@ def init_views(app: Flask, settings: Settings) -> None:
         shell,
         subscriptions,
         system,
+        tariffs,  # noqa: F401 - marks its pages
         texts,
         ui,
         usage,

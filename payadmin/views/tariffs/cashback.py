@@ -58,7 +58,7 @@ class ProfileForm(Form):
         units = active_units(db.session())
         self.unit.choices = unit_choices(blank=_("Choose one"))
         for field in (self.cap_minor, self.cap_month_minor):
-            field.scale = lambda: units.get(str(self.unit.data), MAX_SCALE)
+            field.scale = lambda: units.get(str(self.unit.data), MAX_SCALE)  # type: ignore[assignment]
         super().process(*args, **kwargs)
 
 

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any, Final
 from payadmin.db import db, utcnow
 from payadmin.kernel.errors import Invalid
 from payadmin.kernel.money import Money, parse_minor
-from payadmin.kernel.rates import convert, half_even, rate_text
+from payadmin.kernel.rates import convert, rate_text
+from payadmin.kernel.tariffs import half_even
 from payadmin.kernel.text import _
 from payadmin.models.payments import Mode
 from payadmin.queries.tariffs import PIVOT, Quoted, active_units, latest_rate, quoted, rates_of_pair
 from payadmin.views import lists
 from payadmin.views.charts import Plot, Series, Shape, chart, read_with
 from payadmin.views.columns import zone
-from payadmin.views.filters import BadAddress, day_of, row_id_of
-from payadmin.views.tariffs.shown import day_begins
+from payadmin.views.filters import BadAddress, day_of, moment_of, row_id_of
 
 if TYPE_CHECKING:
     from werkzeug.datastructures import MultiDict
@@ -89,12 +89,7 @@ def read_pair(args: "MultiDict[str, str]", *, mode: Mode) -> Pair:  # noqa: ARG0
 
 
 def _day(typed: str | None) -> dt.date | None:
-    if not typed:
-        return None
-    found = day_of(typed)
-    if found is None:
-        raise BadAddress("Write a day such as 2026-10-30.")
-    return found
+    return day_of(typed, _("Day")) if typed else None
 
 
 read_with("exchange-rates", read_pair)
@@ -137,7 +132,7 @@ def course(asked: Pair) -> list[tuple[dt.date, Fraction]]:
 
 def _turned(asked: Pair, base: str, quote: str) -> dict[dt.date, Fraction] | None:
     """The rates of a pair by business day, turned round where only the other direction has any."""
-    begin, end = day_begins(asked.first), day_begins(asked.last + DAY)
+    begin, end = moment_of(asked.first), moment_of(asked.last + DAY)
     session, office_id = db.session(), asked.office_id
     for left, right, turned in ((base, quote, False), (quote, base, True)):
         rows = rates_of_pair(session, left, right, begin, end, office_id=office_id)
@@ -162,13 +157,13 @@ def converted(asked: Pair, amount: str, day: dt.date | None) -> Converted:
     now = utcnow()
     if day is not None and day > lists.today():
         raise Invalid("There are no rates of the future.", field="on")
-    at = min(now, day_begins(day + DAY)) if day is not None else now
+    at = min(now, moment_of(day + DAY)) if day is not None else now
     found: Quoted | None = quoted(db.session(), asked.base, asked.quote, at, office_id=asked.office_id)
     if found is None:
         raise Invalid("No rate of this pair is known for that day.", field="on")
     result = Money(convert(minor, scale, found.rate, to_scale), asked.quote, to_scale)
     legs = [(str(each), rate_text(Fraction(each.rate)), each.valid_from, turned) for each, turned in found.legs]
-    begun = day_begins(day if day is not None else lists.today())
+    begun = moment_of(day if day is not None else lists.today())
     older = found.oldest is not None and found.oldest < begun
     return Converted(str(Money(minor, asked.base, scale)), str(result), rate_text(found.rate), legs, older)
 

@@ -16,9 +16,8 @@ from payadmin.kernel.tariffs import PERCENT_DECIMALS, parse_percent, percent_tex
 from payadmin.kernel.text import _
 from payadmin.models.parties import Organization, OrganizationKind, OrganizationStatus
 from payadmin.queries.tariffs import active_units
-from payadmin.views.columns import zone
 from payadmin.views.fields import LinkField
-from payadmin.views.filters import begins_with, row_id_of
+from payadmin.views.filters import begins_with, moment_of, row_id_of
 from payadmin.views.language import say
 
 MOST_FOUND = 20
@@ -49,12 +48,7 @@ class BeginsField(DateField):
     @property
     def moment(self) -> dt.datetime | None:
         """When the day begins, in UTC; None where none is chosen."""
-        return day_begins(self.data) if self.data is not None else None
-
-
-def day_begins(day: dt.date) -> dt.datetime:
-    """The first moment of a business day."""
-    return dt.datetime.combine(day, dt.time.min, zone()).astimezone(dt.UTC)
+        return moment_of(self.data) if self.data is not None else None
 
 
 def percent_cell(row: Any) -> str:

@@ -116,7 +116,7 @@ class UnitsPage(PayAdminModelView):
                 flash("Unit added.", "success")
                 return redirect(f"{self.address}{unit_id}/", 303)
         fields = (form.kind, form.code, form.name, form.scale, form.reference)
-        return self._form_page(form, fields, Text("New unit"), self.address, refusal)
+        return self._unit_page(form, fields, Text("New unit"), self.address, refusal)
 
     @expose("/<int:row_id>/edit/", methods=("GET", "POST"))
     def edit_view(self, row_id: int) -> Any:
@@ -134,7 +134,7 @@ class UnitsPage(PayAdminModelView):
             else:
                 flash("Saved.", "success")
                 return redirect(f"{self.address}{row_id}/", 303)
-        return self._form_page(form, (form.name,), row.code, f"{self.address}{row_id}/", refusal)
+        return self._unit_page(form, (form.name,), row.code, f"{self.address}{row_id}/", refusal)
 
     @expose("/<int:row_id>/status/<any(retire,restore):act>/", methods=("POST",))
     def status_view(self, row_id: int, act: str) -> Any:
@@ -149,7 +149,7 @@ class UnitsPage(PayAdminModelView):
             flash("In use again." if act == "restore" else "Retired.", "success")
         return redirect(f"{self.address}{row_id}/", 303)
 
-    def _form_page(self, form: Form, fields: Any, title: str, back: str, refusal: Any) -> Any:
+    def _unit_page(self, form: NameForm, fields: Any, title: str, back: str, refusal: Any) -> Any:
         status = 200 if request.method == "GET" else 422
         sentence = None
         if refusal is not None:
