@@ -157,3 +157,34 @@ def _day(line: list[str], codes: list[str], number: int) -> DayRates:
             told = _("Line %(line)s, %(code)s: %(problem)s", line=number, code=code, problem=problem.sentence)
             raise Invalid(told, field="file") from None
     return DayRates(day, rates)
+
+
+@dataclass(frozen=True, slots=True)
+class OfficeRate:
+    """One line of an exchange office's file."""
+
+    line: int
+    base: str
+    quote: str
+    rate: Decimal
+    valid_from: dt.datetime
+
+
+def read_office(text: str, zone: ZoneInfo) -> Iterator[OfficeRate]:
+    """Every line of a file with the columns base, quote, rate and valid_from (a moment, of `zone` unless it says).
+
+    Raises:
+        Invalid: it has other columns, or a line makes no sense; the sentence names the line.
+    """
+    lines = csv.DictReader(io.StringIO(text))
+    if set(lines.fieldnames or ()) != {"base", "quote", "rate", "valid_from"}:
+        raise Invalid("The file should have the columns base, quote, rate and valid_from.", field="file")
+    for number, line in enumerate(lines, 2):
+        try:
+            moment = dt.datetime.fromisoformat((line["valid_from"] or "").strip())
+            rate = parse_rate(line["rate"] or "")
+        except (ValueError, Invalid):
+            told = _("Line %(line)s needs a rate and a moment such as 2026-10-30T09:00.", line=number)
+            raise Invalid(told, field="file") from None
+        aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=zone)
+        yield OfficeRate(number, (line["base"] or "").strip(), (line["quote"] or "").strip(), rate, aware)

@@ -4,7 +4,10 @@ import pytest
 from flask import Flask
 
 from tests.support.approvals import Room
+from tests.support.desk_fixtures import desk, provider_process, simulator
 from tests.support.make import Make
+
+__all__ = ["desk", "provider_process", "simulator"]
 
 
 @pytest.fixture

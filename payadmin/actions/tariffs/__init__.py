@@ -9,7 +9,7 @@ from payadmin.actions.tariffs.contracts import (
     set_contract_status,
     withdraw_version,
 )
-from payadmin.actions.tariffs.rates import Imported, add_rate, import_ecb
+from payadmin.actions.tariffs.rates import Imported, add_rate, import_ecb, import_office_rates
 from payadmin.actions.tariffs.units import add_unit, rename_unit, set_unit_status
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "assign_contract",
     "assign_profile",
     "import_ecb",
+    "import_office_rates",
     "open_contract",
     "rename_contract",
     "rename_unit",

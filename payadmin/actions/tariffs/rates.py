@@ -11,8 +11,8 @@ from sqlalchemy import Table, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from payadmin.audit import Event
-from payadmin.kernel.errors import Conflict, Invalid
-from payadmin.kernel.rates import ECB_BASE, DayRates, is_doubtful, published_at, rate_text
+from payadmin.kernel.errors import Conflict, Invalid, NotFound
+from payadmin.kernel.rates import ECB_BASE, DayRates, OfficeRate, is_doubtful, published_at, rate_text
 from payadmin.kernel.text import _
 from payadmin.models.parties import Organization, OrganizationKind
 from payadmin.models.tariffs import NOTE_LENGTH, ExchangeRate, RateSource
@@ -202,3 +202,49 @@ def _check_pair(work: Work, base: str, quote: str) -> None:
 def _check_office(work: Work, office_id: int) -> None:
     if work.get(Organization, office_id).kind is not OrganizationKind.EXCHANGE_OFFICE:
         raise Invalid("This organization is no exchange office.", field="office")
+
+
+@use_case(WRITE)
+def import_office_rates(work: Work, *, office: str, rates: Sequence[OfficeRate], sha256: str) -> int:
+    """Add the rates of an exchange office, all or none; how many are new. The same file again changes nothing.
+
+    Args:
+        office: its name.
+        sha256: of the file, for the trail.
+
+    Raises:
+        NotFound: there is no exchange office of this name.
+        Invalid: a line that makes no sense; the sentence names it.
+        Conflict: another rate of the office is kept for the same pair and moment.
+    """
+    found = work.one(select(Organization).where(Organization.name == office))
+    if found is None or found.kind is not OrganizationKind.EXCHANGE_OFFICE:
+        raise NotFound(_("There is no exchange office called %(name)s.", name=office))
+    units = active_units(work.session)
+    added = []
+    for each in rates:
+        if each.base not in units or each.quote not in units or each.base == each.quote:
+            raise Invalid(_("Line %(line)s: choose two units that can be used.", line=each.line), field="file")
+        if each.valid_from > work.now:
+            raise Invalid(_("Line %(line)s: the rate begins in the future.", line=each.line), field="file")
+        kept = latest_rate(work.session, each.base, each.quote, each.valid_from, office_id=found.id)
+        if kept is None or kept.valid_from != each.valid_from:
+            added.append(
+                work.add(
+                    ExchangeRate(
+                        office_id=found.id,
+                        base=each.base,
+                        quote=each.quote,
+                        rate=each.rate,
+                        valid_from=each.valid_from,
+                        source=RateSource.OFFICE,
+                        author_id=work.actor.staff_id,
+                    )
+                )
+            )
+        elif kept.rate != each.rate:
+            raise Conflict(_("Line %(line)s: another rate is kept for this moment, and stays.", line=each.line))
+    if added:
+        after = {"source": RateSource.OFFICE, "office": office, "added": len(added)}
+        work.record(Event.RATES_IMPORTED, found, also=added, after=after, sha256=sha256)
+    return len(added)
