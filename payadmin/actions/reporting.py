@@ -1,6 +1,7 @@
 """Keeping the figures: folding changes of payments into their days, and building all days anew."""
 
 import datetime as dt
+from collections.abc import Iterable
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -14,8 +15,10 @@ from payadmin.config import current_settings
 from payadmin.kernel.errors import Invalid, NotFound
 from payadmin.models.access import StaffStatus, StaffUser
 from payadmin.models.payments import Mode, Payment
-from payadmin.models.reporting import MEASURES, PaymentChange, PaymentDay, RollupState
+from payadmin.models.reporting import MEASURES, BillingPeriod, PaymentChange, PaymentDay, Period, RollupState
 from payadmin.permissions import Permission
+from payadmin.queries import billing
+from payadmin.queries.billing import Frame, frames_of
 from payadmin.queries.reporting import (
     ONE_DAY,
     THE_STATE,
@@ -58,9 +61,12 @@ def fold_changes(work: Work, *, zone: ZoneInfo, limit: int = MOST_FOLDED) -> int
     rows = found.all()
     if not rows:
         return 0
-    days = [at.astimezone(zone).date() for _, at in (min(rows, key=_moment_in), max(rows, key=_moment_in))]
+    days = {at.astimezone(zone).date() for _, at in rows}
     ids = [row_id for row_id, _ in rows]
-    _add_to_days(work, sliced(changes(work.session, zone, Span(*days), ids=ids)))
+    _add_to_days(work, sliced(changes(work.session, zone, Span(min(days), max(days)), ids=ids)))
+    # Before the journal forgets them: what is folded of a number is what the payments say less what the journal says.
+    for frames in billing.pieces(frames_of(days)):
+        _add_to_periods(work, billing.folded(work.session, zone, frames, ids))
     work.session.execute(_unseen(delete(PaymentChange).where(one_of(work.session, PaymentChange.id, ids))))
     return len(ids)
 
@@ -87,10 +93,13 @@ def begin_rebuild(work: Work, *, zone: ZoneInfo, afresh: bool = False) -> Span |
     if state.zone != zone.key:
         state.zone = None
         work.session.execute(_unseen(delete(PaymentDay)))
+        work.session.execute(_unseen(delete(BillingPeriod)))
     state.building = zone.key
     known = [found for found in (known_days(work.session, zone), folded_days(work.session)) if found is not None]
     state.next_day = min((span.first for span in known), default=None)
     state.last_day = max((span.last for span in known), default=None)
+    _forget_periods(work, before=state.next_day)
+    _forget_periods(work, beyond=state.last_day)
     if state.next_day is None:
         state.zone, state.building = zone.key, None
         return None
@@ -122,6 +131,8 @@ def rebuild_days(work: Work, *, zone: ZoneInfo) -> Span | None:
     else:
         skipped = PaymentDay.day > last, PaymentDay.day <= state.last_day
     session.execute(_unseen(delete(PaymentDay).where(*skipped)))
+    _forget_periods(work, beyond=last, before=after or state.last_day + ONE_DAY)
+    _build_periods(work, zone, span if after is not None else [*span, state.last_day], after)
     if after is None:
         state.zone, state.building, state.next_day, state.last_day = zone.key, None, None, None
         return None
@@ -207,10 +218,41 @@ def _add_to_days(work: Work, rows: Any) -> None:
     work.session.execute(added.on_conflict_do_update(index_elements=list(table.primary_key), set_=more))
 
 
+def _build_periods(work: Work, zone: ZoneInfo, days: Iterable[dt.date], after: dt.date | None) -> None:
+    """Count the billing numbers of weeks and months anew, each whole, once the last of its days is built.
+
+    Args:
+        days: those that were built now.
+        after: the next day to be built; a week or month that reaches it waits for it.
+    """
+    frames = [frame for frame in frames_of(days) if after is None or frame.span.last < after]
+    for frame in frames:
+        one = BillingPeriod.period == frame.period.name, BillingPeriod.first_day == frame.first
+        work.session.execute(_unseen(delete(BillingPeriod).where(*one)))
+    if frames:
+        _add_to_periods(work, billing.built(zone, frames))
+
+
+def _forget_periods(work: Work, *, beyond: dt.date | None = None, before: dt.date | None = None) -> None:
+    """Take out weeks and months without any payment: those that begin after `beyond` and end before `before`."""
+    for period in Period:
+        where: list[Any] = [BillingPeriod.period == period.name]
+        if beyond is not None:
+            where.append(BillingPeriod.first_day > beyond)
+        if before is not None:
+            where.append(BillingPeriod.first_day < Frame.of(period, before).first)
+        work.session.execute(_unseen(delete(BillingPeriod).where(*where)))
+
+
+def _add_to_periods(work: Work, rows: Any) -> None:
+    """Add numbers of weeks and months to those that are kept."""
+    dialect: Any = postgresql if work.session.get_bind().dialect.name == "postgresql" else sqlite
+    table: Any = BillingPeriod.__table__
+    added = dialect.insert(table).from_select([column.name for column in rows.selected_columns], rows)
+    more = {"numbers": table.c.numbers + added.excluded.numbers}
+    work.session.execute(added.on_conflict_do_update(index_elements=list(table.primary_key), set_=more))
+
+
 def _unseen(statement: Any) -> Any:
     """A statement on rows that no session holds."""
     return statement.execution_options(synchronize_session=False)
-
-
-def _moment_in(row: Any) -> Any:
-    return row[1]

@@ -1,6 +1,7 @@
-"""Saved views of lists: kept, changed, shared with a role, and forgotten; and which one a person sees first."""
+"""Saved views of lists: kept, changed, shared with a role, pinned, forgotten; and which one a person sees first."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from sqlalchemy import ColumnElement, delete, func, or_, select
 from sqlalchemy.exc import IntegrityError
@@ -8,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from payadmin.audit import Event
 from payadmin.kernel.errors import Conflict, Forbidden, Invalid, NotFound
 from payadmin.kernel.text import Text, _
-from payadmin.models.system import SavedView, UserPreference
+from payadmin.models.system import PinKind, SavedView, UserPreference
 from payadmin.permissions import Permission, Role, grantable_by
 from payadmin.work import Actor, Work, use_case
 
@@ -16,6 +17,10 @@ MOST_VIEWS = 30
 MOST_SHARED = 20
 LONGEST_NAME = 60
 LONGEST_QUERY = 2000
+MOST_PINS = 12
+PINS = "pins"
+
+Pin = tuple[int, PinKind]
 
 
 def sharable_roles(actor: Actor) -> frozenset[Role]:
@@ -99,6 +104,7 @@ def delete_view(work: Work, view_id: int, /) -> None:
     view = _own(work, view_id)
     work.record(Event.VIEW_DELETED, view, before=_facts(view), page=view.page)
     _forget_columns(work, view)
+    _forget_pins(work, view)
     chosen = select(UserPreference).where(UserPreference.name == f"view:{view.page}")
     for preference in work.session.scalars(chosen):
         if preference.value.get("view") == view_id:
@@ -129,6 +135,76 @@ def choose_first_view(work: Work, page: str, /, *, view_id: int | None) -> None:
         kept.value = {"view": view_id}
     else:
         work.add(UserPreference(staff_id=staff_id, name=name, value={"view": view_id}))
+
+
+@use_case(Permission.REPORTING_FIGURES_PIN)
+def pin_view(work: Work, view_id: int, /, *, kind: PinKind) -> None:
+    """Show a view among the actor's figures. Pinning what is pinned already changes nothing.
+
+    Args:
+        view_id: a view that is theirs or shared with a role of theirs.
+        kind: as a card with numbers, or as a chart over days; a view may be both.
+
+    Raises:
+        NotFound: no such view for them.
+        Conflict: they have as many figures as are kept.
+    """
+    staff_id = _person(work)
+    kept = _kept_pins(work, staff_id)
+    pins = pins_in(kept.value if kept is not None else None)
+    # Views that are gone or no longer shared with them take no place.
+    readable = select(SavedView.id).where(SavedView.id.in_([view_id, *(each for each, _kind in pins)]))
+    known = set(work.session.scalars(readable.where(readable_by(work.actor))))
+    if view_id not in known:
+        raise NotFound("There is no such view. Perhaps it was deleted, or is no longer shared with you.")
+    pins = [pin for pin in pins if pin[0] in known]
+    if (view_id, kind) in pins:
+        return
+    if len(pins) >= MOST_PINS:
+        raise Conflict(_("You have %(most)s figures. Unpin one first.", most=MOST_PINS))
+    value = _pins_value([*pins, (view_id, kind)])
+    if kept is not None:
+        kept.value = value
+    else:
+        work.add(UserPreference(staff_id=staff_id, name=PINS, value=value))
+
+
+@use_case(Permission.REPORTING_FIGURES_PIN)
+def unpin_view(work: Work, view_id: int, /, *, kind: PinKind) -> None:
+    """Take a view from the actor's figures. The view stays; taking what is not there changes nothing."""
+    kept = _kept_pins(work, _person(work))
+    if kept is not None:
+        kept.value = _pins_value([pin for pin in pins_in(kept.value) if pin != (view_id, kind)])
+
+
+@use_case(Permission.REPORTING_FIGURES_PIN)
+def move_pin(work: Work, view_id: int, /, *, kind: PinKind, earlier: bool) -> None:
+    """Move one of the actor's figures past its neighbour of the same kind; at the end nothing changes."""
+    kept = _kept_pins(work, _person(work))
+    pins = pins_in(kept.value if kept is not None else None)
+    if kept is None or (view_id, kind) not in pins:
+        return
+    at = pins.index((view_id, kind))
+    others = range(at - 1, -1, -1) if earlier else range(at + 1, len(pins))
+    other = next((place for place in others if pins[place][1] is kind), at)
+    pins[at], pins[other] = pins[other], pins[at]
+    kept.value = _pins_value(pins)
+
+
+def pins_in(value: Mapping[str, Any] | None) -> list[Pin]:
+    """The pinned views as a preference holds them, in their order."""
+    return [(int(view_id), PinKind[kind]) for view_id, kind in (value or {}).get(PINS, ())]
+
+
+def _pins_value(pins: Sequence[Pin]) -> dict[str, Any]:
+    return {PINS: [[view_id, kind.name] for view_id, kind in pins]}
+
+
+def _kept_pins(work: Work, staff_id: int) -> UserPreference | None:
+    kept: UserPreference | None = work.one(
+        select(UserPreference).where(UserPreference.staff_id == staff_id, UserPreference.name == PINS)
+    )
+    return kept
 
 
 def readable_by(actor: Actor) -> ColumnElement[bool]:
@@ -189,6 +265,16 @@ def _share(work: Work, view: SavedView, role: Role | None, *, is_default: bool) 
 def _forget_columns(work: Work, view: SavedView) -> None:
     """Columns that people chose within the view do not outlive what it held."""
     work.session.execute(delete(UserPreference).where(UserPreference.name == f"columns:{view.page}:{view.id}"))
+
+
+def _forget_pins(work: Work, view: SavedView) -> None:
+    """Nobody keeps a figure of a view that is gone: its number may be given to another view."""
+    for preference in work.session.scalars(select(UserPreference).where(UserPreference.name == PINS)):
+        pins = pins_in(preference.value)
+        if left := [pin for pin in pins if pin[0] != view.id]:
+            preference.value = _pins_value(left)
+        else:
+            work.session.delete(preference)
 
 
 def _facts(view: SavedView) -> dict[str, object]:

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from payadmin.actions import reporting
 from payadmin.db import db
+from payadmin.queries import billing
+from payadmin.queries.billing import frames_of
 from payadmin.queries.reporting import (
     ONE_DAY,
-    Difference,
     Span,
     differences,
     folded_days,
@@ -72,17 +73,20 @@ def _left(zone: "ZoneInfo") -> Span | None:
     return Span(found.next_day, found.last_day)
 
 
-def compare(zone: "ZoneInfo", *, step: Callable[[int, int], None]) -> tuple[int, list[Difference]]:
+def compare(zone: "ZoneInfo", *, step: Callable[[int, int], None]) -> tuple[int, list[str]]:
     """Compare rollups and journal with the payments, some days at a time. Returns the days and what differs."""
     session = db.session()
     ends = [span for span in (known_days(session, zone), folded_days(session)) if span is not None]
     if not ends:
         return 0, []
     first, last = min(span.first for span in ends), max(span.last for span in ends)
-    total, found, day = (last - first).days + 1, list[Difference](), first
+    total, found, day = (last - first).days + 1, list[str](), first
     while day <= last:
         until: dt.date = min(day + ONE_DAY * (PIECE_DAYS - 1), last)
-        found += differences(session, zone, Span(day, until))
+        found += map(str, differences(session, zone, Span(day, until)))
+        # Each week and month with the days in which it ends.
+        whole = [frame for frame in frames_of(Span(day, until)) if until == last or frame.span.last <= until]
+        found += billing.differences(session, zone, whole)
         session.rollback()
         day = until + ONE_DAY
         step((day - first).days, total)

@@ -223,7 +223,8 @@ class Payment(Row, Audited, Base):
         Index("ix_payment_subscription_id_created_at_id", "subscription_id", "created_at", "id"),
         Index("ix_payment_batch_id_created_at_id", "batch_id", "created_at", "id"),
         Index("ix_payment_invoice_number_id", "invoice_number", "id"),
-        Index("ix_payment_billing_number_id", "billing_number", "id"),
+        # In order of time: whether a number has another payment in a week or month is one look into it.
+        Index("ix_payment_billing_number_created_at_id", "billing_number", "created_at", "id"),
         Index("ix_payment_approval_code_id", "approval_code", "id"),
         Index("ix_payment_card_last4_id", "card_last4", "id"),
         # All Report: each of its criteria finds its rows, in the order in which they are shown where there may be many.

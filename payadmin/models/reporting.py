@@ -9,7 +9,7 @@ import datetime as dt
 from enum import StrEnum
 from typing import Final
 
-from sqlalchemy import DDL, BigInteger, Date, Index, String, event
+from sqlalchemy import DDL, BigInteger, Date, Index, String, event, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from payadmin.db import Base, BigId, UtcDateTime, search_text
@@ -35,6 +35,8 @@ COLUMN_OF: Final[dict[Slice, str | None]] = {
     Slice.ISSUER: "card_issuer",
     Slice.FAILURE: "failure_message",
 }
+# What only distinct billing numbers are counted by; the days know nothing of it.
+NUMBER: Final = "billing_number"
 FACTS: Final = ("mode", "unit", "status", "method", "channel", "type", "card_issuer", "failure_message")
 MEASURES: Final = ("count", "amount_minor", "captured_minor", "refunded_minor")
 _MONEY: Final = MEASURES[1:]
@@ -44,6 +46,15 @@ class PaymentChange(Base):
     """What one change of a payment adds to the figures: plus what it is now, minus what it was."""
 
     __tablename__ = "payment_change"
+    # What of a billing number is not folded yet is asked for number by number, however long the journal has grown.
+    __table_args__ = (
+        Index(
+            "ix_payment_change_billing_number",
+            "billing_number",
+            sqlite_where=text("billing_number IS NOT NULL"),
+            postgresql_where=text("billing_number IS NOT NULL"),
+        ),
+    )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     at: Mapped[dt.datetime] = mapped_column(UtcDateTime)
@@ -55,6 +66,7 @@ class PaymentChange(Base):
     type: Mapped[str] = mapped_column(String(24))
     card_issuer: Mapped[str | None] = mapped_column(String(120))
     failure_message: Mapped[str | None] = mapped_column(String(300))
+    billing_number: Mapped[str | None] = mapped_column(search_text(64))
     count: Mapped[int] = mapped_column(BigInteger)
     amount_minor: Mapped[int] = mapped_column(BigInteger)
     captured_minor: Mapped[int] = mapped_column(BigInteger)
@@ -82,6 +94,29 @@ class PaymentDay(Base):
     refunded_minor: Mapped[int] = mapped_column(BigInteger)
 
 
+class Period(StrEnum):
+    """What distinct billing numbers are counted in: they cannot be added up from days."""
+
+    WEEK = "Week"
+    MONTH = "Month"
+
+
+class BillingPeriod(Base):
+    """How many different billing numbers the payments of a calendar week or month have.
+
+    Weeks begin on Mondays. Which numbers these are is not written down: the payments know, and whether a change brings
+    the first payment of a number, or takes its last, is asked of them through an index.
+    """
+
+    __tablename__ = "billing_period"
+
+    mode: Mapped[str] = mapped_column(String(24), primary_key=True)
+    unit: Mapped[str] = mapped_column(String(12), primary_key=True)
+    period: Mapped[str] = mapped_column(String(24), primary_key=True)
+    first_day: Mapped[dt.date] = mapped_column(Date, primary_key=True)
+    numbers: Mapped[int] = mapped_column(BigInteger)
+
+
 class RollupState(Base):
     """One row: in which zone the days were folded, and how far a rebuild is.
 
@@ -100,13 +135,14 @@ class RollupState(Base):
     last_day: Mapped[dt.date | None] = mapped_column(Date)
 
 
-_INTO = f"INSERT INTO payment_change (at, {', '.join((*FACTS, *MEASURES))})"
-_WATCHED = ("created_at", *FACTS, *_MONEY)
+_NOTED = (*FACTS, NUMBER)
+_INTO = f"INSERT INTO payment_change (at, {', '.join((*_NOTED, *MEASURES))})"
+_WATCHED = ("created_at", *_NOTED, *_MONEY)
 
 
 def _values(row: str, sign: str) -> str:
     """One row of the journal: all facts of `row`, and its sums with `sign`."""
-    facts = [f"{row}.{name}" for name in ("created_at", *FACTS)]
+    facts = [f"{row}.{name}" for name in ("created_at", *_NOTED)]
     return ", ".join([*facts, f"{sign}1", *(f"{sign}{row}.{name}" for name in _MONEY)])
 
 

@@ -233,6 +233,13 @@ class Subscription(Row, Audited, Base):
             sqlite_where=text("plan_failed_at IS NOT NULL"),
             postgresql_where=text("plan_failed_at IS NOT NULL"),
         ),
+        Index(
+            "ix_subscription_inactivated_at_id",
+            "inactivated_at",
+            "id",
+            sqlite_where=text("inactivated_at IS NOT NULL"),
+            postgresql_where=text("inactivated_at IS NOT NULL"),
+        ),
         CheckConstraint("consecutive_failures >= 0", name="failures_not_negative"),
         CheckConstraint("expiration_date IS NULL OR start_date <= expiration_date", name="expires_after_start"),
         CheckConstraint("schedule_kind IS NULL OR start_date IS NOT NULL", name="schedule_has_start"),
@@ -319,6 +326,10 @@ class Subscription(Row, Audited, Base):
     )
     batch_row_id: Mapped[int | None] = mapped_column(
         ForeignKey("batch_row.id"), info={"label": "Row of a batch", "readonly": True, "list": False}
+    )
+    # It stays when the subscription is activated again: figures say what happened in a week, not what came after.
+    inactivated_at: Mapped[dt.datetime | None] = mapped_column(
+        UtcDateTime, info={"label": "Last inactivated", "readonly": True, "list": False}
     )
 
     customer: Mapped[Customer] = relationship(lazy="raise_on_sql")

@@ -97,8 +97,15 @@ class ActionItem(Base):
     approval_id: Mapped[int | None] = mapped_column(ForeignKey("approval_request.id"), index=True)
 
 
+class PinKind(StrEnum):
+    """How a saved view is shown among somebody's figures."""
+
+    CARD = "Card"
+    CHART = "Chart"
+
+
 class UserPreference(Base):
-    """What one person prefers on one page: the columns of a list (or of one of its views), and the first view."""
+    """What one person prefers: the columns of a list (or of one of its views), its first view, and which are pinned."""
 
     __tablename__ = "user_preference"
     __table_args__ = (UniqueConstraint("staff_id", "name"),)

@@ -179,6 +179,7 @@ def _subscription(one: Registration, place: _Place, customer_id: int) -> dict[st
         "consecutive_failures": len(_TRIES) if one.status is _S.ON_HOLD else 0,
         "created_at": one.created_at,
         "updated_at": one.changed_at,
+        "inactivated_at": one.changed_at if one.status is _S.INACTIVE else None,
         "version": 3 if moved else 2,  # registering writes a row and activates it
     }
 

@@ -111,8 +111,8 @@ class PayAdminModelView(RevealPages):
 
     def _needed(self, shown: Iterable[Column]) -> list[str]:
         names = [name for column in shown for name in (column.name, column.unit_key) if name]
-        if self._sum is not None:
-            names += [self._sum.name, str(self._sum.unit_key)]
+        if self.summed is not None:
+            names += [self.summed.name, str(self.summed.unit_key)]
         title = self._title_name
         return [*names, *self.list_also, *([title] if title else [])]
 
@@ -145,7 +145,7 @@ class PayAdminModelView(RevealPages):
 
     def _lines(self, shown: Sequence[Column], rows: Sequence[Any], names: dict[str, dict[int, str]]) -> list[Line]:
         cells = [self.cell(column, names.get(column.key, {})) for column in shown]
-        title, sums, off = self._title_name, self._sum, self.offers()
+        title, sums, off = self._title_name, self.summed, self.offers()
         scales, singular = Scales(), say(self.singular_)
         attr = title_attr(self.model)
         name_of = masked(attr.property.columns[0].info.get("mask") if attr is not None else None)
@@ -175,7 +175,8 @@ class PayAdminModelView(RevealPages):
         return str(attr.key) if attr is not None and attr.key in {c.name for c in self.columns.values()} else None
 
     @property
-    def _sum(self) -> Column | None:
+    def summed(self) -> Column | None:
+        """The money column that the rows are added up by, for each unit."""
         if self.sum_column is not None:
             return self.columns[self.sum_column]
         return next((self.columns[key] for key in self.shown if self.columns[key].kind is Kind.MONEY), None)

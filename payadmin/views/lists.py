@@ -57,6 +57,13 @@ class Shape:
     default_sort: Sort
     lookups: Sequence[Lookup]
 
+    @property
+    def time(self) -> Column | None:
+        """The column that says on which day a row came: what the latest come first by, else when they were made."""
+        sort = self.default_sort
+        latest_first = sort.descending and sort.column.kind in {Kind.MOMENT, Kind.DAY}
+        return sort.column if latest_first else self.sortable.get("created_at")
+
 
 @dataclass(frozen=True)
 class Request:

@@ -1,7 +1,7 @@
 """Transactions: the list, the details of one payment, and what staff do with them."""
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -40,8 +40,10 @@ from payadmin.views.advance import run_warnings
 from payadmin.views.base import PayAdminModelView
 from payadmin.views.bulk import bulk_action, chosen_ids
 from payadmin.views.columns import Column, enum_cell, masked, money_cell, tone_of, unit_scale
+from payadmin.views.filters import Filter
 from payadmin.views.ledger.words import journals
 from payadmin.views.lists import Tab
+from payadmin.views.payment_filters import LAST_OF_BILLING, OTHER_MESSAGES, LastOfBillingFilter, OtherMessagesFilter
 from payadmin.views.registry import page
 from payadmin.views.search import by_id, exact, prefix, through
 from payadmin.views.security import current_actor
@@ -189,6 +191,12 @@ class TransactionsPage(PayAdminModelView):
         icon="file-zip",
         download=True,
     )(payments.issue_invoices)
+
+    def _filters_of(self, table: Any) -> Iterator[tuple[str, Filter]]:
+        """What the Billing dashboard's numbers lead to, besides those of columns."""
+        yield from super()._filters_of(table)
+        yield OTHER_MESSAGES, OtherMessagesFilter(self.columns["failure_message"])
+        yield LAST_OF_BILLING, LastOfBillingFilter(self.columns["created_at"])
 
     def get_query(self) -> "Select[Any]":
         """Payments of the shown mode only: test and live never mix."""

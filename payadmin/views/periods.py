@@ -85,11 +85,21 @@ def read(args: Any, *, mode: Mode, extra: frozenset[str] = frozenset()) -> Choic
     today = utcnow().astimezone(zone()).date()
     preset = one.get("range", "custom" if {"from", "to"} & one.keys() else USUAL)
     span = span_of(preset, today) if preset in PRESETS else _custom(preset, one, today)
+    unit, units = read_unit(one.get("unit"), mode)
+    return Choice(Asked(mode, span, unit, units[unit], zone(), "net" in one), preset, tuple(sorted(units)), kept)
+
+
+def read_unit(given: str | None, mode: Mode) -> tuple[str, dict[str, int]]:
+    """The unit that is asked for, else the usual one; and those to choose from, with their decimals.
+
+    Raises:
+        BadAddress: there is no such unit.
+    """
     units = units_in_use(mode)
-    unit = one.get("unit") or usual_unit(mode, units)
+    unit = given or usual_unit(mode, units)
     if unit not in units:
         scale = db.session.scalar(select(Unit.scale).where(Unit.code == unit))
-        if scale is None and "unit" in one:
+        if scale is None and given:
             raise BadAddress(
                 _(
                     "“%(unit)s” is not a known currency. Payments were made in: %(known)s.",
@@ -98,7 +108,7 @@ def read(args: Any, *, mode: Mode, extra: frozenset[str] = frozenset()) -> Choic
                 )
             )
         units |= {unit: 2 if scale is None else scale}
-    return Choice(Asked(mode, span, unit, units[unit], zone(), "net" in one), preset, tuple(sorted(units)), kept)
+    return unit, units
 
 
 def _list(units: Mapping[str, int]) -> str:

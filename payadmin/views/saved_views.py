@@ -18,7 +18,7 @@ from payadmin.kernel.text import Text, _, _n
 from payadmin.models.access import StaffUser
 from payadmin.models.system import SavedView, UserPreference
 from payadmin.notices import unread_of
-from payadmin.permissions import Role, grantable_by
+from payadmin.permissions import Permission, Role, grantable_by
 from payadmin.views import bell, lists
 from payadmin.views.columns import Column
 from payadmin.views.filters import BadAddress, row_id_of
@@ -192,6 +192,8 @@ class SavedViewPages(FormPages):
             role_first=next((v for v in self.views_here() if v.is_default and v.shared_with in roles), None),
             back=self.list_address(),
             listed=request.values.get("list", ""),
+            may_pin=may_pin(current_actor()),
+            may_chart=self.shape.time is not None,
             **self.sharing(),
         )
         return page, status
@@ -333,6 +335,11 @@ class SavedViewPages(FormPages):
                 raise Invalid(
                     _("A filter by %(column)s is personal data. Remove it, or keep the view private.", column=label)
                 )
+
+
+def may_pin(actor: Actor) -> bool:
+    """Whether somebody has figures of their own to pin views to."""
+    return actor.may(Permission.REPORTING_FIGURES_PIN) and actor.opens("my-figures")
 
 
 def is_personal(column: Column) -> bool:

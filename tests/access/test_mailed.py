@@ -69,10 +69,15 @@ def test_credentials_go_out_by_mail_and_are_kept_nowhere(app: Flask, make: Make)
     try:
         with told(app, smtp_url=f"smtp://127.0.0.1:{port}"):
             admin = make.browse(Role.ADMIN)
-            form = {"username": "Zoe", "full_name": "Zoe New", "email": "Zoe@Example.com", "roles": ["CASHIER"]}
+            form = {
+                "username": "Zoe",
+                "full_name": "Zoe New",
+                "email": "Zoe@Example.com",
+                "roles": ["PAYMENTS_OPERATOR"],
+            }
             form |= {
                 "mobile": "+44 7700 900123",
-                "menu_access": ["cash-register-day"],
+                "menu_access": ["transactions"],
                 "organization_id": "",
                 "manager_id": "",
             }
@@ -82,7 +87,7 @@ def test_credentials_go_out_by_mail_and_are_kept_nowhere(app: Flask, make: Make)
     finally:
         server.stop()
     zoe = db.session.scalars(select(StaffUser).where(StaffUser.username == "zoe")).one()
-    assert (zoe.email, zoe.mobile, zoe.menu_access) == ("zoe@example.com", "+447700900123", ["cash-register-day"])
+    assert (zoe.email, zoe.mobile, zoe.menu_access) == ("zoe@example.com", "+447700900123", ["transactions"])
     password = mailed(LinkPurpose.CREDENTIALS, zoe.id)
     [mail] = inbox.mails
     assert mail["To"] == "zoe@example.com"

@@ -171,8 +171,8 @@ def test_rights_are_changed_with_a_code_and_end_the_sessions(app: Flask, make: M
     page = client.get(f"/staff/{staff_id}/rights/").text
     offer, seen = (page.split(f'name="{name}"')[1].split('value="')[1].split('"')[0] for name in ("offer", "seen"))
     form = {
-        "roles": ["ACCOUNTANT"],
-        "menu_access": ["ledger", "cash-desks"],
+        "roles": ["PAYMENTS_OPERATOR"],
+        "menu_access": ["void", "transactions"],
         "reason": "Moved.",
         "offer": offer,
         "seen": seen,
@@ -188,11 +188,11 @@ def test_rights_are_changed_with_a_code_and_end_the_sessions(app: Flask, make: M
     assert done.status_code == 302, done.text
     db.session.rollback()
     staff = db.session.get_one(StaffUser, staff_id)
-    assert (staff.roles, staff.menu_access) == ({Role.ACCOUNTANT}, ["cash-desks", "ledger"])
+    assert (staff.roles, staff.menu_access) == ({Role.PAYMENTS_OPERATOR}, ["transactions", "void"])
     assert theirs.get("/account/", headers={"Accept": "application/json"}).status_code == 401
     entry = db.session.scalars(select(AuditEvent).where(AuditEvent.event == "access.staff.changed")).one()
     assert entry.before == {"roles": ["CASHIER"], "menu_access": []}
-    assert entry.after == {"roles": ["ACCOUNTANT"], "menu_access": ["cash-desks", "ledger"]}
+    assert entry.after == {"roles": ["PAYMENTS_OPERATOR"], "menu_access": ["transactions", "void"]}
     replayed = client.post(f"/staff/{staff_id}/rights/", data=form | {"code": code, "roles": ["CFO"]})
     assert replayed.status_code in {409, 422}, "neither the offer nor what was seen counts twice"
 

@@ -262,7 +262,7 @@ def test_the_check_asks_the_database_no_more_for_many_rows_than_for_few(room: Ba
         finally:
             event.remove(db.engine, "before_cursor_execute", see)
         assert room.batch(batch_id).status is BatchStatus.READY
-        return sum("FROM customer" in one or "FROM payment" in one or "FROM subscription" in one for one in seen)
+        asked = [one for one in seen if "FROM scheduled_charge" not in one]  # workers that look for what is due
+        return sum("FROM customer" in one or "FROM payment" in one or "FROM subscription" in one for one in asked)
 
-    few, many = statements(10, 0), statements(400, 1_000)
-    assert many <= few + 1
+    assert statements(400, 1_000) == statements(10, 0)

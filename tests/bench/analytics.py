@@ -17,8 +17,10 @@ from payadmin.config import Settings
 from payadmin.db import db, utcnow
 from payadmin.jobs.reporting import compare, rebuild
 from payadmin.models.payments import Mode, Payment, PaymentStatus
-from payadmin.models.reporting import TRIGGERS, PaymentChange
+from payadmin.models.reporting import TRIGGERS, PaymentChange, Period
 from payadmin.permissions import Role
+from payadmin.queries.billing import Frame
+from payadmin.queries.reporting import moments
 from payadmin.work import SYSTEM
 from tests.bench import history
 from tests.bench.figures import DATABASES, Goal, Report, Say, database_of, shorter
@@ -26,6 +28,7 @@ from tests.bench.list import ask, bench_settings
 from tests.support.signin import sign_in
 
 PAGE_LIMIT, YEAR_LIMIT, UPKEEP_LIMIT = 1.0, 3.0, 1.1
+MONTH_LIMIT = 3.0
 REPEATS, ROUNDS = 9, 9
 # What the page says, asked plainly.
 CHARTS = ("daily", "status", "by-method", "by-channel")
@@ -70,7 +73,9 @@ def build(report: Report, settings: Settings, say: Say) -> None:
     days = rebuild(settings.zone, afresh=True, step=lambda _done, _total: None)
     report.figures["rebuild"] = {"days": days, "seconds": shorter(time.monotonic() - began)}
     with db.engine.connect().execution_options(**({} if _is_sqlite() else {"isolation_level": "AUTOCOMMIT"})) as conn:
-        conn.exec_driver_sql("ANALYZE payment_day" if _is_sqlite() else "VACUUM ANALYZE payment_day, payment_change")
+        conn.exec_driver_sql(
+            "ANALYZE payment_day" if _is_sqlite() else "VACUUM ANALYZE payment_day, payment_change, billing_period"
+        )
     say(f"rebuilt {days} days in {report.figures['rebuild']['seconds']} s")
 
 
@@ -93,10 +98,46 @@ def pages(report: Report, app: Flask, settings: Settings, say: Say) -> None:
         )
         timing = ask(client, address, db.engine, most=REPEATS)
         report.figures[f"chart_{name}"] = timing.figures()
+    billing(report, client, settings, say)
     week, year = report.figures["week"]["p50_ms"], report.figures["year"]["p50_ms"]
     report.ratios["year_over_week"] = shorter(year / week)
     report.goals["year_over_raw"] = Goal(report.ratios["year_over_raw"], PAGE_LIMIT)
     report.goals["year_over_week"] = Goal(report.ratios["year_over_week"], YEAR_LIMIT)
+
+
+def billing(report: Report, client: Any, settings: Settings, say: Say) -> None:
+    """Time the Billing dashboard for a whole week and a whole month, each beside plain SQL of the same days."""
+    today = utcnow().astimezone(settings.zone).date()
+    for period in Period:
+        frame = Frame.of(period, today).before
+        name = period.name.lower()
+        timing = ask(client, f"/billing/dashboard/?period={name}&day={frame.first}&unit=EUR", db.engine, most=REPEATS)
+        raw = _raw_billing(settings, frame)
+        report.figures[f"billing_{name}"] = timing.figures() | {"raw_ms": shorter(raw * 1000)}
+        report.ratios[f"billing_{name}_over_raw"] = shorter(timing.p50_ms / (raw * 1000))
+        say(f"billing {name}: {timing.p50_ms} ms, raw {raw * 1000:.0f} ms")
+    week, month = (report.figures[f"billing_{name}"]["p50_ms"] for name in ("week", "month"))
+    report.ratios["billing_month_over_week"] = shorter(month / week)
+    report.goals["billing_month_over_week"] = Goal(report.ratios["billing_month_over_week"], MONTH_LIMIT)
+
+
+def _raw_billing(settings: Settings, frame: Frame) -> float:
+    """Seconds of the plain questions about a week or month, and about the one before for what is compared."""
+    seconds = 0.0
+    for one, questions in ((frame, ("status", "type", "failure_message", "card_issuer")), (frame.before, ("status",))):
+        start, end = moments(settings.zone, one.span)
+        part = (Payment.mode == Mode.LIVE, Payment.unit == "EUR", Payment.created_at >= start, Payment.created_at < end)
+        asked: list[Any] = [select(func.count(Payment.billing_number.distinct())).where(*part)]
+        for question in questions:
+            column = getattr(Payment, question)
+            asked.append(select(column, func.count(), func.sum(Payment.captured_minor)).where(*part).group_by(column))
+        for each in asked:
+            db.session.rollback()
+            began = time.perf_counter()
+            db.session.execute(each).all()
+            seconds += time.perf_counter() - began
+    db.session.rollback()
+    return seconds
 
 
 def _raw(settings: Settings, first: dt.date, last: dt.date) -> float:

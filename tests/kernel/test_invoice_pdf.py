@@ -5,7 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from payadmin.kernel.invoice_pdf import FONTS, InvoiceFacts, InvoiceLine, render_invoice
+from payadmin.kernel.invoice_pdf import InvoiceFacts, InvoiceLine, render_invoice
+from payadmin.kernel.pdf import FONTS
 from payadmin.kernel.text import one_line
 
 pytestmark = pytest.mark.once

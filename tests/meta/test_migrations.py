@@ -197,6 +197,39 @@ def test_what_a_batch_ordered_is_not_lost_by_going_back(app: Flask) -> None:
         assert catalog_of(url) == made
 
 
+def test_the_trail_tells_when_subscriptions_were_inactivated_before_that_was_kept(app: Flask) -> None:
+    with scratch(app.config["SQLALCHEMY_DATABASE_URI"]) as url:
+        upgrade(url, "0012")
+        rows = [
+            (
+                "INSERT INTO subscription (id, subscription_id, billing_number, status, customer_id, merchant_id, "
+                "amount_minor, unit, method, provider, created_at, updated_at, version) VALUES "
+                f"({number}, 'S-{number}', 'B-{number}', 'INACTIVE', 1, 1, 100, 'EUR', 'card', 'simulator', "
+                "'2026-01-01 10:00:00', '2026-01-01 10:00:00', 1)"
+            )
+            for number in (1, 12)
+        ]
+        rows += [
+            (
+                "INSERT INTO audit_event (id, at, actor_name, roles, event, outcome, entity, entity_id) VALUES "
+                f"({number}, '2026-03-0{number} 10:00:00', 'operator', '', 'subscriptions.subscription.inactivated', "
+                f"'{outcome}', 'subscription', '1')"
+            )
+            for number, outcome in ((1, "done"), (2, "done"), (3, "refused"))
+        ]
+        script = "; ".join(rows)
+        with connected(url) as connection:
+            driver: Any = connection.connection.driver_connection
+            if connection.dialect.name == "sqlite":
+                driver.executescript(f"PRAGMA foreign_keys = OFF; {script}")
+            else:
+                driver.execute(f"SET TIME ZONE 'UTC'; SET session_replication_role = replica; {script}")
+        upgrade(url)
+        with connected(url) as connection:
+            found = connection.execute(text("SELECT inactivated_at FROM subscription ORDER BY id")).scalars().all()
+        assert [str(moment)[:19] if moment else None for moment in found] == ["2026-03-02 10:00:00", None]
+
+
 @pytest.mark.once
 def test_exactly_one_migration_is_the_newest_and_the_numbers_have_no_gap() -> None:
     numbers = sorted(file.name[:4] for file in VERSIONS.glob("[0-9]*.py"))

@@ -31,14 +31,14 @@ FRAME = {
     },
     "models": {"base", "exports", "imports", "ledger_rules", "outbox", "registrations"},
     "jobs": {"exports", "rings", "runner", "runs", "notifications"},
-    "queries": {"exports", "texts", "workers"},
+    "queries": {"billing", "exports", "texts", "workers"},
     "views": {
         "account", "advance", "all_report", "all_report_filters", "assets", "attention", "base", "bell", "bulk",
         "cancel_scheduled", "changes", "charts", "checks", "columns", "conditions", "core", "dates", "drawing",
         "errors", "exports", "exports_page", "exports_schedule", "exports_table", "fields", "figures", "filters",
         "finder", "forms", "gate", "guide", "language", "lists", "login", "mailbox", "notes", "notices", "orders",
-        "outcomes", "palette", "periods", "registry", "resolving", "retry_policies", "reveals", "rows", "saved_views",
-        "scheduled", "search", "security", "shell",
+        "outcomes", "palette", "payment_filters", "periods", "registry", "resolving", "retry_policies", "reveals",
+        "rows", "saved_views", "scheduled", "search", "security", "shell",
         "template_texts", "texts", "ui", "webhooks", "workers",
     },
     "templates": {

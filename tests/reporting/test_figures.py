@@ -17,11 +17,13 @@ from payadmin.db import db
 from payadmin.jobs.reporting import keep_rollups
 from payadmin.models import load_models
 from payadmin.models.payments import Channel, Mode, PaymentStatus, PaymentType
-from payadmin.models.reporting import Slice
+from payadmin.models.reporting import Period, Slice
 from payadmin.permissions import Role, permissions_of
+from payadmin.queries.billing import Frame
 from payadmin.queries.reporting import Span
 from payadmin.views.figures import FIGURES, Asked, Fact, Measure, PaymentFigure, change, facts, listed, shares
 from payadmin.views.registry import discover
+from payadmin.views.reporting.billing_figures import BillingAsked
 from payadmin.views.usage.home import HomeAsked
 from payadmin.work import Actor
 from tests.support.make import Make
@@ -72,8 +74,21 @@ def around_midnight(make: Make) -> None:
                 refunded_minor={S.PARTIALLY_REFUNDED: 40, S.TOTALLY_REFUNDED: 100 + place}.get(status, 0),
                 card_issuer=(None, "Bank A", "Bank, B & Co")[place % 3],
                 failure_message="No funds, try again" if status is S.FAILED else None,
+                billing_number=(None, "B-1", "B-2", "B-3")[place % 4],
                 mode=Mode.TEST if place % 11 == 0 else Mode.LIVE,
             )  # fmt: skip
+
+
+def registered_around_midnight(make: Make) -> None:
+    """Subscriptions that were registered and inactivated in the hours around midnight."""
+    customer, merchant = make.customer().id, make.organization().id
+    for place, hour in enumerate((-5, -1, 0, 4, 23, 24, 28)):
+        moment = dt.datetime(2026, 3, 29, tzinfo=dt.UTC) + dt.timedelta(hours=hour, minutes=1)
+        make.subscription(
+            created_at=moment, inactivated_at=moment + dt.timedelta(hours=20) if place % 2 else None,
+            customer_id=customer, merchant_id=merchant, unit=("EUR", "EUR", "JPY")[place % 3],
+            deleted_at=moment if place == 1 else None,
+        )  # fmt: skip
 
 
 def asked_of(zone: str, **values: Any) -> Asked:
@@ -84,8 +99,15 @@ def asked_of(zone: str, **values: Any) -> Asked:
 SLICES = [PaymentFigure(slice_.value, measure=Measure.AMOUNT, by=slice_) for slice_ in Slice if slice_ is not Slice.ALL]
 
 
+def week_or_month(usual: Asked) -> BillingAsked:
+    """The Billing dashboard's: the month that a span begins in, or the week of a single day."""
+    frame = Frame.of(Period.WEEK if usual.span.days == 1 else Period.MONTH, usual.span.first)
+    return BillingAsked(usual.mode, frame.span, usual.unit, usual.scale, usual.zone, period=frame.period)
+
+
 # Pages that are asked for more than days and unit: how their functions' argument is made from `asked_of`'s.
 ASKED: dict[str, Callable[[Asked], Any]] = {
+    "billing-dashboard": week_or_month,
     "home": lambda usual: HomeAsked(ADMIN.organization_id, ADMIN.roles, usual.span.last),
 }
 
@@ -106,6 +128,7 @@ def test_each_figure_is_the_number_of_rows_and_the_sum_of_its_list(
     app: Flask, make: Make, there: Any, page: str, zone: str, folded: bool
 ) -> None:
     around_midnight(make)
+    registered_around_midnight(make)
     other = there(zone)
     with other.app_context():
         if folded:

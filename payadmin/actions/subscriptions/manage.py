@@ -299,7 +299,8 @@ def _move_subscription(
                 status=Text(status.value).lower(),
             )
         )
-    _change(work, subscription, version, status=status)
+    since = {"inactivated_at": work.now} if status is SubscriptionStatus.INACTIVE else {}
+    _change(work, subscription, version, status=status, **since)
     work.record(
         event, subscription, before={"status": before}, after={"status": status}, reason=reason, **keys_of(subscription)
     )

@@ -47,6 +47,7 @@ class SubscriptionsPage(SubscriptionRows):
         "customer",
         "merchant",
         "card_expires_on",
+        "inactivated_at",
     )
     column_sortable = ("created_at", "amount", "subscription_id")
     default_sort = "-created_at"

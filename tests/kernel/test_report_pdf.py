@@ -1,0 +1,34 @@
+"""The operational report as a PDF: the same bytes every time, over as many pages as it needs."""
+
+import dataclasses
+
+import pytest
+
+from payadmin.kernel.report_pdf import Cell, ReportFacts, ReportRow, render_report
+
+pytestmark = pytest.mark.once
+
+ROW = ReportRow(Cell("2026-11", "2026-11-01 to 2026-11-30"), (Cell("1,234"), Cell("12,345.60")), current=True)
+FACTS = ReportFacts(
+    title="Operational report", about="2026-11, compared with the 2 months before", notes=("Amounts in EUR.",),
+    test=False, heads=("Period", "Payments", "Captured amount"), rows=(ROW,),
+)  # fmt: skip
+
+
+def pages(document: bytes) -> int:
+    return document.count(b"/Type /Page\n") + document.count(b"/Type /Page ")
+
+
+def test_equal_facts_are_equal_bytes_with_their_fonts_inside() -> None:
+    document = render_report(FACTS)
+    assert document == render_report(FACTS)
+    assert document.startswith(b"%PDF-")
+    assert document.count(b"/FontFile2") == 2
+    assert document != render_report(dataclasses.replace(FACTS, test=True))
+
+
+def test_many_periods_flow_over_pages_and_endless_numbers_stay_in_their_column() -> None:
+    endless = ReportRow(Cell("<b>" * 40, "\u202e" * 9), (Cell("9" * 200, "+1" * 90), Cell("")))
+    assert pages(render_report(FACTS)) == 1
+    assert pages(render_report(dataclasses.replace(FACTS, rows=(ROW, *(endless,) * 40)))) > 2
+    assert pages(render_report(dataclasses.replace(FACTS, rows=(), notes=(), heads=("Period",)))) == 1
