@@ -1,13 +1,11 @@
 """A table as a PDF, drawn as invoices are: the same fonts inside, text never interpreted as markup, the same bytes."""
 
 import io
-import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Final
 
-from payadmin.kernel.invoice_pdf import FONTS
+from payadmin.kernel.pdf import BOLD, HAIR, INK, QUIET, REGULAR, Style, one_at_a_time, register_fonts, width_of
 from payadmin.kernel.text import one_line
 
 if TYPE_CHECKING:
@@ -15,11 +13,8 @@ if TYPE_CHECKING:
 
 # A document is drawn in memory; more than this is a file for machines, and those have no limit.
 MOST_ROWS: Final = 5_000
-_REGULAR, _BOLD = "DejaVuSans", "DejaVuSans-Bold"
 _WIDTH, _HEIGHT, _MARGIN, _FLOOR, _LINE = 841.89, 595.28, 36.0, 52.0, 14.0
-_INK, _QUIET, _HAIR = "#1c2430", "#5b6675", "#d5dae1"
 _SIZE = 8.0
-_one_at_a_time = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +46,15 @@ def render_table(table: PdfTable) -> bytes:
     """The table on A4 pages on their side, with the headings on each."""
     from reportlab.pdfgen.canvas import Canvas  # noqa: PLC0415  (50 ms that only documents should pay)
 
-    with _one_at_a_time:
-        _fonts()
+    with one_at_a_time:
+        register_fonts()
         buffer = io.BytesIO()
         canvas = Canvas(
             buffer,
             pagesize=(_WIDTH, _HEIGHT),
             invariant=1,
             pageCompression=1,
-            initialFontName=_REGULAR,  # type: ignore[arg-type]  # the stubs say float
+            initialFontName=REGULAR,  # type: ignore[arg-type]  # the stubs say float
         )
         canvas.setTitle(one_line(table.title))
         canvas.setCreator("payadmin")
@@ -86,26 +81,26 @@ class _Writer:
     def write(self) -> None:
         self._begin()
         for row in self.table.rows:
-            self._line(row, _REGULAR, _INK)
+            self._line(row, REGULAR, INK)
         if self.table.sums:
-            self._line(self.table.sums, _BOLD, _INK)
+            self._line(self.table.sums, BOLD, INK)
         self.canvas.showPage()
 
     def _begin(self) -> None:
         self.page += 1
-        self._text(_MARGIN, 28, f"{self.table.title} · {self.page}", _REGULAR, _QUIET)
+        self._text(_MARGIN, 28, f"{self.table.title} · {self.page}", REGULAR, QUIET)
         self.y = _HEIGHT - _MARGIN
         if self.page == 1:
-            self.canvas.setFillColor(_INK)
-            self.canvas.setFont(_BOLD, 14)
+            self.canvas.setFillColor(INK)
+            self.canvas.setFont(BOLD, 14)
             self.canvas.drawString(_MARGIN, self.y - 8, one_line(self.table.title))
             self.y -= 30
             for label, value in self.table.facts:
-                self._text(_MARGIN, self.y, label, _REGULAR, _QUIET)
-                self._text(_MARGIN + 150, self.y, value, _REGULAR, _INK)
+                self._text(_MARGIN, self.y, label, REGULAR, QUIET)
+                self._text(_MARGIN + 150, self.y, value, REGULAR, INK)
                 self.y -= _LINE
             self.y -= 8
-        self._row([column.label for column in self.table.columns], _BOLD, _QUIET)
+        self._row([column.label for column in self.table.columns], BOLD, QUIET)
 
     def _line(self, cells: Sequence[str], font: str, colour: str) -> None:
         if self.y < _FLOOR:
@@ -121,7 +116,7 @@ class _Writer:
                 self.canvas.drawRightString(right - 6, self.y, one_line(cell))
             else:
                 self._text(left, self.y, _cut(one_line(cell), font, right - left - 8), font, colour)
-        self.canvas.setStrokeColor(_HAIR)
+        self.canvas.setStrokeColor(HAIR)
         self.canvas.setLineWidth(0.4)
         self.canvas.line(_MARGIN, self.y - 4, _WIDTH - _MARGIN, self.y - 4)
         self.y -= _LINE
@@ -133,18 +128,8 @@ class _Writer:
 
 
 def _cut(text: str, font: str, width: float) -> str:
-    from reportlab.pdfbase.pdfmetrics import stringWidth  # noqa: PLC0415
-
+    style = Style(font, _SIZE, INK)
     shown = text
-    while shown and stringWidth(shown, font, _SIZE) > width:
+    while shown and width_of(shown, style) > width:
         shown = f"{shown[:-2]}…"
     return shown
-
-
-@cache
-def _fonts() -> None:
-    from reportlab.pdfbase.pdfmetrics import registerFont  # noqa: PLC0415
-    from reportlab.pdfbase.ttfonts import TTFont  # noqa: PLC0415
-
-    for name in (_REGULAR, _BOLD):
-        registerFont(TTFont(name, str(FONTS / f"{name}.ttf")))
