@@ -173,6 +173,7 @@ def _prepare_demo(app: "Flask", home: "Home", *, full: bool) -> list[dict[str, s
     from payadmin.sample.load import load_sample
     from payadmin.sample.policies import set_policies
     from payadmin.sample.register import connect_endpoint, register_telco
+    from payadmin.sample.tariffs import load_tariffs
     from payadmin.sample.usage import load_usage
 
     settings: Settings = app.extensions["payadmin.settings"]
@@ -186,6 +187,7 @@ def _prepare_demo(app: "Flask", home: "Home", *, full: bool) -> list[dict[str, s
         set_policies()
         set_rules()
         organizations = load_usage(settings.zone)
+        _with_progress("Writing contracts and exchange rates", lambda step: load_tariffs(full=full, progress=step))
         _with_progress("Booking payments in the ledger", _book_recorded)
         _check_books(settings)
         file = home.path / "demo-accounts.json"
@@ -578,6 +580,40 @@ def restore(file: Path, replace: str, home: Path) -> None:
         msg = "The restored trail is broken, or TOTP_KEYS are not those that sealed it."
         raise click.ClickException(msg)
     click.echo(f"The trail is whole: {walk.progress.events:,} sealed events.")
+
+
+@main.group("import")
+def import_() -> None:
+    """Bring in what somebody else published."""
+
+
+@import_.command("rates")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@_HOME
+def import_rates(file: Path, home: Path) -> None:
+    """Add the rates of the ECB's FILE (eurofxref-hist as CSV, gzip or zip): all of its days or none.
+
+    The same file again changes nothing.
+    """
+    import hashlib
+
+    from payadmin.actions import tariffs
+    from payadmin.kernel.errors import Refusal
+    from payadmin.kernel.rates import read_ecb, unpacked
+    from payadmin.work import SYSTEM
+
+    data = file.read_bytes()
+    with _in_app(_settings(home)):
+        try:
+            days = list(read_ecb(unpacked(data)))
+            found = tariffs.import_ecb(SYSTEM, days=days, sha256=hashlib.sha256(data).hexdigest())
+        except Refusal as refusal:
+            raise click.ClickException(str(refusal.sentence)) from None
+    click.echo(f"{found.added:,} rates added; {found.known:,} were known.")
+    if found.unknown:
+        click.echo(f"No units here, so left out: {', '.join(found.unknown)}.")
+    for each in found.different:
+        click.echo(f"Another rate is kept, and stays: {each}.")
 
 
 @main.group()
