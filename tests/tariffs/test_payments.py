@@ -193,7 +193,7 @@ def test_a_refund_that_waits_for_approval_holds_the_same_share(cfo: Actor, shop:
     contract_for(cfo, shop, RETURNS)
     paid(desk)
     desk.make.approval_policy(threshold_minor=50_00)
-    request_id, _payment_id = asked_refund(room, desk)
+    _payment_id, request_id = asked_refund(room, desk)
     room.approve(room.person(Role.ADMIN), request_id)
     desk.settle()
     assert broken() == []

@@ -24,6 +24,7 @@ from payadmin.queries.tariffs import quoted
 from payadmin.work import SYSTEM, Actor
 from tests.support.approvals import Room
 from tests.support.desk import Desk, trail
+from tests.support.pages import post
 
 DAY = dt.timedelta(days=1)
 FRIDAY, SATURDAY, MONDAY = dt.date(2026, 10, 23), dt.date(2026, 10, 24), dt.date(2026, 10, 26)
@@ -280,10 +281,10 @@ def test_the_page_of_a_bonus_unit_issues_and_redeems(room: Room, points: int) ->
     assert "Issue" in client.get(f"/units/{points}/").text
     assert client.get("/units/organizations/?q=Corner").json[0]["id"] == shop
     form = {"organization": str(shop), "amount": "12", "reason": "Promotion", "key": "one"}
-    assert client.post(f"/units/{points}/issue/", data=form).status_code == 303
+    assert post(client, f"/units/{points}/issue/", **form).status_code == 303
     assert held(f"organization:{shop}") == 12
-    too_much = client.post(f"/units/{points}/redeem/", data=form | {"amount": "13", "key": "two"})
+    too_much = post(client, f"/units/{points}/redeem/", **form | {"amount": "13", "key": "two"})
     assert too_much.status_code == 409
     assert "not enough money" in too_much.text
-    assert client.post(f"/units/{points}/redeem/", data=form | {"key": "three"}).status_code == 303
+    assert post(client, f"/units/{points}/redeem/", **form | {"key": "three"}).status_code == 303
     assert held(f"organization:{shop}") == 0
