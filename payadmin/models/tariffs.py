@@ -57,7 +57,7 @@ CONTRACT_MACHINE = Machine(
 
 class RateSource(StrEnum):
     STAFF = "Entered"
-    ECB = "ECB"
+    ECB = "European Central Bank"
     OFFICE = "Office"
 
 
