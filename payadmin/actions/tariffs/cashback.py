@@ -18,8 +18,8 @@ from payadmin.queries.tariffs import active_units
 from payadmin.work import Work, use_case
 
 PROPOSE: Final = Permission.CONTRACTS_CONTRACT_PROPOSE
-STALE: Final = "Somebody else changed this profile while you were editing it. Look at what changed, then save again."
-TAKEN: Final = "There is a cashback profile of this name already."
+STALE: Final = _("Somebody else changed this profile while you were editing it. Look at what changed, then save again.")
+TAKEN: Final = _("There is a cashback profile of this name already.")
 
 
 @use_case(PROPOSE, gate=PROFILE_GATE)

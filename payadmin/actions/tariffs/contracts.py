@@ -40,7 +40,7 @@ from payadmin.queries.tariffs import active_units, count_users, live, terms_of
 from payadmin.work import Work, use_case
 
 PROPOSE: Final = Permission.CONTRACTS_CONTRACT_PROPOSE
-STALE: Final = "Somebody else changed this contract while you were editing it. Look at what changed, then try again."
+STALE: Final = _("Somebody else changed this contract while you were editing it. Look at what changed, then try again.")
 LATEST: Final = dt.timedelta(days=3660)
 _CODE: Final = re.compile(r"[A-Z0-9][A-Z0-9._-]*", re.ASCII)
 _MINOR: Final = tuple(each.name for each in fields(Term) if each.name.endswith("_minor"))

@@ -22,7 +22,9 @@ from payadmin.work import Work, use_case
 
 WRITE: Final = Permission.FX_RATE_WRITE
 CHUNK: Final = 2_000
-TAKEN: Final = "There is a rate of this pair that begins at this moment already. Rates are never changed: begin later."
+TAKEN: Final = _(
+    "There is a rate of this pair that begins at this moment already. Rates are never changed: begin later."
+)
 _RATE = cast("Table", ExchangeRate.__table__)
 
 

@@ -18,7 +18,7 @@ from payadmin.work import Work, use_case
 WRITE: Final = Permission.WALLETS_UNIT_WRITE
 NAME_LENGTH: Final = 100
 NAMED_MOST: Final = 3
-STALE: Final = "Somebody else changed this unit while you were editing it. Look at what changed, then try again."
+STALE: Final = _("Somebody else changed this unit while you were editing it. Look at what changed, then try again.")
 _CODE: Final = re.compile(r"[A-Z][A-Z0-9]{1,11}", re.ASCII)
 
 
