@@ -27,7 +27,7 @@ from payadmin.work import Work, use_case
 
 MOST_ENTRIES: Final = 1000
 FIRST_DAY: Final = dt.date(2000, 1, 1)
-UNKNOWN: Final = "There is no such client service."
+UNKNOWN: Final = _("There is no such client service.")
 _BATCH: Final = 500
 _USAGE = cast("Table", UsageDaily.__table__)
 T = TypeVar("T")

@@ -98,8 +98,8 @@ read_with("exchange-rates", read_pair)
 @chart(
     "exchange-rates",
     "Rate",
-    about="What one unit cost in the other on each day that a rate was entered or published.",
-    empty="There are no rates of this pair in these days. Choose other days, or import the ECB's file.",
+    about=_("What one unit cost in the other on each day that a rate was entered or published."),
+    empty=_("There are no rates of this pair in these days. Choose other days, or import the ECB's file."),
 )
 def rate(asked: Pair) -> Plot:
     """The rate of a pair over time."""
