@@ -30,6 +30,8 @@ from payadmin.models.payments import Unit
 from payadmin.permissions import Permission
 from payadmin.work import Actor, Waiting, Work, gated
 
+# How long a request waits that no policy sends to a second person, but whose act always needs one.
+STANDING_HOURS = 14 * 24
 FREE_TEXT = frozenset({"note", "reason"})
 TITLE_LENGTH = 300
 
@@ -51,12 +53,18 @@ class Rule:
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of request: what may wait for a second person, who decides it, and which rules send it there."""
+    """One kind of request: what may wait for a second person, who decides it, and which rules send it there.
+
+    Attributes:
+        page: the endpoint of the page where it is read and decided, and `read` what that page needs.
+    """
 
     name: str
     label: str
     permission: Permission
     rules: tuple[Rule, ...]
+    page: str = "approvals"
+    read: Permission = Permission.APPROVALS_REQUEST_READ
 
 
 P = Permission
@@ -99,6 +107,9 @@ KINDS: dict[str, Kind] = {
             P.APPROVALS_POLICY_APPROVE,
             (Rule("policy", "Changing this table of approvals"),),
         ),
+        # No rules: the table of policies has no say in it (`ApprovalGate.standing`).
+        Kind("contract", "Contract", P.CONTRACTS_REQUEST_DECIDE, (), "requests", P.CONTRACTS_REQUEST_READ),
+        Kind("cashback", "Cashback profile", P.CONTRACTS_REQUEST_DECIDE, (), "requests", P.CONTRACTS_REQUEST_READ),
     )
 }
 RULES: dict[str, Rule] = {rule.name: rule for kind in KINDS.values() for rule in kind.rules}
@@ -153,8 +164,10 @@ class ApprovalGate:
         secret: parameters that are never stored: applying the act leaves them out, so they need a default or a body
             that does without (`step_up.spend` does).
         hold: sets aside what the act needs while it waits, in the transaction that files it (PY4).
+        held: is told when the request that holds has its number.
         release: gives it back, in the transaction that decides it; it is told what the request becomes.
         hold_first: holds what others hold before the target, so that nobody waits in a circle.
+        standing: why this actor needs a second person whatever the policy table says, or None for one who does not.
     """
 
     kind: str
@@ -162,8 +175,10 @@ class ApprovalGate:
     ask: Callable[[Work, Mapping[str, Any]], Ask]
     secret: frozenset[str] = frozenset()
     hold: Callable[[Work, ApprovalRequest], None] | None = field(default=None)
+    held: Callable[[Work, ApprovalRequest], None] | None = field(default=None)
     release: Callable[[Work, ApprovalRequest, ApprovalStatus], None] | None = field(default=None)
     hold_first: Callable[[Work, int], None] = field(default=lambda _work, _target_id: None)
+    standing: Callable[[Actor], str | None] = field(default=lambda _actor: None)
 
     def enter(self, work: Work, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         """Do the act, or file it when a policy asks for a second person.
@@ -172,9 +187,9 @@ class ApprovalGate:
             Conflict: the same thing waits for approval already.
             Refusal: whatever the act itself refuses.
         """
-        policies = _policies(work, KINDS[self.kind])
+        policies, standing = _policies(work, KINDS[self.kind]), self.standing(work.actor)
         arguments = _named(function, work, args, kwargs)
-        if not policies:
+        if not policies and standing is None:
             return _filed_before(work, self.kind, arguments.get("key")) or function(work, *args, **kwargs)
         payload = self._payload(arguments)
         # What is tried and asked about is what is stored, so that applying it later is the same act.
@@ -188,14 +203,17 @@ class ApprovalGate:
             return waiting
         ask = self.ask(work, arguments)
         applying = [policy for policy in policies if _applies(policy, ask)]
-        if not applying:
+        if not applying and standing is None:
             return function(work, **arguments)
         _refuse_competitor(work, self.kind, target)
         story = _try(work, function, arguments)
         if not story:
             # What changes nothing needs nobody, such as the same form sent again.
             return function(work, **arguments)
-        return self._file(work, payload, target=target, ask=ask, policies=applying, story=story)
+        reasons = [standing] if standing is not None else []
+        reasons += [reason_of(work, policy) for policy in applying]
+        hours = min((policy.expires_hours for policy in applying), default=STANDING_HOURS)
+        return self._file(work, payload, target=target, ask=ask, reasons=reasons, hours=hours, story=story)
 
     def _payload(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         kept = {name: value for name, value in arguments.items() if name not in self.secret}
@@ -208,7 +226,8 @@ class ApprovalGate:
         *,
         target: Target,
         ask: Ask,
-        policies: Sequence[ApprovalPolicy],
+        reasons: list[str],
+        hours: int,
         story: list[dict[str, Any]],
     ) -> Waiting:
         maker = _maker(work)
@@ -224,7 +243,7 @@ class ApprovalGate:
             payload=payload,
             payload_hash=payloads.digest(work.name, payload),
             effects=story,
-            reasons=[reason_of(work, policy) for policy in policies],
+            reasons=reasons,
             reason=next((payload[name] for name in ("note", "reason") if _is_text(payload.get(name))), None),
             key=f"{self.kind}:{key}"[:120] if key else None,
             target_table=target.model.__tablename__,
@@ -233,7 +252,7 @@ class ApprovalGate:
             maker_id=maker.id,
             maker_person_id=maker.person,
             maker_name=work.actor.name,
-            expires_at=work.now + dt.timedelta(hours=min(policy.expires_hours for policy in policies)),
+            expires_at=work.now + dt.timedelta(hours=hours),
         )
         if self.hold is not None:
             self.hold(work, request)
@@ -246,6 +265,8 @@ class ApprovalGate:
             work.add(request)
         except IntegrityError as error:  # somebody asked for the same new thing at the same moment
             raise Conflict("Somebody asked for the same thing at this moment. Look at the approvals.") from error
+        if self.held is not None:
+            self.held(work, request)
         work.record(
             Event.APPROVAL_REQUESTED,
             request,
@@ -254,7 +275,8 @@ class ApprovalGate:
             reason=request.reason,
             request=request.id,
         )
-        tell_deciders(work, request, KINDS[self.kind].permission, payload)
+        kind = KINDS[self.kind]
+        tell_deciders(work, request, payload, needed=frozenset({kind.permission, kind.read}), page=kind.page)
         return waiting_for(request)
 
 
@@ -263,6 +285,7 @@ def waiting_for(request: ApprovalRequest) -> Waiting:
     refusal = NeedsApproval(
         _("Not done yet: request %(number)s waits for a second person's approval.", number=request.id),
         request_id=request.id,
+        page=KINDS[request.kind].page,
     )
     refusal.is_recorded = True
     return Waiting(refusal)

@@ -173,6 +173,7 @@ def _prepare_demo(app: "Flask", home: "Home", *, full: bool) -> list[dict[str, s
     from payadmin.sample.load import load_sample
     from payadmin.sample.policies import set_policies
     from payadmin.sample.register import connect_endpoint, register_telco
+    from payadmin.sample.tariffs import load_tariffs
     from payadmin.sample.usage import load_usage
 
     settings: Settings = app.extensions["payadmin.settings"]
@@ -186,6 +187,9 @@ def _prepare_demo(app: "Flask", home: "Home", *, full: bool) -> list[dict[str, s
         set_policies()
         set_rules()
         organizations = load_usage(settings.zone)
+        _with_progress("Writing contracts and exchange rates", lambda step: load_tariffs(full=full, progress=step))
+        _with_progress("Booking payments in the ledger", _book_recorded)
+        _check_books(settings)
         file = home.path / "demo-accounts.json"
         known: dict[str, dict[str, str]] = {}
         if file.exists():
@@ -200,6 +204,41 @@ def _prepare_demo(app: "Flask", home: "Home", *, full: bool) -> list[dict[str, s
         accounts = list(known.values())
         home.write_private(file, json.dumps(accounts, indent=1))
     return accounts
+
+
+def _book_recorded(step: Callable[[int, int], None]) -> tuple[int, int]:
+    """Book what was recorded before; how many payments and facts."""
+    from payadmin.actions.ledger import book_recorded
+    from payadmin.queries.ledger import unbooked_payments
+    from payadmin.work import SYSTEM
+
+    total, payments, facts, last_id = unbooked_payments(), 0, 0, 0
+    while (turn := book_recorded(SYSTEM, after_id=last_id)).last_id is not None:
+        last_id, payments, facts = turn.last_id, payments + turn.payments, facts + turn.facts
+        step(min(payments, total), total)
+    return payments, facts
+
+
+def _check_books(settings: "Settings") -> list[dict[str, Any]]:
+    """Run the checks of the books here and now, and keep what they found."""
+    from payadmin.actions import ledger
+    from payadmin.db import db
+    from payadmin.kernel.seals import seal_keys
+    from payadmin.ledger import checks
+    from payadmin.work import SYSTEM
+
+    check_id = ledger.start_check(SYSTEM, by_job=False)
+    results: list[checks.Result] = []
+
+    def run(step: Callable[[int, int], None]) -> None:
+        for result in checks.run(db.session(), seal_keys(settings.totp_keys)):
+            results.append(result)
+            step(len(results), len(checks.CHECKS))
+
+    _with_progress("Checking the books", run)
+    db.session.rollback()
+    ledger.note_result(SYSTEM, check_id, results=results)
+    return [each.plain() for each in results]
 
 
 def _prepare_up(app: "Flask") -> list[dict[str, str]]:
@@ -650,6 +689,46 @@ def rollups_rebuild(home: Path, *, afresh: bool) -> None:
     click.echo(f"{days:,} days are built.")
 
 
+@verify.command("ledger")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of sentences.")
+@_HOME
+def verify_ledger(home: Path, *, as_json: bool) -> None:
+    """Check the books against their ten invariants; name every row that breaks one; exit 1 when there is one."""
+    settings = _settings(home)
+    with _in_app(settings):
+        results = _check_books(settings)
+    broken = sum(each["broken"] for each in results)
+    if as_json:
+        click.echo(json.dumps({"sound": not broken, "broken": broken, "invariants": results}))
+    else:
+        for each in results:
+            said = (f"{one['value']:,} {one['unit']} {one['label']} {one['about']}" for one in each["figures"])
+            figures = ", ".join(said)
+            click.echo(f"{each['number']:<4}{'BROKEN' if each['broken'] else 'holds':<8}{each['promise']}")
+            click.echo(f"            {' '.join(figures.split())}")
+            for row in each["rows"]:
+                click.echo(f"            {row['sentence']}")
+            if each["broken"] > len(each["rows"]):
+                click.echo(f"            … and {each['broken'] - len(each['rows']):,} more.")
+    if broken:
+        click.echo(f"The books are broken in {broken:,} places.", err=True)
+        sys.exit(1)
+
+
+@main.group("ledger")
+def ledger_group() -> None:
+    """The books."""
+
+
+@ledger_group.command("backfill")
+@_HOME
+def ledger_backfill(home: Path) -> None:
+    """Book payments that were recorded before there were books; stopped, it goes on where it was."""
+    with _in_app(_settings(home)):
+        payments, facts = _with_progress("Booking payments", _book_recorded)
+    click.echo(f"{payments:,} payments booked in {facts:,} transactions.")
+
+
 @main.group()
 def user() -> None:
     """Staff accounts."""
@@ -728,6 +807,28 @@ def import_payments(file: Path, home: Path) -> None:
             )
         )
     click.echo(str(result))
+
+
+@import_group.command("rates")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@_HOME
+def import_rates(file: Path, home: Path) -> None:
+    """Import the ECB's euro rates (eurofxref-hist), all or none; the same file again changes nothing."""
+    import hashlib
+
+    from payadmin.actions import tariffs
+    from payadmin.kernel.rates import read_ecb, unpacked
+    from payadmin.work import SYSTEM
+
+    data = file.read_bytes()
+    with _in_app(_settings(home)):
+        days = _refusable(lambda: list(read_ecb(unpacked(data))))
+        found = _refusable(lambda: tariffs.import_ecb(SYSTEM, days=days, sha256=hashlib.sha256(data).hexdigest()))
+    click.echo(f"{found.added:,} rates added; {found.known:,} were known.")
+    if found.unknown:
+        click.echo(f"Left out, because they are no units here: {', '.join(found.unknown)}.")
+    for each in found.different:
+        click.echo(f"Another rate is kept, and stays: {each}.")
 
 
 @import_group.command("usage")

@@ -51,7 +51,7 @@ class Permission(StrEnum):
     CHECKOUT_RULE_WRITE = "checkout:rule:write"
     COMPLIANCE_CASE_DECIDE = "compliance:case:decide"
     CONTRACTS_CONTRACT_PROPOSE = "contracts:contract:propose"
-    CONTRACTS_CONTRACT_WRITE = "contracts:contract:write"
+    CONTRACTS_CONTRACT_WRITE = "contracts:contract:write"  # what one proposes is done at once
     CONTRACTS_REQUEST_DECIDE = "contracts:request:decide"
     CONTRACTS_REQUEST_READ = "contracts:request:read"
     EXPORTS_EXPORT_MANAGE = "exports:export:manage"
@@ -63,6 +63,9 @@ class Permission(StrEnum):
     FX_RATE_WRITE = "fx:rate:write"
     HOME_CONSUMPTION_READ = "home:consumption:read"
     HOME_PAGE_READ = "home:page:read"
+    LEDGER_ENTRY_CHECK = "ledger:entry:check"
+    LEDGER_ENTRY_CLOSE = "ledger:entry:close"
+    LEDGER_ENTRY_EXPORT = "ledger:entry:export"
     LEDGER_ENTRY_READ = "ledger:entry:read"
     PARTIES_CUSTOMER_EXPORT = "parties:customer:export"
     PARTIES_CUSTOMER_READ = "parties:customer:read"
@@ -207,6 +210,8 @@ GRANTS: dict[Role, frozenset[Permission]] = {
         P.CHECKOUT_RULE_READ,
         P.CHECKOUT_RULE_WRITE,
         P.EXPORTS_EXPORT_MANAGE,
+        P.LEDGER_ENTRY_CHECK,
+        P.LEDGER_ENTRY_EXPORT,
         P.LEDGER_ENTRY_READ,
         P.PARTIES_CUSTOMER_READ,
         P.PARTIES_ORGANIZATION_READ,
@@ -247,11 +252,15 @@ GRANTS: dict[Role, frozenset[Permission]] = {
         P.CASH_DESK_READ,
         P.CASH_OPERATION_CONFIRM,
         P.CASH_OPERATION_READ,
+        P.CONTRACTS_CONTRACT_PROPOSE,
         P.CONTRACTS_CONTRACT_WRITE,
         P.CONTRACTS_REQUEST_DECIDE,
         P.CONTRACTS_REQUEST_READ,
         P.FX_RATE_READ,
         P.FX_RATE_WRITE,
+        P.LEDGER_ENTRY_CHECK,
+        P.LEDGER_ENTRY_CLOSE,
+        P.LEDGER_ENTRY_EXPORT,
         P.LEDGER_ENTRY_READ,
         P.PARTIES_CUSTOMER_READ,
         P.PARTIES_ORGANIZATION_READ,
@@ -275,6 +284,9 @@ GRANTS: dict[Role, frozenset[Permission]] = {
         P.CASH_OPERATION_INITIATE,
         P.CASH_OPERATION_READ,
         P.CASH_REDEEM_DECIDE,
+        P.LEDGER_ENTRY_CHECK,
+        P.LEDGER_ENTRY_CLOSE,
+        P.LEDGER_ENTRY_EXPORT,
         P.LEDGER_ENTRY_READ,
         P.REPORTING_OPERATIONAL_READ,
     },
@@ -459,7 +471,11 @@ MENU: tuple[Section, ...] = (
             Item("cash-desks", "Cash desks", "building-store", P.CASH_DESK_READ),
             Item("system-operations", "System operations", "arrows-exchange", P.CASH_OPERATION_READ),
             Item("redeem-requests", "Redeem requests", "cash", P.CASH_REDEEM_DECIDE),
-            Item("ledger", "Ledger", "book", P.LEDGER_ENTRY_READ),
+            Item("ledger", "Ledger health", "book", P.LEDGER_ENTRY_READ),
+            Item("ledger-accounts", "Ledger accounts", "list", P.LEDGER_ENTRY_READ),
+            Item("journal", "Journal", "receipt", P.LEDGER_ENTRY_READ),
+            Item("trial-balance", "Trial balance", "scale", P.LEDGER_ENTRY_READ),
+            Item("accounting-periods", "Accounting periods", "lock", P.LEDGER_ENTRY_READ),
         ),
     ),
     Section(

@@ -12,6 +12,7 @@ from payadmin.actions.import_layouts import COUNCIL_METHOD, Draft, Mistake, unde
 from payadmin.audit import Event
 from payadmin.kernel.errors import Conflict, Forbidden, Invalid
 from payadmin.kernel.sheets import Value, content_hash, read_table
+from payadmin.ledger.payments import follow
 from payadmin.models.imports import ImportFile
 from payadmin.models.parties import Customer, Organization, OrganizationKind
 from payadmin.models.payments import (
@@ -196,6 +197,7 @@ def _store(work: Work, drafts: list[Draft]) -> None:
         added = _insert(_PAYMENT).returning(_PAYMENT.c.transaction_id, _PAYMENT.c.id)
         ids.update(work.session.execute(added, batch).all())
     _store_history(work, drafts, ids)
+    follow(work, sorted(ids.values()))
 
 
 def _store_history(work: Work, drafts: list[Draft], ids: dict[str, int]) -> None:

@@ -26,6 +26,7 @@ from sqlalchemy.orm import configure_mappers
 
 from payadmin import jobs, outbox
 from payadmin.actions.audit import check_daily
+from payadmin.actions.ledger import check_books_daily
 from payadmin.actions.subscriptions.attempts import enqueue_due
 from payadmin.actions.subscriptions.planning import GRACE_DAYS
 from payadmin.db import db, utcnow
@@ -400,6 +401,7 @@ def tick(app: Flask, stop: threading.Event, *, every_seconds: float = 2.0) -> No
                 if time.monotonic() >= check_due:
                     check_due = time.monotonic() + CHECK_SECONDS
                     _went_well(check_daily, SYSTEM)
+                    _went_well(check_books_daily, SYSTEM)
                 waiting = outbox.waiting(db.session()) or _charges_waiting(app)
                 db.session.remove()
                 if waiting and not outbox.ring():

@@ -135,7 +135,10 @@ def _postgresql(connection: Connection) -> Catalog:
         "AND prokind = 'f' AND prorettype = CAST('trigger' AS regtype)"
     ):
         found[f"function {name}"] = _tidy(definition)
-    return {name: _as_written(definition.replace(f"{schema}.", "")) for name, definition in found.items()}
+    # A function that is pinned to its schema names it too.
+    pinned = f"search_path TO '{schema}'"
+    plain = {name: each.replace(f"{schema}.", "").replace(pinned, "search_path") for name, each in found.items()}
+    return {name: _as_written(definition) for name, definition in plain.items()}
 
 
 def _as_written(definition: str) -> str:

@@ -47,6 +47,15 @@ class Organization(Row, Audited, Base):
     status: Mapped[OrganizationStatus] = enum_column(
         OrganizationStatus, default=OrganizationStatus.ACTIVE, info={"label": "Status"}
     )
+    # Given on the pages of contracts and cashback profiles, where a second person may have to agree.
+    contract_id: Mapped[int | None] = mapped_column(
+        ForeignKey("contract.id"), index=True, info={"label": "Contract", "list": False, "readonly": True}
+    )
+    cashback_profile_id: Mapped[int | None] = mapped_column(
+        ForeignKey("cashback_profile.id"),
+        index=True,
+        info={"label": "Cashback profile", "list": False, "readonly": True},
+    )
 
     def __str__(self) -> str:
         return self.name

@@ -24,6 +24,11 @@ class UnitKind(StrEnum):
     BONUS = "Bonus unit"
 
 
+class UnitStatus(StrEnum):
+    ACTIVE = "Active"
+    RETIRED = "Retired"
+
+
 class PaymentStatus(StrEnum):
     """Values are the words of the Status column (PY2); a sub-badge tells apart what one word covers."""
 
@@ -156,12 +161,24 @@ class Unit(Row, Audited, Base):
 
     __title__ = "code"
     __tablename__ = "unit"
-    __table_args__ = (CheckConstraint("scale BETWEEN 0 AND 8", name="scale_0_to_8"),)
+    __table_args__ = (
+        CheckConstraint("scale BETWEEN 0 AND 8", name="scale_0_to_8"),
+        CheckConstraint("reference_unit <> code", name="refers_to_another"),
+    )
 
     code: Mapped[str] = mapped_column(String(12), unique=True, info={"label": "Code", "search": True})
     name: Mapped[str] = mapped_column(String(100), info={"label": "Name"})
     kind: Mapped[UnitKind] = enum_column(UnitKind, default=UnitKind.FIAT, info={"label": "Kind"})
     scale: Mapped[int] = mapped_column(info={"label": "Decimals"})
+    reference_unit: Mapped[str | None] = mapped_column(
+        ForeignKey("unit.code"), info={"label": "Stands for", "readonly": True}
+    )
+    status: Mapped[UnitStatus] = enum_column(
+        UnitStatus,
+        default=UnitStatus.ACTIVE,
+        server_default=UnitStatus.ACTIVE.name,
+        info={"label": "Status", "readonly": True},
+    )
 
     def __str__(self) -> str:
         return self.code

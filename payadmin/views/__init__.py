@@ -31,6 +31,7 @@ def init_views(app: Flask, settings: Settings) -> None:
         gate,
         guide,
         language,
+        ledger,
         login,
         mailbox,  # noqa: F401 - marks its page
         notes,
@@ -47,6 +48,7 @@ def init_views(app: Flask, settings: Settings) -> None:
         shell,
         subscriptions,
         system,
+        tariffs,  # noqa: F401 - marks its pages
         texts,
         ui,
         usage,
@@ -76,6 +78,8 @@ def init_views(app: Flask, settings: Settings) -> None:
     orders.init_orders(app)
     workers.init_workers(app)
     audit.init_verification(app)
+    ledger.init_health(app)
+    ledger.init_trial_balance(app)
     system.init_monitoring(app)
     system.init_probes(app)
     subscriptions.init_manage_recurring(app)

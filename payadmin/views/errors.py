@@ -21,10 +21,10 @@ from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import DataError, SQLAlchemyError
 from werkzeug.exceptions import HTTPException, SecurityError, Unauthorized
 
+from payadmin.approvals import KINDS
 from payadmin.guard import PAUSE
 from payadmin.kernel.errors import Forbidden, NeedsApproval, Refusal
 from payadmin.kernel.text import _
-from payadmin.permissions import Permission
 from payadmin.views.security import request_id
 from payadmin.work import record_refusal
 
@@ -132,8 +132,10 @@ def _refused(error: Refusal) -> Response:
 def _waits(error: NeedsApproval) -> Response:
     """An act that waits for a second person is no failure: its maker sees the request that was filed."""
     flash(error.sentence, "warning")
-    may_look = g.actor is not None and g.actor.may(Permission.APPROVALS_REQUEST_READ)
-    to = url_for("approvals.details_view", row_id=error.data["request_id"]) if may_look else url_for("shell.home")
+    page = error.data.get("page", "approvals")
+    read = next(kind.read for kind in KINDS.values() if kind.page == page)
+    may_look = g.actor is not None and g.actor.may(read)
+    to = url_for(f"{page}.details_view", row_id=error.data["request_id"]) if may_look else url_for("shell.home")
     return make_response(redirect(to, 303))
 
 

@@ -41,12 +41,14 @@ from payadmin.views.base import PayAdminModelView
 from payadmin.views.bulk import bulk_action, chosen_ids
 from payadmin.views.columns import Column, enum_cell, masked, money_cell, tone_of, unit_scale
 from payadmin.views.filters import Filter
+from payadmin.views.ledger.words import journals
 from payadmin.views.lists import Tab
 from payadmin.views.payment_filters import LAST_OF_BILLING, OTHER_MESSAGES, LastOfBillingFilter, OtherMessagesFilter
 from payadmin.views.registry import page
 from payadmin.views.search import by_id, exact, prefix, through
 from payadmin.views.security import current_actor
 from payadmin.views.shell import current_mode
+from payadmin.views.tariffs.payment import tariff_told
 
 MOST_NOTES = 100
 EXPORTED = (
@@ -394,6 +396,8 @@ class TransactionsPage(PayAdminModelView):
             },
             "form_key": secrets.token_urlsafe(18),
             "show": {kind: masked(kind) for kind in ("name", "email", "phone")},
+            "journals": journals(row.id),
+            "tariff": tariff_told(row),
             "billed": money_cell(row.billed_amount_minor, row.billed_unit),
             **self._cells(row),
         }

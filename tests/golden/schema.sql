@@ -20,6 +20,24 @@ CREATE TABLE account_link (
 );
 CREATE INDEX ix_account_link_email_change_id ON account_link (email_change_id);
 CREATE INDEX ix_account_link_staff_id ON account_link (staff_id);
+CREATE TABLE accounting_period (
+	id INTEGER NOT NULL,
+	first_day DATE NOT NULL,
+	last_day DATE NOT NULL,
+	closed_by VARCHAR(100) NOT NULL,
+	closed_by_id INTEGER,
+	reason VARCHAR(200) NOT NULL,
+	transactions BIGINT NOT NULL,
+	created_at DATETIME NOT NULL,
+	CONSTRAINT pk_accounting_period PRIMARY KEY (id),
+	CONSTRAINT ck_accounting_period_first_before_last CHECK (first_day <= last_day),
+	CONSTRAINT uq_accounting_period_first_day UNIQUE (first_day),
+	CONSTRAINT uq_accounting_period_last_day UNIQUE (last_day)
+);
+CREATE TRIGGER accounting_period_close BEFORE INSERT ON accounting_period BEGIN SELECT RAISE(ABORT, 'ledger: a closed period reaches into this one') WHERE EXISTS (SELECT 1 FROM accounting_period p WHERE p.last_day >= NEW.first_day); END;
+CREATE TRIGGER accounting_period_no_delete BEFORE DELETE ON accounting_period BEGIN SELECT RAISE(ABORT, 'accounting_period is append-only'); END;
+CREATE TRIGGER accounting_period_no_update BEFORE UPDATE ON accounting_period BEGIN SELECT RAISE(ABORT, 'accounting_period is append-only'); END;
+CREATE INDEX ix_accounting_period_created_at_id ON accounting_period (created_at, id);
 CREATE TABLE action_item (
 	id INTEGER NOT NULL,
 	run_id INTEGER NOT NULL,
@@ -708,6 +726,144 @@ CREATE TABLE invoice_counter (
 	last INTEGER NOT NULL,
 	CONSTRAINT pk_invoice_counter PRIMARY KEY (year)
 );
+CREATE TABLE ledger_account (
+	id INTEGER NOT NULL,
+	code VARCHAR(96) NOT NULL,
+	number VARCHAR(4) NOT NULL,
+	owner VARCHAR(64) NOT NULL,
+	unit VARCHAR(12) NOT NULL,
+	guard SMALLINT NOT NULL,
+	created_at DATETIME NOT NULL,
+	CONSTRAINT pk_ledger_account PRIMARY KEY (id),
+	CONSTRAINT ck_ledger_account_guard_of_chart CHECK (guard = CASE WHEN number IN ('1110', '1120') THEN 1 WHEN number IN ('2010', '2020', '2110') THEN -1 ELSE 0 END),
+	CONSTRAINT ck_ledger_account_number_in_chart CHECK (number IN ('1010', '1110', '1120', '1210', '1290', '2010', '2020', '2110', '2190', '3010', '4010', '4020', '4090', '5010', '5020', '5040', '5050', '9010', '9020')),
+	CONSTRAINT fk_ledger_account_unit FOREIGN KEY(unit) REFERENCES unit (code),
+	CONSTRAINT uq_ledger_account_code UNIQUE (code),
+	CONSTRAINT uq_ledger_account_id_unit UNIQUE (id, unit),
+	CONSTRAINT uq_ledger_account_number_owner_unit UNIQUE (number, owner, unit)
+);
+CREATE INDEX ix_ledger_account_created_at_id ON ledger_account (created_at, id);
+CREATE INDEX ix_ledger_account_owner_id ON ledger_account (owner, id);
+CREATE INDEX ix_ledger_account_unit_code ON ledger_account (unit, code);
+CREATE TRIGGER ledger_account_no_delete BEFORE DELETE ON ledger_account BEGIN SELECT RAISE(ABORT, 'ledger_account is append-only'); END;
+CREATE TRIGGER ledger_account_no_update BEFORE UPDATE ON ledger_account BEGIN SELECT RAISE(ABORT, 'ledger_account is append-only'); END;
+CREATE TRIGGER ledger_account_open AFTER INSERT ON ledger_account BEGIN INSERT INTO ledger_balance (account_id, slot, guard, balance_minor, last_entry_id) VALUES (NEW.id, 0, NEW.guard, 0, 0); END;
+CREATE TABLE ledger_balance (
+	account_id INTEGER NOT NULL,
+	slot SMALLINT NOT NULL,
+	guard SMALLINT NOT NULL,
+	balance_minor BIGINT NOT NULL,
+	last_entry_id BIGINT NOT NULL,
+	CONSTRAINT pk_ledger_balance PRIMARY KEY (account_id, slot),
+	CONSTRAINT ck_ledger_balance_guarded CHECK (guard * balance_minor >= 0),
+	CONSTRAINT ck_ledger_balance_slot_known CHECK (slot BETWEEN 0 AND 7),
+	CONSTRAINT fk_ledger_balance_account_id FOREIGN KEY(account_id) REFERENCES ledger_account (id)
+);
+CREATE TRIGGER ledger_balance_move BEFORE UPDATE ON ledger_balance BEGIN SELECT RAISE(ABORT, 'ledger_balance is written by the books alone') WHERE NEW.account_id <> OLD.account_id OR NEW.slot <> OLD.slot OR NEW.guard <> OLD.guard OR NEW.last_entry_id <= OLD.last_entry_id OR NEW.balance_minor - OLD.balance_minor IS NOT (SELECT e.amount_minor FROM ledger_entry AS e WHERE e.id = NEW.last_entry_id AND e.account_id = NEW.account_id); END;
+CREATE TRIGGER ledger_balance_no_delete BEFORE DELETE ON ledger_balance BEGIN SELECT RAISE(ABORT, 'ledger_balance is append-only'); END;
+CREATE TRIGGER ledger_balance_open BEFORE INSERT ON ledger_balance BEGIN SELECT RAISE(ABORT, 'ledger_balance is written by the books alone') WHERE NEW.slot <> 0 OR NEW.balance_minor <> 0 OR NEW.last_entry_id <> 0 OR NOT EXISTS (SELECT 1 FROM ledger_account AS a WHERE a.id = NEW.account_id AND a.guard = NEW.guard); END;
+CREATE TABLE ledger_check (
+	id INTEGER NOT NULL,
+	started_at DATETIME NOT NULL,
+	done_at DATETIME,
+	asked_by VARCHAR(100) NOT NULL,
+	broken BIGINT NOT NULL,
+	results JSON,
+	CONSTRAINT pk_ledger_check PRIMARY KEY (id)
+);
+CREATE INDEX ix_ledger_check_done_at_id ON ledger_check (done_at, id);
+CREATE TABLE ledger_closing (
+	period_id INTEGER NOT NULL,
+	account_id INTEGER NOT NULL,
+	balance_minor BIGINT NOT NULL,
+	CONSTRAINT pk_ledger_closing PRIMARY KEY (period_id, account_id),
+	CONSTRAINT fk_ledger_closing_account_id FOREIGN KEY(account_id) REFERENCES ledger_account (id),
+	CONSTRAINT fk_ledger_closing_period_id FOREIGN KEY(period_id) REFERENCES accounting_period (id)
+);
+CREATE INDEX ix_ledger_closing_account_id ON ledger_closing (account_id);
+CREATE TRIGGER ledger_closing_no_delete BEFORE DELETE ON ledger_closing BEGIN SELECT RAISE(ABORT, 'ledger_closing is append-only'); END;
+CREATE TRIGGER ledger_closing_no_update BEFORE UPDATE ON ledger_closing BEGIN SELECT RAISE(ABORT, 'ledger_closing is append-only'); END;
+CREATE TABLE ledger_entry (
+	id INTEGER NOT NULL,
+	transaction_id INTEGER NOT NULL,
+	leg SMALLINT NOT NULL,
+	account_id INTEGER NOT NULL,
+	unit VARCHAR(12) NOT NULL,
+	amount_minor BIGINT NOT NULL,
+	effective_on DATE NOT NULL,
+	CONSTRAINT pk_ledger_entry PRIMARY KEY (id),
+	CONSTRAINT ck_ledger_entry_amount_not_zero CHECK (amount_minor <> 0),
+	CONSTRAINT fk_ledger_entry_account_id FOREIGN KEY(account_id, unit) REFERENCES ledger_account (id, unit),
+	CONSTRAINT fk_ledger_entry_transaction_id FOREIGN KEY(transaction_id) REFERENCES ledger_transaction (id),
+	CONSTRAINT uq_ledger_entry_transaction_id_leg UNIQUE (transaction_id, leg)
+);
+CREATE INDEX ix_ledger_entry_account_id_effective_on_id ON ledger_entry (account_id, effective_on, id);
+CREATE TRIGGER ledger_entry_check BEFORE INSERT ON ledger_entry BEGIN SELECT RAISE(ABORT, 'ledger_entry is written by the books alone') WHERE NOT EXISTS (SELECT 1 FROM ledger_transaction AS t WHERE t.id = NEW.transaction_id AND t.effective_on = NEW.effective_on AND json_extract(t.legs, '$[' || (NEW.leg - 1) || '][0]') IS NEW.account_id AND json_extract(t.legs, '$[' || (NEW.leg - 1) || '][1]') IS NEW.unit AND json_extract(t.legs, '$[' || (NEW.leg - 1) || '][2]') IS NEW.amount_minor); END;
+CREATE TRIGGER ledger_entry_count AFTER INSERT ON ledger_entry BEGIN UPDATE ledger_balance SET balance_minor = balance_minor + NEW.amount_minor, last_entry_id = NEW.id WHERE account_id = NEW.account_id AND slot = 0; INSERT INTO ledger_turnover (account_id, day, slot, debit_minor, credit_minor, entries, last_entry_id) VALUES (NEW.account_id, NEW.effective_on, 0, max(NEW.amount_minor, 0), max(- NEW.amount_minor, 0), 1, NEW.id) ON CONFLICT (account_id, day, slot) DO UPDATE SET debit_minor = debit_minor + excluded.debit_minor, credit_minor = credit_minor + excluded.credit_minor, entries = entries + 1, last_entry_id = excluded.last_entry_id; END;
+CREATE TRIGGER ledger_entry_no_delete BEFORE DELETE ON ledger_entry BEGIN SELECT RAISE(ABORT, 'ledger_entry is append-only'); END;
+CREATE TRIGGER ledger_entry_no_update BEFORE UPDATE ON ledger_entry BEGIN SELECT RAISE(ABORT, 'ledger_entry is append-only'); END;
+CREATE TABLE ledger_hold (
+	id INTEGER NOT NULL,
+	account_id INTEGER NOT NULL,
+	amount_minor BIGINT NOT NULL,
+	placed_id INTEGER NOT NULL,
+	ended_id INTEGER,
+	CONSTRAINT pk_ledger_hold PRIMARY KEY (id),
+	CONSTRAINT ck_ledger_hold_amount_positive CHECK (amount_minor > 0),
+	CONSTRAINT ck_ledger_hold_ended_by_another CHECK (ended_id <> placed_id),
+	CONSTRAINT fk_ledger_hold_account_id FOREIGN KEY(account_id) REFERENCES ledger_account (id),
+	CONSTRAINT fk_ledger_hold_ended_id FOREIGN KEY(ended_id) REFERENCES ledger_transaction (id),
+	CONSTRAINT fk_ledger_hold_placed_id FOREIGN KEY(placed_id) REFERENCES ledger_transaction (id),
+	CONSTRAINT uq_ledger_hold_ended_id UNIQUE (ended_id),
+	CONSTRAINT uq_ledger_hold_placed_id UNIQUE (placed_id)
+);
+CREATE INDEX ix_ledger_hold_account_id_id ON ledger_hold (account_id, id);
+CREATE INDEX ix_ledger_hold_open ON ledger_hold (account_id) WHERE ended_id IS NULL;
+CREATE TRIGGER ledger_hold_end BEFORE UPDATE ON ledger_hold BEGIN SELECT RAISE(ABORT, 'ledger: a hold is what its transactions moved') WHERE OLD.ended_id IS NOT NULL OR NEW.id <> OLD.id OR NEW.account_id <> OLD.account_id OR NEW.amount_minor <> OLD.amount_minor OR NEW.placed_id <> OLD.placed_id OR NOT EXISTS (SELECT 1 FROM ledger_entry AS e WHERE e.transaction_id = NEW.ended_id AND e.account_id = NEW.account_id AND e.amount_minor = NEW.amount_minor); END;
+CREATE TRIGGER ledger_hold_no_delete BEFORE DELETE ON ledger_hold BEGIN SELECT RAISE(ABORT, 'ledger_hold is append-only'); END;
+CREATE TRIGGER ledger_hold_place BEFORE INSERT ON ledger_hold BEGIN SELECT RAISE(ABORT, 'ledger: a hold is what its transactions moved') WHERE NEW.ended_id IS NOT NULL OR NOT EXISTS (SELECT 1 FROM ledger_entry AS e WHERE e.transaction_id = NEW.placed_id AND e.account_id = NEW.account_id AND e.amount_minor = - NEW.amount_minor); END;
+CREATE TABLE ledger_transaction (
+	id INTEGER NOT NULL,
+	"key" VARCHAR(120) NOT NULL,
+	template VARCHAR(3) NOT NULL,
+	business VARCHAR(24) NOT NULL,
+	business_id BIGINT NOT NULL,
+	effective_on DATE NOT NULL,
+	posted_at DATETIME NOT NULL,
+	posted_by VARCHAR(100) NOT NULL,
+	reverses_id INTEGER,
+	memo VARCHAR(300),
+	legs JSON NOT NULL,
+	signature VARCHAR(64),
+	CONSTRAINT pk_ledger_transaction PRIMARY KEY (id),
+	CONSTRAINT ck_ledger_transaction_template_known CHECK (template IN ('J01', 'J02', 'J03', 'J04', 'J05', 'J06', 'J07', 'J08', 'J09', 'J10', 'J11', 'J12', 'J13', 'J14', 'J15', 'J16', 'J17', 'J18', 'J19', 'J20', 'J21', 'J22', 'J23', 'J24', 'J25', 'J26', 'J27', 'J28')),
+	CONSTRAINT ck_ledger_transaction_reverses_another CHECK (reverses_id <> id),
+	CONSTRAINT fk_ledger_transaction_reverses_id FOREIGN KEY(reverses_id) REFERENCES ledger_transaction (id),
+	CONSTRAINT uq_ledger_transaction_key UNIQUE ("key"),
+	CONSTRAINT uq_ledger_transaction_reverses_id UNIQUE (reverses_id)
+);
+CREATE INDEX ix_ledger_transaction_business_business_id_id ON ledger_transaction (business, business_id, id);
+CREATE INDEX ix_ledger_transaction_effective_on_id ON ledger_transaction (effective_on, id);
+CREATE INDEX ix_ledger_transaction_template_effective_on_id ON ledger_transaction (template, effective_on, id);
+CREATE TRIGGER ledger_transaction_check BEFORE INSERT ON ledger_transaction BEGIN SELECT RAISE(ABORT, 'ledger: the transaction falls into a closed period') WHERE EXISTS (SELECT 1 FROM accounting_period p WHERE p.last_day >= NEW.effective_on); SELECT RAISE(ABORT, 'ledger: the transaction does not balance') WHERE json_array_length(NEW.legs) < 2 OR EXISTS (SELECT 1 FROM json_each(NEW.legs) AS l WHERE json_type(l.value, '$[2]') <> 'integer') OR EXISTS (SELECT 1 FROM json_each(NEW.legs) AS l GROUP BY json_extract(l.value, '$[1]') HAVING sum(json_extract(l.value, '$[2]')) <> 0); SELECT RAISE(ABORT, 'ledger: the transaction is not the exact reversal') FROM ledger_transaction AS o WHERE o.id = NEW.reverses_id AND (o.reverses_id IS NOT NULL OR json_array_length(o.legs) <> json_array_length(NEW.legs) OR EXISTS (SELECT 1 FROM json_each(NEW.legs) AS l WHERE json_extract(l.value, '$[0]') IS NOT json_extract(o.legs, '$[' || l.key || '][0]') OR json_extract(l.value, '$[2]') IS NOT - json_extract(o.legs, '$[' || l.key || '][2]'))); END;
+CREATE TRIGGER ledger_transaction_no_delete BEFORE DELETE ON ledger_transaction BEGIN SELECT RAISE(ABORT, 'ledger_transaction is append-only'); END;
+CREATE TRIGGER ledger_transaction_no_update BEFORE UPDATE ON ledger_transaction BEGIN SELECT RAISE(ABORT, 'ledger_transaction is append-only'); END;
+CREATE TRIGGER ledger_transaction_post AFTER INSERT ON ledger_transaction BEGIN INSERT INTO ledger_entry (transaction_id, leg, account_id, unit, amount_minor, effective_on) SELECT NEW.id, l.key + 1, json_extract(l.value, '$[0]'), json_extract(l.value, '$[1]'), json_extract(l.value, '$[2]'), NEW.effective_on FROM json_each(NEW.legs) AS l ORDER BY l.key; END;
+CREATE TABLE ledger_turnover (
+	account_id INTEGER NOT NULL,
+	day DATE NOT NULL,
+	slot SMALLINT NOT NULL,
+	debit_minor BIGINT NOT NULL,
+	credit_minor BIGINT NOT NULL,
+	entries BIGINT NOT NULL,
+	last_entry_id BIGINT NOT NULL,
+	CONSTRAINT pk_ledger_turnover PRIMARY KEY (account_id, day, slot),
+	CONSTRAINT fk_ledger_turnover_account_id FOREIGN KEY(account_id) REFERENCES ledger_account (id)
+);
+CREATE INDEX ix_ledger_turnover_day ON ledger_turnover (day);
+CREATE TRIGGER ledger_turnover_move BEFORE UPDATE ON ledger_turnover BEGIN SELECT RAISE(ABORT, 'ledger_turnover is written by the books alone') WHERE NEW.account_id <> OLD.account_id OR NEW.day <> OLD.day OR NEW.slot <> OLD.slot OR NEW.entries <> OLD.entries + 1 OR NEW.last_entry_id <= OLD.last_entry_id OR (NEW.debit_minor - OLD.debit_minor) * (NEW.credit_minor - OLD.credit_minor) <> 0 OR NEW.debit_minor - OLD.debit_minor - NEW.credit_minor + OLD.credit_minor IS NOT (SELECT e.amount_minor FROM ledger_entry AS e WHERE e.id = NEW.last_entry_id AND e.account_id = NEW.account_id AND e.effective_on = NEW.day); END;
+CREATE TRIGGER ledger_turnover_no_delete BEFORE DELETE ON ledger_turnover BEGIN SELECT RAISE(ABORT, 'ledger_turnover is append-only'); END;
+CREATE TRIGGER ledger_turnover_open BEFORE INSERT ON ledger_turnover BEGIN SELECT RAISE(ABORT, 'ledger_turnover is written by the books alone') WHERE NEW.slot <> 0 OR NEW.entries <> 1 OR NEW.debit_minor * NEW.credit_minor <> 0 OR NEW.debit_minor - NEW.credit_minor IS NOT (SELECT e.amount_minor FROM ledger_entry AS e WHERE e.id = NEW.last_entry_id AND e.account_id = NEW.account_id AND e.effective_on = NEW.day); END;
 CREATE TABLE login_guard (
 	"key" VARCHAR(64) NOT NULL,
 	fails INTEGER NOT NULL,

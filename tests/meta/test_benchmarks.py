@@ -121,3 +121,16 @@ def test_the_analytics_benchmark_times_pages_and_upkeep_and_compares_every_day()
     }
     assert body["goals"]["differences"]["met"]
     assert body["figures"]["compared"]["days"] > 700
+
+
+def test_the_ledger_benchmark_posts_beside_bare_inserts_and_checks_at_size():
+    status, body, said = bench("ledger", "--seconds", "0.3")
+    check_shape("ledger", status, body, said)
+    assert body["goals"].keys() == {
+        "bare_over_posts_1",
+        "bare_over_posts_8",
+        "balance_at_size_over_empty",
+        "broken",
+    }
+    assert body["goals"]["broken"]["met"]
+    assert body["figures"]["size"]["transactions"] > 2_000

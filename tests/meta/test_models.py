@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import UniqueConstraint, delete, inspect, select, text, update
+from sqlalchemy import PrimaryKeyConstraint, UniqueConstraint, delete, inspect, select, text, update
 from sqlalchemy.exc import DatabaseError
 
 from payadmin import models
@@ -36,12 +36,20 @@ WITHOUT_PAGE = {
     "BatchRow": "the details of its batch",
     "BillingPeriod": "Billing dashboard",
     "ChargeAttempt": "the details of its scheduled charge",
+    "ContractTerm": "the details of its contract",
+    "ContractVersion": "the details of its contract",
     "EmailChange": "My account",
     "ExportReader": "the form of its schedule",
     "Heartbeat": "Workers",
     "ImportFile": "the answer of the import command",
     "Invoice": "the document of its payment",
     "InvoiceCounter": "a number under lock, nothing to see",
+    "LedgerBalance": "the statement of its account",
+    "LedgerCheck": "Ledger health",
+    "LedgerClosing": "compared by Ledger health",
+    "LedgerEntry": "its transaction, and the statement of its account",
+    "LedgerHold": "its transactions, and the statement of its account",
+    "LedgerTurnover": "Trial balance, and the statement of its account",
     "LoginGuard": "counts of tries, nothing to see",
     "Note": "the details of what it is about",
     "OutboxMessage": "Workers",
@@ -50,6 +58,7 @@ WITHOUT_PAGE = {
     "PaymentDay": "Analytics",
     "PaymentEvent": "the History of its payment",
     "PaymentMethod": "a choice in filters and forms",
+    "PaymentTariff": "the details of its payment",
     "ProviderBreaker": "Workers",
     "RecoveryCode": "hashes, never shown",
     "Reveal": "the banner of its record, and the trail",
@@ -62,7 +71,6 @@ WITHOUT_PAGE = {
     "StaffNotice": "the bell and Notifications",
     "StaffRole": "part of its staff user",
     "TranslationOverride": "i18n",
-    "Unit": "a choice in filters and forms; Issuers (units) comes with its issue",
     "UserPreference": "the column chooser of each list, and My figures",
     "UserSession": "My account, and the details of its user",
     "VoidRequest": "the details of its payment",
@@ -74,6 +82,7 @@ SMALL = {"unit", "payment_method"}
 
 # Rows that change without a word in the trail, because they are machinery or the trail itself.
 NOT_AUDITED = {
+    "AccountingPeriod": "never changes; its closing is recorded",
     "AccountLink": "its making and its use are recorded as events of its owner",
     "ActionItem": "its acts are recorded by the use cases that run them",
     "ActionRun": "its start is recorded",
@@ -87,18 +96,29 @@ NOT_AUDITED = {
     "BillingPeriod": "counts of billing numbers, whose payments' changes are recorded",
     "BatchRow": "what it orders, and who ordered it, is recorded as events of its batch and of what was made of it",
     "ChargeAttempt": "what it comes to is recorded as an event of its scheduled charge",
+    "ContractTerm": "written with its version, and never changed; what it changes is recorded",
     "EmailChange": "its steps are recorded as events of its owner",
+    "ExchangeRate": "never changed; its coming is recorded",
     "ExportReader": "written with its schedule, whose record names them",
     "CheckoutChange": "what a replay found; its payment is not touched",
     "CheckoutReplay": "its start and its end are recorded",
     "Heartbeat": "machinery",
     "InvoiceCounter": "moves only with an invoice",
+    "LedgerAccount": "never changes; opened by the first transaction on it",
+    "LedgerBalance": "kept by the database, from entries that never change",
+    "LedgerCheck": "its start and its result are recorded",
+    "LedgerClosing": "written with its period, whose closing is recorded",
+    "LedgerEntry": "the books themselves, written once",
+    "LedgerHold": "placed and ended by transactions, which never change",
+    "LedgerTransaction": "the books themselves, written once and signed; the act that made it is recorded",
+    "LedgerTurnover": "kept by the database, from entries that never change",
     "LoginGuard": "machinery",
     "OutboxMessage": "machinery",
     "PasswordMemory": "written with a password's change, which is recorded",
     "PaymentChange": "machinery: what a payment's change, which is recorded, adds to figures",
     "PaymentDay": "sums of payments, whose changes are recorded",
     "PaymentEvent": "history itself, written once",
+    "PaymentTariff": "written with the booking of its payment, and never changed",
     "ProviderBreaker": "machinery",
     "RecoveryCode": "its uses and renewals are recorded as events of its owner",
     "RollupState": "machinery; its rebuilds are recorded",
@@ -158,10 +178,12 @@ def test_every_foreign_key_can_be_followed_without_reading_the_whole_table(model
     """A parent's page lists its children, and a delete of a parent looks for them."""
     table: Any = inspect(model).local_table
     indexed = {next(iter(index.columns)) for index in table.indexes}
-    indexed |= {next(iter(item.columns)) for item in table.constraints if isinstance(item, UniqueConstraint)}
-    for key in table.foreign_keys:
-        if key.column.table.name not in SMALL:
-            assert key.parent in indexed, f"{key.parent} has no index"
+    keys = (UniqueConstraint, PrimaryKeyConstraint)
+    indexed |= {next(iter(item.columns)) for item in table.constraints if isinstance(item, keys)}
+    for key in table.foreign_key_constraints:
+        first = next(iter(key.columns))
+        if key.referred_table.name not in SMALL:
+            assert first in indexed, f"{first} has no index"
 
 
 @pytest.mark.parametrize("model", AUDITED, ids=lambda model: model.__name__)

@@ -244,7 +244,7 @@ def _end(
         request=request.id,
         maker=request.maker_name,
     )
-    tell_maker(work, request, status, run=run)
+    tell_maker(work, request, status, page=KINDS[request.kind].page, run=run)
     return Decision(request.id, status, sentence)
 
 

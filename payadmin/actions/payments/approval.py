@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from payadmin.actions.payments.orders import ORDERS, add_event
 from payadmin.approvals import ApprovalGate, Ask, Target, money_words
 from payadmin.kernel.errors import Conflict
+from payadmin.ledger.payments import follow
 from payadmin.models.approvals import ApprovalRequest, ApprovalStatus
 from payadmin.models.payments import REFUNDABLE, OrderStatus, Payment, Refund
 from payadmin.models.system import ActionItem, ActionRun
@@ -88,6 +89,12 @@ def _hold(work: Work, request: ApprovalRequest) -> None:
     _tell(work, request, "Approval requested")
 
 
+def _held(work: Work, request: ApprovalRequest) -> None:
+    """Book what the request holds, now that it has a number to be found by."""
+    assert request.target_id is not None
+    follow(work, [request.target_id])
+
+
 def _release(work: Work, request: ApprovalRequest, status: ApprovalStatus) -> None:
     amount, payment_id = request.amount_minor, request.target_id
     assert amount is not None
@@ -96,6 +103,7 @@ def _release(work: Work, request: ApprovalRequest, status: ApprovalStatus) -> No
     if not work.change(Payment, payment_id, when=(Payment.reserved_minor >= amount,), **back):
         msg = f"request {request.id} held {amount} on payment {payment_id}, and they are gone"
         raise RuntimeError(msg)
+    follow(work, [payment_id], released=[request.id])
     _tell_end(work, request, status)
 
 
@@ -114,8 +122,8 @@ def _tell(work: Work, request: ApprovalRequest, event: str) -> None:
     add_event(work, work.get(Payment, request.target_id), event, minor=None, detail=request.title)
 
 
-REFUND_GATE = ApprovalGate("refund", _payment, _refund_asks, secret=STEP_UP, hold=_hold, release=_release)
-RUN_GATE = ApprovalGate("refund", _payment, _row_asks, hold=_hold, release=_release)
+REFUND_GATE = ApprovalGate("refund", _payment, _refund_asks, secret=STEP_UP, hold=_hold, held=_held, release=_release)
+RUN_GATE = ApprovalGate("refund", _payment, _row_asks, hold=_hold, held=_held, release=_release)
 VOID_GATE = ApprovalGate("void", _payment, _void_asks, secret=STEP_UP, hold=_tell_start, release=_tell_end)
 
 

@@ -16,6 +16,7 @@ from payadmin.audit import Event
 from payadmin.kernel.errors import Conflict, Invalid
 from payadmin.kernel.masks import mask_pan_in_text
 from payadmin.kernel.text import NumberText, _
+from payadmin.ledger.payments import follow
 from payadmin.models.payments import (
     REFUNDABLE,
     VOIDABLE,
@@ -350,6 +351,7 @@ def _close(work: Work, order: Order, kind: str, answer: Answer) -> None:
         reference=order.reference,
         **keys_of(payment),
     )
+    follow(work, [payment.id])
 
 
 def _leave_unknown(work: Work, order: Order, kind: str, answer: Answer) -> int:

@@ -10,6 +10,7 @@ from payadmin.actions.payments.orders import add_event, check_request, confirmed
 from payadmin.audit import Event
 from payadmin.kernel.errors import Conflict, Invalid, ProviderDeclined, ProviderUnknown
 from payadmin.kernel.text import _
+from payadmin.ledger.payments import follow
 from payadmin.models.payments import REFUNDABLE, InFlight, OrderStatus, Payment, Refund, RefundReason
 from payadmin.permissions import Permission
 from payadmin.work import Unfinished, Work, use_case
@@ -160,5 +161,6 @@ def _reserve(
         reference=refund.reference,
         **keys_of(payment),
     )
+    follow(work, [payment.id])
     work.promise("settle_order", kind="refund", order_id=refund.id)
     return refund

@@ -7,6 +7,7 @@ from payadmin.actions.payments import approval
 from payadmin.actions.payments.orders import add_event, check_request, confirmed_facts, keys_of
 from payadmin.audit import Event
 from payadmin.kernel.errors import Conflict
+from payadmin.ledger.payments import follow
 from payadmin.models.payments import VOIDABLE, InFlight, OrderStatus, Payment, Refund, RefundReason, VoidRequest
 from payadmin.permissions import Permission
 from payadmin.work import Work, use_case
@@ -78,5 +79,6 @@ def request_void(
         reference=void.reference,
         **keys_of(payment),
     )
+    follow(work, [payment_id])
     work.promise("settle_order", kind="void", order_id=void.id)
     return void

@@ -10,6 +10,7 @@ from sqlalchemy import bindparam, or_, update
 from payadmin.actions.subscriptions.terms import Terms
 from payadmin.audit import Event
 from payadmin.kernel.text import _
+from payadmin.ledger.payments import follow
 from payadmin.models.payments import Channel, Payment, PaymentEvent, PaymentStatus
 from payadmin.models.subscriptions import (
     OPEN_ATTEMPTS,
@@ -130,7 +131,7 @@ def _is_payable(work: Work, booking: Booking, answer: Answer) -> bool:
 
 def _pay(work: Work, paid: Sequence[tuple[Booking, Payment]]) -> None:
     """Write the payments and their stories, each table in one go: most of a worker's time is spent here."""
-    work.session.add_all([payment for _, payment in paid])
+    work.session.add_all([payment for _booking, payment in paid])
     work.session.flush()
     for booking, payment in paid:
         attempt = booking.attempt
@@ -173,6 +174,7 @@ def _pay(work: Work, paid: Sequence[tuple[Booking, Payment]]) -> None:
         work.record(Event.CHARGE_SUCCEEDED, booking.charge, also=also, after=after, **keys)
     for booking, _answer in paid:
         work.session.expire(booking.charge)
+    follow(work, [payment.id for _booking, payment in paid])
 
 
 def _payment(booking: Booking, answer: Answer) -> Payment:

@@ -32,6 +32,7 @@ from payadmin.views.filters import Filter
 from payadmin.views.language import say
 from payadmin.views.lists import Tab
 from payadmin.views.registry import page
+from payadmin.views.requests import request_url
 from payadmin.views.security import current_actor
 
 if TYPE_CHECKING:
@@ -319,5 +320,6 @@ def menu_count() -> str:
 
 
 def init_approvals(app: Flask) -> None:
-    """Say in the menu how much waits."""
+    """Say in the menu how much waits, and let records lead to what waits about them."""
+    app.jinja_env.globals["request_url"] = request_url
     app.extensions.setdefault(shell.COUNTS, {})["approvals"] = menu_count

@@ -1,0 +1,157 @@
+"""What the pages of the books share: names of accounts and templates, spans of days, files that are written down."""
+
+import datetime as dt
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Response, request, stream_with_context, url_for
+
+from payadmin.actions import records
+from payadmin.db import db
+from payadmin.kernel.errors import Conflict, Invalid
+from payadmin.kernel.table_pdf import MOST_ROWS, PdfColumn, PdfTable, render_table
+from payadmin.kernel.text import NumberText, _
+from payadmin.ledger.chart import CHART
+from payadmin.ledger.recipes import TITLES
+from payadmin.permissions import Permission
+from payadmin.queries import ledger as asked
+from payadmin.views import lists
+from payadmin.views.exports import TYPES
+from payadmin.views.exports_table import WRITERS, Counter
+from payadmin.views.language import say
+from payadmin.views.security import current_actor
+
+FILES = {"csv": TYPES["csv"], "xlsx": TYPES["xlsx"], "pdf": ("PDF", "application/pdf")}
+
+
+def head_words(number: str) -> str:
+    """A line of the chart as people read it: its number and its name."""
+    return f"{number} {say(CHART[number].name)}"
+
+
+def template_words(template: str) -> str:
+    """A template as people read it."""
+    return f"{template} {say(TITLES[template])}"
+
+
+@dataclass(frozen=True)
+class Journal:
+    """One transaction about a record, with its legs, as the record's page shows it."""
+
+    id: int
+    template: str
+    day: dt.date
+    url: str
+    legs: Sequence[asked.JournalLeg]
+
+
+def journals(payment_id: int) -> list[Journal] | None:
+    """What the books say about a payment; None for whoever may not look into them."""
+    if not current_actor().may(Permission.LEDGER_ENTRY_READ):
+        return None
+    session = db.session()
+    found = asked.journals_of_payment(session, payment_id)
+    legs = asked.legs_of(session, [each.id for each in found])
+    return [
+        Journal(
+            each.id,
+            template_words(each.template),
+            each.effective_on,
+            url_for("journal.details_view", row_id=each.id),
+            legs.get(each.id, []),
+        )
+        for each in found
+    ]
+
+
+@dataclass(frozen=True)
+class Span:
+    """Whole days, both ends included."""
+
+    first: dt.date
+    last: dt.date
+
+    @property
+    def args(self) -> dict[str, str]:
+        """The span as an address holds it."""
+        return {"from": self.first.isoformat(), "to": self.last.isoformat()}
+
+
+def span_asked(*, newest: dt.date | None) -> Span:
+    """The days that the address asks for; without any, from the first of the month of `newest` to today.
+
+    Raises:
+        Invalid: no dates, or the end before the beginning.
+    """
+    today = lists.today()
+    first = _day("from") or min(newest or today, today).replace(day=1)
+    last = _day("to") or max(today, first)
+    if last < first:
+        raise Invalid("The last day lies before the first.")
+    return Span(first, last)
+
+
+def _day(name: str) -> dt.date | None:
+    text = request.args.get(name, "").strip()
+    if not text:
+        return None
+    try:
+        return dt.date.fromisoformat(text)
+    except ValueError:
+        raise Invalid("Write days as 2026-11-22.") from None
+
+
+def as_file(
+    kind: str,
+    page: str,
+    name: str,
+    head: Sequence[str],
+    rows: Callable[[], Iterable[Sequence[Any]]],
+    *,
+    criteria: dict[str, str],
+    pdf: Callable[[], PdfTable],
+    rows_in_pdf: int,
+) -> Response:
+    """A table as CSV, Excel or PDF; what left the building is written down with its rows and its sha256.
+
+    Args:
+        rows: makes the rows; they are sent as they come from the database.
+        pdf: makes the document; asked only if it is not too long.
+        rows_in_pdf: how many lines the document would have.
+
+    Raises:
+        Conflict: the document would be too long.
+    """
+    actor, permission = current_actor(), Permission.LEDGER_ENTRY_EXPORT
+    if kind == "pdf" and rows_in_pdf > MOST_ROWS:
+        raise Conflict(
+            _(
+                "A PDF holds at most %(most)s lines. Choose fewer days, or export CSV or Excel, which have no limit.",
+                most=NumberText(MOST_ROWS),
+            )
+        )
+    said: dict[str, Any] = {"kind": kind, "filter": "&".join(f"{key}={value}" for key, value in criteria.items())}
+    started = records.start_export(actor, page, permission=permission, columns=list(head), **said)
+    counter = Counter(rows())
+    pieces = iter([render_table(pdf())]) if kind == "pdf" else WRITERS[kind](head, counter, name)
+
+    def send() -> Iterator[bytes]:
+        digest, size = hashlib.sha256(), 0
+        for piece in pieces:
+            digest.update(piece)
+            size += len(piece)
+            yield piece
+        count = rows_in_pdf if kind == "pdf" else counter.count
+        facts: dict[str, Any] = {"rows": count, "bytes": size, "sha256": digest.hexdigest(), "columns": list(head)}
+        records.finish_export(actor, page, permission=permission, started=started, **said, **facts)
+
+    response = Response(stream_with_context(send()), content_type=FILES[kind][1])
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}.{kind}"'
+    return response
+
+
+__all__ = [
+    "FILES", "PdfColumn", "PdfTable", "Span", "as_file", "head_words", "journals", "span_asked", "template_words"
+]  # fmt: skip

@@ -1,0 +1,238 @@
+"""The books' pages: health, statements, journal, trial balance, periods; and the way from a payment and back."""
+
+import datetime as dt
+import io
+import re
+from collections.abc import Callable
+
+import openpyxl
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import func, select, text
+
+from payadmin import step_up
+from payadmin.actions import ledger
+from payadmin.db import db, utcnow
+from payadmin.kernel.errors import Conflict, Forbidden, Invalid
+from payadmin.models.ledger import AccountingPeriod, LedgerAccount, LedgerClosing, LedgerTransaction
+from payadmin.permissions import Role
+from payadmin.queries.ledger import sums_of, trial_balance
+from payadmin.work import SYSTEM
+from tests.ledger.conftest import Books
+from tests.support.approvals import Room, asked_refund
+from tests.support.desk import Desk, trail
+from tests.support.make import Make
+from tests.support.pages import post
+
+Browse = Callable[..., FlaskClient]
+YESTERDAY = dt.timedelta(days=1)
+
+
+@pytest.fixture
+def booked(make: Make, books: Books) -> int:
+    """A payment of yesterday that is booked; its id."""
+    payment_id = make.payment(created_at=utcnow() - 2 * YESTERDAY).id
+    make.payment(amount_minor=25_00, created_at=utcnow() - YESTERDAY)
+    book()
+    return payment_id
+
+
+def book() -> None:
+    last: int | None = 0
+    while last is not None:
+        last = ledger.book_recorded(SYSTEM, after_id=last).last_id
+    db.session.rollback()
+
+
+def account_of(code_start: str) -> LedgerAccount:
+    return db.session.scalars(select(LedgerAccount).where(LedgerAccount.code.startswith(code_start))).one()
+
+
+def check() -> None:
+    from payadmin.ledger import checks
+
+    check_id = ledger.start_check(SYSTEM, by_job=False)
+    results = list(checks.run(db.session(), ()))
+    db.session.rollback()
+    ledger.note_result(SYSTEM, check_id, results=results)
+
+
+def test_from_a_payment_to_its_entries_and_back(booked: int, browse: Browse) -> None:
+    client = browse(Role.CFO)
+    page = client.get(f"/transactions/{booked}/").text
+    address = re.search(r'href="(/journal/\d+/)">J01 Payment paid', page)
+    assert address is not None
+    journal = client.get(address[1]).text
+    assert f'href="/transactions/{booked}/"' in journal
+    statement = re.search(r'href="(/ledger-accounts/\d+/)">2010 Wallet', journal)
+    assert statement is not None
+    assert "100.00" in client.get(statement[1]).text
+
+
+def test_whoever_may_not_look_into_the_books_sees_nothing_of_them(booked: int, browse: Browse) -> None:
+    client = browse(Role.PAYMENTS_OPERATOR)
+    assert "J01" not in client.get(f"/transactions/{booked}/").text
+    for address in ("/ledger/", "/ledger-accounts/", "/journal/", "/trial-balance/", "/accounting-periods/"):
+        assert client.get(address).status_code in {403, 404}
+    assert browse(Role.ADMIN).get("/accounting-periods/close/").status_code == 403
+
+
+def test_a_statement_is_what_the_ledger_says_page_by_page(make: Make, books: Books, browse: Browse) -> None:
+    for number in range(60):
+        make.payment(amount_minor=1_00 + number, created_at=utcnow() - YESTERDAY)
+    book()
+    account = account_of("2010:")
+    client = browse(Role.ACCOUNTANT)
+    page = client.get(f"/ledger-accounts/{account.id}/").text
+    following = re.search(r'rel="next" href="([^"]+)"', page)
+    assert following is not None
+    second = client.get(f"/ledger-accounts/{account.id}/{following[1].replace('&amp;', '&')}").text
+    assert page.count("J01 Payment paid") == 50
+    assert second.count("J01 Payment paid") == 10
+    closing = sum(1_00 + number for number in range(60))
+    assert f"{closing / 100:.2f}" in second
+    day = (utcnow() - YESTERDAY).date()
+    sums = sums_of(db.session(), account, day - YESTERDAY, day + YESTERDAY)
+    assert (sums.opening_minor, sums.closing_minor, sums.entries) == (0, closing, 60)
+    forged = client.get(f"/ledger-accounts/{account.id}/?after=x")
+    assert forged.status_code == 422
+
+
+@pytest.mark.parametrize("kind", ["csv", "xlsx", "pdf"])
+def test_statements_and_trial_balances_leave_as_files_and_are_written_down(
+    booked: int, browse: Browse, kind: str
+) -> None:
+    client = browse(Role.CFO)
+    account = account_of("2010:").id
+    for address in (f"/ledger-accounts/{account}/statement/{kind}/", f"/trial-balance/file/{kind}/"):
+        answer = client.get(address)
+        assert answer.status_code == 200
+        assert answer.headers["Content-Disposition"].endswith(f'.{kind}"')
+        if kind == "csv":
+            assert "125.00" in answer.text
+        elif kind == "xlsx":
+            rows = list(openpyxl.load_workbook(io.BytesIO(answer.data)).active.values)  # type: ignore[union-attr]
+            assert any("125" in str(cell) for row in rows for cell in row)
+        else:
+            assert answer.data.startswith(b"%PDF-")
+    written = trail(event="reporting.export.finished")
+    assert len(written) == 2
+    assert all((each.keys or {})["sha256"] for each in written)
+
+
+def test_a_trial_balance_balances(booked: int, browse: Browse) -> None:
+    client = browse(Role.ACCOUNTANT)
+    page = client.get("/trial-balance/").text
+    assert "Balanced" in page
+    assert "2010 Wallet" in page
+    today = utcnow().date()
+    lines = list(trial_balance(db.session(), "EUR", today - 9 * YESTERDAY, today))
+    assert sum(line.debit_minor for line in lines) == sum(line.credit_minor for line in lines) == 125_00
+    assert client.get("/trial-balance/?unit=XXX").status_code == 422
+    assert client.get("/trial-balance/?from=nonsense").status_code == 422
+    assert client.get("/trial-balance/?from=2026-02-02&to=2026-01-01").status_code == 422
+
+
+def test_ledger_health_checks_on_request_and_names_what_is_broken(
+    booked: int, desk: Desk, browse: Browse, dialect: str
+) -> None:
+    client = browse(Role.ACCOUNTANT)
+    assert "never checked" in client.get("/ledger/").text
+    assert post(client, "/ledger/").status_code == 303
+    assert "being checked" in client.get("/ledger/status/").text
+    desk.work()
+    page = client.get("/ledger/").text
+    assert "The books are sound." in page
+    assert page.count("Holds") == 10
+    assert post(browse(Role.PAYMENTS_OPERATOR), "/ledger/").status_code == 403
+    # Somebody with the rights of the owner switches the rules off and edits a row.
+    with db.engine.connect().execution_options(immediate=True) as connection, connection.begin():
+        rule = {"sqlite": "no_update", "postgresql": "append_only ON ledger_transaction"}[dialect]
+        connection.execute(text(f"DROP TRIGGER ledger_transaction_{rule}"))
+        connection.execute(text("UPDATE ledger_transaction SET memo = 'x' WHERE id = 1"))
+    ledger.start_check(SYSTEM)
+    desk.work()
+    page = client.get("/ledger/").text
+    assert "The books are broken in 2 places." in page
+    assert "Transaction 1 is not as payadmin wrote it." in page
+    assert "does not have its rule any more" in page
+
+
+# ---- closing -------------------------------------------------------------------------------------------------------
+
+
+def close(desk: Desk, room: Room, day: dt.date, role: Role = Role.CFO, **more: str) -> AccountingPeriod:
+    actor = room.person(role)
+    with desk.app.test_request_context():
+        offer = step_up.offer(actor, ledger.CLOSE_ACT, ledger.closing_facts(day))
+    values = {"reason": "November is over.", "offer": offer, "code": room.code(actor)} | more
+    return ledger.close_period(actor, last_day=day, **values)
+
+
+def test_a_period_is_closed_for_good_and_later_facts_go_into_the_next(booked: int, desk: Desk) -> None:
+    room = Room(desk.app, desk.make)
+    check()
+    day = (utcnow() - YESTERDAY).date()
+    period = close(desk, room, day)
+    assert (period.last_day, period.transactions) == (day, 2)
+    kept = dict(db.session.execute(select(LedgerClosing.account_id, LedgerClosing.balance_minor)).all())
+    assert sum(kept.values()) == 0
+    assert set(map(abs, kept.values())) == {125_00}
+    desk.make.payment(amount_minor=7_00, created_at=utcnow() - 3 * YESTERDAY)
+    book()
+    newest = db.session.scalars(select(LedgerTransaction).order_by(LedgerTransaction.id.desc())).first()
+    assert newest is not None
+    assert newest.effective_on == day + YESTERDAY
+    with pytest.raises(Conflict, match="closed already"):
+        close(desk, room, day)
+    assert len(trail(event="ledger.period.closed")) == 1
+
+
+def test_a_closing_says_everything_that_stands_in_its_way_and_changes_nothing(booked: int, desk: Desk) -> None:
+    room = Room(desk.app, desk.make)
+    asked_refund(room, desk)
+    desk.make.payment(created_at=utcnow() - 3 * YESTERDAY)
+    with db.engine.connect().execution_options(immediate=True) as connection, connection.begin():
+        kept = {"sqlite": "approval_request_written_once", "postgresql": "approval_request_kept ON approval_request"}
+        connection.execute(text(f"DROP TRIGGER {kept[connection.dialect.name]}"))
+        long_ago = (utcnow() - 2 * YESTERDAY).replace(tzinfo=None).isoformat(sep=" ")
+        connection.execute(text("UPDATE approval_request SET created_at = :at"), {"at": long_ago})
+    with pytest.raises(Conflict) as refused:
+        close(desk, room, (utcnow() - YESTERDAY).date())
+    said = refused.value.sentence
+    assert "1 requests about money" in said
+    assert "1 payments of these days are not booked yet" in said
+    assert "not checked during the last day" in said
+    db.session.rollback()
+    assert db.session.scalar(select(func.count()).select_from(AccountingPeriod)) == 0
+
+
+def test_a_closing_needs_the_right_a_reason_a_code_and_a_day_that_is_over(booked: int, desk: Desk) -> None:
+    room = Room(desk.app, desk.make)
+    check()
+    day = (utcnow() - YESTERDAY).date()
+    with pytest.raises(Forbidden):
+        close(desk, room, day, Role.ADMIN)
+    with pytest.raises(Invalid):
+        close(desk, room, day, reason=" ")
+    with pytest.raises(Invalid):
+        close(desk, room, day, code="000000")
+    with pytest.raises(Conflict, match="Only days that are over"):
+        close(desk, room, utcnow().date() + YESTERDAY)
+
+
+def test_the_closing_page_shows_the_way(booked: int, desk: Desk, browse: Browse) -> None:
+    client = browse(Role.ACCOUNTANT)
+    assert "cannot be closed" in client.get("/accounting-periods/close/").text
+    check()
+    page = client.get("/accounting-periods/close/").text
+    assert "Close for good" in page
+    refused = post(client, "/accounting-periods/close/", last_day=utcnow().date().isoformat(), reason="x")
+    assert refused.status_code in {409, 422}
+
+
+def test_nothing_to_close_in_empty_books(app: Flask, browse: Browse) -> None:
+    client = browse(Role.CFO)
+    assert "nothing to close" in client.get("/accounting-periods/close/").text
+    assert "Nothing is booked" in client.get("/trial-balance/").text
