@@ -32,6 +32,7 @@ class Permission(StrEnum):
     APPROVALS_REQUEST_READ = "approvals:request:read"
     APPROVALS_RETRY_POLICY_APPROVE = "approvals:retry_policy:approve"
     APPROVALS_VOID_APPROVE = "approvals:void:approve"
+    APPROVALS_WALLET_APPROVE = "approvals:wallet:approve"
     AUDIT_EVENT_EXPORT = "audit:event:export"
     AUDIT_EVENT_READ = "audit:event:read"
     AUDIT_EVENT_VERIFY = "audit:event:verify"
@@ -112,7 +113,11 @@ class Permission(StrEnum):
     WALLETS_PRODUCT_READ = "wallets:product:read"
     WALLETS_UNIT_READ = "wallets:unit:read"
     WALLETS_UNIT_WRITE = "wallets:unit:write"
+    WALLETS_WALLET_ADJUST = "wallets:wallet:adjust"
+    WALLETS_WALLET_EXPORT = "wallets:wallet:export"
+    WALLETS_WALLET_MOVE = "wallets:wallet:move"
     WALLETS_WALLET_READ = "wallets:wallet:read"
+    WALLETS_WALLET_WRITE = "wallets:wallet:write"
 
 
 class Role(StrEnum):
@@ -163,6 +168,7 @@ _APPROVES = frozenset(
         P.APPROVALS_REQUEST_READ,
         P.APPROVALS_RETRY_POLICY_APPROVE,
         P.APPROVALS_VOID_APPROVE,
+        P.APPROVALS_WALLET_APPROVE,
     }
 )
 _PAYMENTS_READ = frozenset({P.PAYMENTS_PAYMENT_READ, P.PAYMENTS_PAYMENT_INVOICE})
@@ -234,7 +240,11 @@ GRANTS: dict[Role, frozenset[Permission]] = {
         P.WALLETS_PRODUCT_READ,
         P.WALLETS_UNIT_READ,
         P.WALLETS_UNIT_WRITE,
+        P.WALLETS_WALLET_ADJUST,
+        P.WALLETS_WALLET_EXPORT,
+        P.WALLETS_WALLET_MOVE,
         P.WALLETS_WALLET_READ,
+        P.WALLETS_WALLET_WRITE,
     },
     Role.CFO: _EVERYONE
     | _APPROVES
@@ -459,6 +469,7 @@ MENU: tuple[Section, ...] = (
         "Wallets",
         (
             Item("coins", "Coins", "wallet", P.WALLETS_WALLET_READ),
+            Item("wallet-transactions", "Transfers", "arrows-exchange", P.WALLETS_WALLET_READ),
             Item("units", "Issuers (units)", "coin", P.WALLETS_UNIT_READ),
             Item("products", "Products", "package", P.WALLETS_PRODUCT_READ),
             Item("organizations", "Organizations", "building", P.PARTIES_ORGANIZATION_READ),
