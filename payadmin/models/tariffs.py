@@ -86,12 +86,13 @@ class Contract(Row, Audited, Base):
     __table_args__ = (
         CheckConstraint("last_number >= 0", name="last_number_not_negative"),
         Index("ix_contract_created_at_id", "created_at", "id"),
+        Index("ix_contract_name_id", "name", "id"),
     )
 
     code: Mapped[str] = mapped_column(
         search_text(CODE_LENGTH), unique=True, info={"label": "Code", "search": True, "readonly": True}
     )
-    name: Mapped[str] = mapped_column(search_text(NAME_LENGTH), index=True, info={"label": "Name", "search": True})
+    name: Mapped[str] = mapped_column(search_text(NAME_LENGTH), info={"label": "Name", "search": True})
     status: Mapped[ContractStatus] = enum_column(
         ContractStatus, default=ContractStatus.ACTIVE, index=True, info={"label": "Status", "readonly": True}
     )

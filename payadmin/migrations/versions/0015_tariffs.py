@@ -107,7 +107,7 @@ def _add_tables() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_contract")),
     )
     op.create_index(op.f("ix_contract_created_at_id"), "contract", ["created_at", "id"], unique=False)
-    op.create_index(op.f("ix_contract_name"), "contract", ["name"], unique=False)
+    op.create_index(op.f("ix_contract_name_id"), "contract", ["name", "id"], unique=False)
     op.create_index(op.f("ix_contract_status"), "contract", ["status"], unique=False)
     op.create_table(
         "contract_version",
