@@ -110,7 +110,10 @@ class Permission(StrEnum):
     USAGE_SERVICE_EXPORT = "usage:service:export"
     USAGE_SERVICE_READ = "usage:service:read"
     USAGE_SERVICE_WRITE = "usage:service:write"
+    WALLETS_PRODUCT_EXPORT = "wallets:product:export"
     WALLETS_PRODUCT_READ = "wallets:product:read"
+    WALLETS_PRODUCT_SELL = "wallets:product:sell"
+    WALLETS_PRODUCT_WRITE = "wallets:product:write"
     WALLETS_UNIT_READ = "wallets:unit:read"
     WALLETS_UNIT_WRITE = "wallets:unit:write"
     WALLETS_WALLET_ADJUST = "wallets:wallet:adjust"
@@ -237,7 +240,10 @@ GRANTS: dict[Role, frozenset[Permission]] = {
         P.USAGE_SERVICE_EXPORT,
         P.USAGE_SERVICE_READ,
         P.USAGE_SERVICE_WRITE,
+        P.WALLETS_PRODUCT_EXPORT,
         P.WALLETS_PRODUCT_READ,
+        P.WALLETS_PRODUCT_SELL,
+        P.WALLETS_PRODUCT_WRITE,
         P.WALLETS_UNIT_READ,
         P.WALLETS_UNIT_WRITE,
         P.WALLETS_WALLET_ADJUST,
@@ -472,6 +478,7 @@ MENU: tuple[Section, ...] = (
             Item("wallet-transactions", "Transfers", "arrows-exchange", P.WALLETS_WALLET_READ),
             Item("units", "Issuers (units)", "coin", P.WALLETS_UNIT_READ),
             Item("products", "Products", "package", P.WALLETS_PRODUCT_READ),
+            Item("product-sales", "Product sales", "receipt", P.WALLETS_PRODUCT_READ),
             Item("organizations", "Organizations", "building", P.PARTIES_ORGANIZATION_READ),
         ),
     ),

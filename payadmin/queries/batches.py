@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import func, literal, select, union_all
 from sqlalchemy.orm import Session
 
-from payadmin.models.batches import Batch, BatchRow, RowStatus
+from payadmin.models.batches import Batch, BatchKind, BatchRow, BatchStatus, RowStatus
 from payadmin.models.subscriptions import ChargeStatus, ScheduledCharge
 
 Errors = list[dict[str, str]]
@@ -44,6 +44,21 @@ def charge_counts(session: Session, batch: Batch, *, most: int = MOST_COUNTED) -
     for status in beyond:
         found[status] = max(rest, most + 1) if len(beyond) == 1 else None
     return {status: found[status] for status in ChargeStatus if status in found}
+
+
+def next_payable(session: Session, batch_id: int) -> int | None:
+    """The next row of a mass payment that a worker has to pay; None when none is left, or nobody confirmed it."""
+    waiting = (
+        select(BatchRow.id)
+        .join(Batch, Batch.id == BatchRow.batch_id)
+        .where(
+            Batch.id == batch_id,
+            Batch.kind == BatchKind.MASS_PAYMENT,
+            Batch.status == BatchStatus.PROCESSING,
+            BatchRow.status == RowStatus.VALID,
+        )
+    )
+    return session.scalar(waiting.order_by(BatchRow.row_number).limit(1))
 
 
 def invalid_billing_numbers(session: Session, batch: Batch, *, limit: int = 100) -> list[tuple[int, str]]:
