@@ -1,0 +1,1 @@
+"""Products of service providers, and what was sold of them."""
