@@ -475,7 +475,7 @@ MENU: tuple[Section, ...] = (
         "Wallets",
         (
             Item("coins", "Coins", "wallet", P.WALLETS_WALLET_READ),
-            Item("wallet-transactions", "Transfers", "arrows-exchange", P.WALLETS_WALLET_READ),
+            Item("wallet-transactions", "Wallet transactions", "arrows-exchange", P.WALLETS_WALLET_READ),
             Item("units", "Issuers (units)", "coin", P.WALLETS_UNIT_READ),
             Item("products", "Products", "package", P.WALLETS_PRODUCT_READ),
             Item("product-sales", "Product sales", "receipt", P.WALLETS_PRODUCT_READ),

@@ -170,17 +170,28 @@ def commission(term: Term, amount_minor: int) -> Commission:
     )
 
 
-def returned(commission_minor: int, *, amount_minor: int, refunded_minor: int, refund_minor: int) -> int:
-    """What of a commission goes back with a refund, rounded down; a total refund in parts gives back all of it.
+def returned(commission_minor: int, *, amount_minor: int, refund_minor: int) -> int:
+    """What of a commission goes back with one refund: its share of the amount, rounded down (domain 7.2).
 
     Args:
         commission_minor: what the payment cost.
         amount_minor: what the payment was.
+        refund_minor: what is refunded.
+    """
+    return commission_minor * refund_minor // amount_minor
+
+
+def taken_back(cashback_minor: int, *, amount_minor: int, refunded_minor: int, refund_minor: int) -> int:
+    """What of a cashback is taken back with a refund, rounded down; a total refund in parts takes back all of it.
+
+    Args:
+        cashback_minor: what the payment gave.
+        amount_minor: what the payment was.
         refunded_minor: what had been refunded before.
         refund_minor: what is refunded now.
     """
-    before = commission_minor * refunded_minor // amount_minor
-    return commission_minor * (refunded_minor + refund_minor) // amount_minor - before
+    before = cashback_minor * refunded_minor // amount_minor
+    return cashback_minor * (refunded_minor + refund_minor) // amount_minor - before
 
 
 def cashback(profile: Cashback, *, unit: str, paid_minor: int, given_minor: int = 0) -> int:
@@ -353,6 +364,8 @@ def _problem(term: Term) -> tuple[str, str] | None:
             return name, "A commission is not negative."
     if term.min_minor is not None and term.max_minor is not None and term.min_minor > term.max_minor:
         return "min_minor", "The minimum is above the maximum."
+    if term.transaction_type is TransactionType.PAYMENT and term.charged_to is ChargedTo.PAYER:
+        return "charged_to", "A payment's commission is taken from what the merchant gets. Choose the payee."
     limits = ("limit_single_minor", "limit_day_minor", "limit_month_minor")
     for name in limits:
         if (value := getattr(term, name)) is not None and value <= 0:

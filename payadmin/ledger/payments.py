@@ -2,20 +2,23 @@
 
 `follow` looks at what those rows say now and books whatever the books do not say yet. It is called after every change
 of state, in the same transaction, and by the command that books what was recorded before there were books; whichever
-comes first, the same facts get the same keys. Test payments are no money and are not booked. Commission is zero until
-contracts say otherwise, and provider fees come with settlements.
+comes first, the same facts get the same keys. Test payments are no money and are not booked. What a payment costs and
+gives back is worked out with its booking (`tariffs.py`) and kept; provider fees come with settlements.
 """
 
 import datetime as dt
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Select, select
 
 from payadmin.config import current_settings
+from payadmin.kernel.tariffs import FundedBy, returned, taken_back
 from payadmin.ledger import chart, recipes
-from payadmin.ledger.posting import Posting, Writer, post
+from payadmin.ledger.posting import Posting, Writer, available, post
+from payadmin.ledger.tariffs import NOTHING, Applied, apply
 from payadmin.models.approvals import ApprovalRequest, ApprovalStatus
 from payadmin.models.ledger import LedgerTransaction
 from payadmin.models.payments import (
@@ -27,16 +30,20 @@ from payadmin.models.payments import (
     Refund,
     VoidRequest,
 )
+from payadmin.models.tariffs import PaymentTariff
 
 PAYMENT: Final = "payment"
 REFUND: Final = "refund"
 VOID: Final = "void_request"
 APPROVAL: Final = "approval_request"
 BATCH: Final = 500
+TAKEN_BACK: Final = ":cashback-taken-back"
 
 _PAYMENT = (
     Payment.id, Payment.created_at, Payment.updated_at, Payment.settled_at, Payment.status, Payment.unit,
-    Payment.provider, Payment.merchant_id, Payment.captured_minor, Payment.refunded_minor,
+    Payment.provider, Payment.merchant_id, Payment.customer_id, Payment.captured_minor, Payment.refunded_minor,
+    PaymentTariff.commission_minor, PaymentTariff.returns_commission, PaymentTariff.customer_id.label("credited_id"),
+    PaymentTariff.cashback_minor, PaymentTariff.funded_by,
 )  # fmt: skip
 
 
@@ -58,9 +65,38 @@ def follow(work: Writer, payment_ids: Sequence[int], *, released: Collection[int
         facts = list(_facts(work, ids, frozenset(released), current_settings().zone))
         there = _booked(work, ids, facts)
         missing = [each for each, needs in facts if each.key not in there and (needs is None or needs in there)]
+        missing = _as_far_as_it_goes(work, missing)
         post(work, missing)
         booked += len(missing)
     return booked
+
+
+def _as_far_as_it_goes(work: Writer, postings: Sequence[Posting]) -> list[Posting]:
+    """Cashback that is taken back: no more than the customer's wallet holds. What was spent already is not reclaimed."""
+    takers = {each.key: leg.account for each in postings if _takes_back(each) for leg in each.recipe.legs[-1:]}
+    if not takers:
+        return list(postings)
+    among = {leg.account for each in postings for leg in each.recipe.legs}
+    left = available(work.session, takers.values(), among=among)
+    found = []
+    for each in postings:
+        posting = each
+        if (account := takers.get(each.key)) is not None:
+            wanted = each.recipe.legs[-1].minor
+            if (most := min(wanted, left[account])) <= 0:
+                continue
+            first, last = each.recipe.legs
+            legs = (replace(first, minor=-most), replace(last, minor=most))
+            posting = replace(each, recipe=replace(each.recipe, legs=legs))
+        for leg in posting.recipe.legs:
+            if leg.account in left:
+                left[leg.account] -= leg.minor
+        found.append(posting)
+    return found
+
+
+def _takes_back(posting: Posting) -> bool:
+    return posting.key.endswith(TAKEN_BACK)
 
 
 def missing_payments(after_id: int, limit: int) -> "Select[Any]":
@@ -96,10 +132,19 @@ def _booked(work: Writer, ids: Sequence[int], facts: Sequence[Fact]) -> set[str]
 def _facts(work: Writer, ids: Sequence[int], released: frozenset[int], zone: ZoneInfo) -> Iterator[Fact]:
     """What the rows say happened, oldest first within a payment; each fact with the key that it needs in the books."""
     session = work.session
-    live = select(*_PAYMENT).where(Payment.id.in_(ids), Payment.mode == Mode.LIVE, Payment.captured_minor > 0)
+    is_known = select(LedgerTransaction.id).where(
+        LedgerTransaction.business == PAYMENT, LedgerTransaction.business_id == Payment.id
+    )
+    live = (
+        select(*_PAYMENT, is_known.exists().label("is_known"))
+        .outerjoin(PaymentTariff, PaymentTariff.payment_id == Payment.id)
+        .where(Payment.id.in_(ids), Payment.mode == Mode.LIVE, Payment.captured_minor > 0)
+    )
     payments = session.execute(live.order_by(Payment.id)).all()
     if not payments:
         return
+    new = [row for row in payments if not row.is_known]
+    applied = apply(session, new, zone) if new else {}
     known = [row.id for row in payments]
     refunds = _by_payment(session.execute(
         select(Refund.id, Refund.payment_id, Refund.amount_minor, Refund.status, Refund.created_at, Refund.updated_at)
@@ -120,7 +165,8 @@ def _facts(work: Writer, ids: Sequence[int], released: frozenset[int], zone: Zon
         ).order_by(ApprovalRequest.id)
     ).all())  # fmt: skip
     for row in payments:
-        paid = _Payment(row, work.now, zone)
+        paid = _Payment(row, work.now, zone, applied.get(row.id))
+        paid.learn(refunds.get(row.id, ()))
         yield from paid.begins()
         yield from paid.refunded_before(refunds.get(row.id, ()))
         for refund in refunds.get(row.id, ()):
@@ -130,6 +176,18 @@ def _facts(work: Writer, ids: Sequence[int], released: frozenset[int], zone: Zon
         for void in voids.get(row.id, ()):
             yield from paid.void(void)
         yield from paid.ends()
+
+
+def _kept(row: Any) -> Applied:
+    """What was worked out when the payment was booked."""
+    return Applied(
+        month_on=NOTHING.month_on,
+        commission_minor=row.commission_minor,
+        returns_commission=row.returns_commission,
+        customer_id=row.credited_id,
+        cashback_minor=row.cashback_minor,
+        funded_by=row.funded_by,
+    )
 
 
 def _by_payment(rows: Iterable[Any]) -> dict[int, list[Any]]:
@@ -142,13 +200,43 @@ def _by_payment(rows: Iterable[Any]) -> dict[int, list[Any]]:
 class _Payment:
     """The facts of one payment."""
 
-    def __init__(self, row: Any, now: dt.datetime, zone: ZoneInfo) -> None:
+    def __init__(self, row: Any, now: dt.datetime, zone: ZoneInfo, applied: Applied | None) -> None:
         self.row = row
         self.now = now
         self.zone = zone
         self.unit: str = row.unit
         self.provider: str = row.provider
         self.merchant = chart.organization(row.merchant_id)
+        kept = applied or (_kept(row) if row.commission_minor is not None else NOTHING)
+        self.commission = kept.commission_minor
+        self.returns_commission = kept.returns_commission
+        self.cashback = kept.cashback_minor
+        self.customer = chart.customer(kept.customer_id) if kept.customer_id is not None else ""
+        self.funder = self.merchant if kept.funded_by is FundedBy.MERCHANT else None
+        # What had been refunded before each refund that succeeded.
+        self.before: dict[int, int] = {}
+
+    def learn(self, refunds: Sequence[Any]) -> None:
+        """In which order refunds succeeded, after what an import says was refunded."""
+        done = [each for each in refunds if each.status is OrderStatus.SUCCEEDED]
+        total = self.row.refunded_minor - sum(each.amount_minor for each in done)
+        for each in sorted(done, key=lambda one: (one.updated_at, one.id)):
+            self.before[each.id] = max(0, total)
+            total += each.amount_minor
+
+    def _returned(self, refund_minor: int) -> int:
+        if not self.returns_commission:
+            return 0
+        return returned(self.commission, amount_minor=self.row.captured_minor, refund_minor=refund_minor)
+
+    def _taken_back(self, business: str, row_id: int, *, before: int, refund: int, at: dt.datetime) -> Iterator[Fact]:
+        """The share of the cashback that goes with a refund."""
+        amount: int = self.row.captured_minor
+        refund = min(refund, amount - before)
+        share = taken_back(self.cashback, amount_minor=amount, refunded_minor=before, refund_minor=refund)
+        if share > 0:
+            given = recipes.cashback(unit=self.unit, owner=self.customer, amount=share, merchant=self.funder)
+            yield self._fact(business, row_id, TAKEN_BACK[1:], given.reversed(), at), None
 
     def _day(self, moment: dt.datetime) -> dt.date:
         return moment.astimezone(self.zone).date()
@@ -162,49 +250,62 @@ class _Payment:
     def begins(self) -> Iterator[Fact]:
         row, unit, provider = self.row, self.unit, self.provider
         amount: int = row.captured_minor
-        paid = recipes.payment_paid(unit=unit, provider=provider, merchant=self.merchant, amount=amount)
+        paid = recipes.payment_paid(
+            unit=unit, provider=provider, merchant=self.merchant, amount=amount, commission=self.commission
+        )
         yield self._fact(PAYMENT, row.id, "paid", paid, row.created_at), None
+        if self.cashback:
+            given = recipes.cashback(unit=unit, owner=self.customer, amount=self.cashback, merchant=self.funder)
+            yield self._fact(PAYMENT, row.id, "cashback", given, row.created_at), None
         if row.settled_at is not None and row.settled_at <= self.now and row.status is not PaymentStatus.VOIDED:
             settled = recipes.settled(unit=unit, provider=provider, amount=amount)
             yield self._fact(PAYMENT, row.id, "settled", settled, row.settled_at), None
 
     def refund(self, refund: Any) -> Iterator[Fact]:
         amount, unit = refund.amount_minor, self.unit
-        reserved = recipes.refund_reserved(unit=unit, merchant=self.merchant, amount=amount)
+        back = self._returned(amount)
+        reserved = recipes.refund_reserved(unit=unit, merchant=self.merchant, amount=amount, returned=back)
         first = self._fact(REFUND, refund.id, "reserved", reserved, refund.created_at)
         yield first, None
         if refund.status is OrderStatus.SUCCEEDED:
             given = recipes.refund_succeeded(unit=unit, provider=self.provider, amount=amount)
             yield self._fact(REFUND, refund.id, "succeeded", given, refund.updated_at), None
+            before = self.before[refund.id]
+            yield from self._taken_back(REFUND, refund.id, before=before, refund=amount, at=refund.updated_at)
         elif ORDER_MACHINE.is_final(refund.status):
-            back = recipes.refund_failed(unit=unit, merchant=self.merchant, amount=amount)
-            yield self._fact(REFUND, refund.id, "failed", back, refund.updated_at), None
+            failed = recipes.refund_failed(unit=unit, merchant=self.merchant, amount=amount, returned=back)
+            yield self._fact(REFUND, refund.id, "failed", failed, refund.updated_at), None
 
     def refunded_before(self, refunds: Sequence[Any]) -> Iterator[Fact]:
-        """What an import says was refunded, without saying how."""
+        """What an import says was refunded, without saying how; its share of the commission is never kept."""
         known = sum(each.amount_minor for each in refunds if each.status is OrderStatus.SUCCEEDED)
         amount = self.row.refunded_minor - known
         if amount > 0:
-            reserved = recipes.refund_reserved(unit=self.unit, merchant=self.merchant, amount=amount)
+            back = returned(self.commission, amount_minor=self.row.captured_minor, refund_minor=amount)
+            reserved = recipes.refund_reserved(unit=self.unit, merchant=self.merchant, amount=amount, returned=back)
             given = recipes.refund_succeeded(unit=self.unit, provider=self.provider, amount=amount)
             at = self.row.updated_at
             yield self._fact(PAYMENT, self.row.id, "refund-imported", reserved, at), None
             yield self._fact(PAYMENT, self.row.id, "refunded-before", given, at), None
+            yield from self._taken_back(PAYMENT, self.row.id, before=0, refund=amount, at=at)
 
     def approval(self, request: Any, *, ended: bool) -> Iterator[Fact]:
         """What a waiting request holds; one that was decided before the books knew it held nothing in them."""
         amount = request.amount_minor
-        reserved = recipes.refund_reserved(unit=self.unit, merchant=self.merchant, amount=amount)
+        share = self._returned(amount)
+        reserved = recipes.refund_reserved(unit=self.unit, merchant=self.merchant, amount=amount, returned=share)
         held = self._fact(APPROVAL, request.id, "held", reserved, request.created_at)
         if request.status is ApprovalStatus.PENDING and not ended:
             yield held, None
         else:
-            back = recipes.refund_failed(unit=self.unit, merchant=self.merchant, amount=amount)
+            back = recipes.refund_failed(unit=self.unit, merchant=self.merchant, amount=amount, returned=share)
             yield self._fact(APPROVAL, request.id, "released", back, self.now), held.key
 
     def void(self, void: Any) -> Iterator[Fact]:
-        """While a void is on its way the money that it takes back stays where it is."""
-        amount = self.row.captured_minor
+        """While a void is on its way what the merchant got of the payment stays where it is."""
+        amount = self.row.captured_minor - self.commission
+        if not amount:
+            return
         held = self._fact(
             VOID, void.id, "held", recipes.set_aside(unit=self.unit, owner=self.merchant, amount=amount),
             void.created_at, holds=True,
@@ -219,10 +320,13 @@ class _Payment:
         row, unit, provider = self.row, self.unit, self.provider
         if row.status is PaymentStatus.VOIDED:
             undone = recipes.payment_voided(
-                unit=unit, provider=provider, merchant=self.merchant, amount=row.captured_minor
-            )
+                unit=unit, provider=provider, merchant=self.merchant, amount=row.captured_minor,
+                commission=self.commission,
+            )  # fmt: skip
             more = {"reverses": paid_key(row.id)}
             yield self._fact(PAYMENT, row.id, "voided", undone, row.updated_at, **more), None
+            whole = row.captured_minor
+            yield from self._taken_back(PAYMENT, row.id, before=0, refund=whole, at=row.updated_at)
         elif row.status is PaymentStatus.CHARGED_BACK and row.captured_minor > row.refunded_minor:
             left = row.captured_minor - row.refunded_minor
             taken = recipes.chargeback_opened(unit=unit, provider=provider, amount=left)

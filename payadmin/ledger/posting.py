@@ -25,7 +25,7 @@ from payadmin.kernel.text import _
 from payadmin.ledger.chart import Account
 from payadmin.ledger.recipes import Leg, Recipe
 from payadmin.models.audit import SIGNING_KEY
-from payadmin.models.ledger import AccountingPeriod, LedgerAccount, LedgerHold, LedgerTransaction
+from payadmin.models.ledger import AccountingPeriod, LedgerAccount, LedgerBalance, LedgerHold, LedgerTransaction
 from payadmin.models.parties import Customer, Organization
 from payadmin.models.wallets import Wallet, WalletStatus, wallet_number
 
@@ -167,6 +167,23 @@ def reverse(work: Writer, transaction_id: int, *, key: str, on: dt.date, memo: s
 def open_account(session: Session, account: Account) -> int:
     """The number of an account in the database, opened if it is not there; with it the wallet that it is of."""
     return _accounts(session, {account})[0][account]
+
+
+def available(session: Session, wallets: Iterable[Account], *, among: Iterable[Account]) -> dict[Account, int]:
+    """What wallets hold, locked until the end of the transaction: for bookings that take what is there.
+
+    Args:
+        among: all accounts that the same transaction books on next, so that they are locked in their order (I10).
+    """
+    wanted = set(wallets)
+    numbers, _first_open = _accounts(session, wanted | set(among))
+    if session.get_bind().dialect.name == "postgresql":
+        _lock_all(session, numbers.values())
+    by_number = {numbers[account]: account for account in wanted}
+    total = func.sum(LedgerBalance.balance_minor)
+    found = select(LedgerBalance.account_id, total).where(LedgerBalance.account_id.in_(by_number))
+    rows = session.execute(found.group_by(LedgerBalance.account_id)).all()
+    return dict.fromkeys(wanted, 0) | {by_number[number]: -int(minor) for number, minor in rows}
 
 
 def first_open_day(session: Session) -> dt.date | None:

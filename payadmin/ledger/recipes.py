@@ -125,9 +125,14 @@ def provider_fee(*, unit: str, provider: str, fee: int) -> Recipe:
     return _make("J02", fee, (Account("5010", unit), fee), (provider_clearing(provider, unit), -fee))
 
 
-def refund_reserved(*, unit: str, merchant: str, amount: int) -> Recipe:
-    """J03: a refund was requested, so the merchant may not spend that any more (PY4)."""
-    return _make("J03", amount, (wallet(merchant, unit), amount), (Account("2110", unit), -amount))
+def refund_reserved(*, unit: str, merchant: str, amount: int, returned: int = 0) -> Recipe:
+    """J03: a refund was requested, so the merchant may not spend that any more (PY4).
+
+    Args:
+        returned: what of it is our commission, given back because the contract says so.
+    """
+    legs = ((wallet(merchant, unit), amount - returned), (_income(unit), returned), (Account("2110", unit), -amount))
+    return _make("J03", amount, *legs, extra=returned)
 
 
 def refund_succeeded(*, unit: str, provider: str, amount: int) -> Recipe:
@@ -135,9 +140,10 @@ def refund_succeeded(*, unit: str, provider: str, amount: int) -> Recipe:
     return _make("J04", amount, (Account("2110", unit), amount), (provider_clearing(provider, unit), -amount))
 
 
-def refund_failed(*, unit: str, merchant: str, amount: int) -> Recipe:
-    """J05: a refund failed, was rejected or expired; the merchant may spend the money again."""
-    return _make("J05", amount, (Account("2110", unit), amount), (wallet(merchant, unit), -amount))
+def refund_failed(*, unit: str, merchant: str, amount: int, returned: int = 0) -> Recipe:
+    """J05: a refund failed, was rejected or expired; the exact reversal of J03."""
+    reserved = refund_reserved(unit=unit, merchant=merchant, amount=amount, returned=returned)
+    return Recipe("J05", tuple(Leg(leg.account, -leg.minor) for leg in reversed(reserved.legs)))
 
 
 def payment_voided(*, unit: str, provider: str, merchant: str, amount: int, commission: int = 0) -> Recipe:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from sqlalchemy import (
     DDL,
+    BigInteger,
     CheckConstraint,
     Date,
     Dialect,
@@ -27,7 +28,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
 from payadmin.db import Base, UtcDateTime, enum_column, search_text
 from payadmin.kernel.errors import Conflict
 from payadmin.kernel.states import Machine
-from payadmin.kernel.tariffs import WHOLE_PPM, ChargedTo, FundedBy, Term, TransactionType
+from payadmin.kernel.tariffs import WHOLE_PPM, Cashback, ChargedTo, FundedBy, Term, TransactionType
 from payadmin.kernel.text import Text as Words
 from payadmin.kernel.text import _
 from payadmin.models.access import StaffUser
@@ -155,7 +156,7 @@ class ContractVersion(Row, Audited, Base):
         return _("Version %(number)s", number=self.number)
 
 
-class ContractTerm(Row, Audited, Base):
+class ContractTerm(Row, Base):
     """What one version says about one kind of transaction in one unit: its commission, who pays it, and its limits."""
 
     __tablename__ = "contract_term"
@@ -235,11 +236,45 @@ class CashbackProfile(Row, Audited, Base):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def says(self) -> Cashback:
+        """What it gives back, for calculations."""
+        return Cashback(self.unit, self.rate_ppm, self.cap_minor, self.cap_month_minor, self.funded_by)
+
+
+class PaymentTariff(Base):
+    """What a payment cost its merchant and gave its customer back, by which term and profile: fixed with its booking.
+
+    There is none where no term and no profile was in force. It never changes; what goes back later is in the books.
+    """
+
+    __tablename__ = "payment_tariff"
+    __table_args__ = (
+        CheckConstraint("term_id IS NOT NULL OR profile_id IS NOT NULL", name="says_something"),
+        CheckConstraint("commission_minor >= 0 AND (term_id IS NOT NULL OR commission_minor = 0)", name="cost_of_term"),
+        CheckConstraint(
+            "cashback_minor >= 0 AND (profile_id IS NOT NULL OR cashback_minor = 0)", name="cashback_of_profile"
+        ),
+        CheckConstraint("(profile_id IS NULL) = (customer_id IS NULL)", name="cashback_of_customer"),
+        # What a customer got by a profile in a month: the cap counts it.
+        Index("ix_payment_tariff_profile_id_customer_id_month_on", "profile_id", "customer_id", "month_on"),
+    )
+
+    payment_id: Mapped[int] = mapped_column(ForeignKey("payment.id"), primary_key=True, autoincrement=False)
+    term_id: Mapped[int | None] = mapped_column(ForeignKey("contract_term.id"), index=True)
+    commission_minor: Mapped[int] = mapped_column(BigInteger, default=0)
+    returns_commission: Mapped[bool] = mapped_column(default=False)
+    profile_id: Mapped[int | None] = mapped_column(ForeignKey("cashback_profile.id"))
+    customer_id: Mapped[int | None] = mapped_column(ForeignKey("customer.id"), index=True)
+    cashback_minor: Mapped[int] = mapped_column(BigInteger, default=0)
+    funded_by: Mapped[FundedBy | None] = enum_column(FundedBy)
+    month_on: Mapped[dt.date] = mapped_column(Date)
+
 
 _SYSTEM, _OFFICE = text("office_id IS NULL"), text("office_id IS NOT NULL")
 
 
-class ExchangeRate(Row, Audited, Base):
+class ExchangeRate(Row, Base):
     """What one `base` was worth in `quote` from a moment on; of an exchange office, or the System's (no office)."""
 
     __tablename__ = "exchange_rate"
@@ -339,11 +374,11 @@ TRIGGERS: dict[str, dict[str, tuple[str, ...]]] = {
             "sqlite": (_sqlite(table, "UPDATE", "1"), _sqlite(table, "DELETE", "1")),
             "postgresql": _postgres(table, ""),
         }
-        for table in ("contract_term", "exchange_rate")
+        for table in ("contract_term", "exchange_rate", "payment_tariff")
     },
 }
 
-_MODELS: tuple[Any, ...] = (ContractVersion, ContractTerm, ExchangeRate)
+_MODELS: tuple[Any, ...] = (ContractVersion, ContractTerm, ExchangeRate, PaymentTariff)
 for _model in _MODELS:
     for _dialect, _statements in TRIGGERS[_model.__tablename__].items():
         for _statement in _statements:

@@ -10,7 +10,8 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
-from payadmin.kernel.tariffs import Term, TransactionType
+from payadmin.kernel.tariffs import Term, TransactionType, commission, told
+from payadmin.kernel.text import _
 from payadmin.models.ledger import LedgerAccount, LedgerBalance
 from payadmin.models.parties import Organization
 from payadmin.models.payments import Unit, UnitStatus
@@ -21,6 +22,7 @@ from payadmin.models.tariffs import (
     ContractTerm,
     ContractVersion,
     ExchangeRate,
+    PaymentTariff,
 )
 
 # What the ECB publishes is in it; two units that nobody quoted against each other meet here.
@@ -58,10 +60,35 @@ def terms_of(session: Session, version_ids: Iterable[int]) -> dict[int, list[Con
 
 @dataclass(frozen=True)
 class Ruling:
-    """The term that holds for a transaction, and the version that it is written in."""
+    """The term that holds for a transaction, and the version that it is written in.
+
+    Attributes:
+        contract: the contract's code; `number` is that of its version.
+    """
 
     term: Term
     version_id: int
+    contract: str
+    number: int
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a transaction costs, why, and how much may be moved.
+
+    Attributes:
+        ruling: the term that holds, with its limits; None: nothing is charged and nothing limited.
+        commission_minor: what is charged.
+        payer_minor: what leaves the payer.
+        payee_minor: what reaches the payee.
+        steps: how it came about, one sentence for each step.
+    """
+
+    ruling: Ruling | None
+    commission_minor: int
+    payer_minor: int
+    payee_minor: int
+    steps: tuple[str, ...]
 
 
 def ruling(session: Session, organization_id: int, kind: TransactionType, unit: str, at: dt.datetime) -> Ruling | None:
@@ -72,19 +99,41 @@ def ruling(session: Session, organization_id: int, kind: TransactionType, unit: 
         unit: then nothing is charged and nothing limited.
     """
     found = session.execute(
-        select(ContractVersion.id)
+        select(ContractVersion.id, Contract.code, ContractVersion.number)
         .join(Organization, Organization.contract_id == ContractVersion.contract_id)
+        .join(Contract, Contract.id == ContractVersion.contract_id)
         .where(Organization.id == organization_id, live(), ContractVersion.valid_from <= at)
         .order_by(ContractVersion.valid_from.desc())
         .limit(1)
-    ).scalar()
+    ).first()
     if found is None:
         return None
     wanted = select(ContractTerm).where(
-        ContractTerm.version_id == found, ContractTerm.transaction_type == kind, ContractTerm.unit == unit
+        ContractTerm.version_id == found.id, ContractTerm.transaction_type == kind, ContractTerm.unit == unit
     )
     term = session.scalars(wanted).first()
-    return Ruling(term.term, found) if term is not None else None
+    return Ruling(term.term, found.id, found.code, found.number) if term is not None else None
+
+
+def cost_of(
+    session: Session, organization_id: int, kind: TransactionType, unit: str, amount_minor: int, at: dt.datetime
+) -> Cost:
+    """What `amount_minor` costs an organization by the version of its contract that is in force at a moment.
+
+    Args:
+        kind: what kind of transaction it is.
+        amount_minor: what is moved, more than zero, in minor units of `unit`.
+        at: the moment of the transaction (LI1).
+    """
+    holds = ruling(session, organization_id, kind, unit, at)
+    if holds is None:
+        nothing = _("No contract says anything about it: nothing is charged.")
+        return Cost(None, 0, amount_minor, amount_minor, (nothing,))
+    found = commission(holds.term, amount_minor)
+    scale = session.scalars(select(Unit.scale).where(Unit.code == unit)).one()
+    where = _("By contract %(contract)s, version %(number)s:", contract=holds.contract, number=holds.number)
+    steps = (where, *told(holds.term, found, scale))
+    return Cost(holds, found.minor, found.payer_minor, found.payee_minor, steps)
 
 
 def users_of(session: Session, link: Any, row_id: int, most: int) -> Sequence[Organization]:
@@ -99,7 +148,7 @@ def users_of(session: Session, link: Any, row_id: int, most: int) -> Sequence[Or
 def count_users(session: Session, link: Any, row_ids: Sequence[int]) -> dict[int, int]:
     """How many organizations use each of these contracts or profiles."""
     counted = select(link, func.count()).where(link.in_(row_ids)).group_by(link)
-    return {row_id: number for row_id, number in session.execute(counted)}  # noqa: C416 - rows are no pairs to mypy
+    return dict(session.execute(counted).all())
 
 
 def profile_of(session: Session, organization_id: int, day: dt.date) -> CashbackProfile | None:
@@ -123,13 +172,41 @@ def contract_codes(session: Session) -> Sequence[Contract]:
     return session.scalars(wanted.order_by(Contract.code)).all()
 
 
+@dataclass(frozen=True)
+class PaidBy:
+    """What one payment cost and gave back, and by what."""
+
+    kept: PaymentTariff
+    contract_id: int | None
+    contract: str | None
+    number: int | None
+    term: Term | None
+    profile: str | None
+
+
+def tariff_of_payment(session: Session, payment_id: int) -> PaidBy | None:
+    """What was in force when a payment was booked, and what it came to; None where nothing was."""
+    row = session.execute(
+        select(PaymentTariff, Contract.id, Contract.code, ContractVersion.number, ContractTerm, CashbackProfile.name)
+        .outerjoin(ContractTerm, ContractTerm.id == PaymentTariff.term_id)
+        .outerjoin(ContractVersion, ContractVersion.id == ContractTerm.version_id)
+        .outerjoin(Contract, Contract.id == ContractVersion.contract_id)
+        .outerjoin(CashbackProfile, CashbackProfile.id == PaymentTariff.profile_id)
+        .where(PaymentTariff.payment_id == payment_id)
+    ).first()
+    if row is None:
+        return None
+    kept, contract_id, code, number, term, profile = row
+    return PaidBy(kept, contract_id, code, number, term.term if term is not None else None, profile)
+
+
 # --- units ------------------------------------------------------------------------------------------------------------
 
 
 def active_units(session: Session) -> dict[str, int]:
     """The units that can be used, with their decimals, by code."""
     wanted = select(Unit.code, Unit.scale).where(Unit.status == UnitStatus.ACTIVE).order_by(Unit.code)
-    return {row.code: row.scale for row in session.execute(wanted)}
+    return dict(session.execute(wanted).all())
 
 
 def balances_in(session: Session, unit: str, most: int) -> Sequence[tuple[str, int]]:

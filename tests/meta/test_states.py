@@ -22,6 +22,7 @@ NO_MOVES = {
     "client_service.status": "switched freely by administrators",
     "customer.status": "switched both ways by staff",
     "organization.status": "switched both ways by staff",
+    "unit.status": "switched both ways by administrators",
 }
 COPIES = {"payment_event.status": "the payment's status at that moment, written once"}
 

@@ -9,6 +9,7 @@ from sqlalchemy import inspect
 
 from payadmin.db import Base, UtcDateTime
 from payadmin.models.base import Audited
+from tests.support.books import BOOKS
 from tests.support.make import Make
 
 _numbers = itertools.count(1)
@@ -22,9 +23,11 @@ def one_of_each(make: Make) -> dict[type[Any], Any]:
 
 def one(make: Make, model: type[Any]) -> Any:
     """A row of `model` with as little in it as the database accepts, and of what it points to."""
-    ready = getattr(make, inspect(model).local_table.name.replace("payment_method", "method"), None)
-    if ready is not None:
+    table = inspect(model).local_table.name
+    if (ready := getattr(make, table.replace("payment_method", "method"), None)) is not None:
         return ready()
+    if table in BOOKS:
+        return BOOKS[table](make)
     values: dict[str, Any] = {}
     for attribute in inspect(model).column_attrs:
         column = attribute.columns[0]
@@ -50,6 +53,7 @@ def _value(column: Any) -> Any:
         int: 1,
         bool: False,
         dt.datetime: dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
+        dt.date: dt.date(2026, 1, 1),
         dict: {},
         object: {},
     }

@@ -25,6 +25,7 @@ from payadmin.kernel.tariffs import (
     parse_percent,
     percent_text,
     returned,
+    taken_back,
     told,
 )
 
@@ -115,14 +116,23 @@ def test_what_a_commission_came_to_is_told_step_by_step() -> None:
     ]
 
 
-def test_refunds_in_parts_give_back_the_whole_commission_and_never_more() -> None:
-    for parts in ((10_000,), (3_333, 3_333, 3_334), (1, 9_999), (2_500,) * 4):
+PARTS = ((10_000,), (3_333, 3_333, 3_334), (1, 9_999), (2_500,) * 4)
+
+
+def test_a_total_refund_in_parts_takes_back_all_of_the_cashback_and_never_more() -> None:
+    for parts in PARTS:
         before, back = 0, 0
         for part in parts:
-            back += returned(347, amount_minor=10_000, refunded_minor=before, refund_minor=part)
+            back += taken_back(347, amount_minor=10_000, refunded_minor=before, refund_minor=part)
             before += part
             assert back <= 347 * before / 10_000
         assert back == 347
+
+
+def test_a_refund_gives_back_its_share_of_the_commission_rounded_down() -> None:
+    for parts in PARTS:
+        back = [returned(347, amount_minor=10_000, refund_minor=part) for part in parts]
+        assert 347 - len(parts) < sum(back) <= 347
 
 
 @pytest.mark.parametrize(("typed", "ppm"), [("2.5", 25_000), ("2.5%", 25_000), ("100", 10**6), ("0.0001", 1)])

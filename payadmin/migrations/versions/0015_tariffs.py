@@ -1,4 +1,4 @@
-"""Tariffs: contracts, their versions and terms, cashback profiles, exchange rates; units are retired."""
+"""Tariffs: contracts, versions, terms, cashback profiles, rates, what payments cost by them; units are retired."""
 
 from typing import Any
 
@@ -21,6 +21,8 @@ TRIGGERS = {
         "CREATE TRIGGER contract_term_no_delete BEFORE DELETE ON contract_term WHEN 1 BEGIN SELECT RAISE(ABORT, 'what was in force is never changed: contract_term is only added to'); END",
         "CREATE TRIGGER exchange_rate_no_update BEFORE UPDATE ON exchange_rate WHEN 1 BEGIN SELECT RAISE(ABORT, 'what was in force is never changed: exchange_rate is only added to'); END",
         "CREATE TRIGGER exchange_rate_no_delete BEFORE DELETE ON exchange_rate WHEN 1 BEGIN SELECT RAISE(ABORT, 'what was in force is never changed: exchange_rate is only added to'); END",
+        "CREATE TRIGGER payment_tariff_no_update BEFORE UPDATE ON payment_tariff WHEN 1 BEGIN SELECT RAISE(ABORT, 'what was in force is never changed: payment_tariff is only added to'); END",
+        "CREATE TRIGGER payment_tariff_no_delete BEFORE DELETE ON payment_tariff WHEN 1 BEGIN SELECT RAISE(ABORT, 'what was in force is never changed: payment_tariff is only added to'); END",
     ),
     "postgresql": (
         "CREATE FUNCTION keep_contract_version() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF TG_OP = 'UPDATE' THEN IF NOT (OLD.withdrawn_at IS NOT NULL OR NEW.contract_id IS DISTINCT FROM OLD.contract_id OR NEW.number IS DISTINCT FROM OLD.number OR NEW.valid_from IS DISTINCT FROM OLD.valid_from OR NEW.note IS DISTINCT FROM OLD.note OR NEW.author_id IS DISTINCT FROM OLD.author_id OR NEW.approved_by IS DISTINCT FROM OLD.approved_by OR NEW.created_at IS DISTINCT FROM OLD.created_at) THEN RETURN NEW; END IF; END IF; RAISE EXCEPTION 'what was in force is never changed: contract_version is only added to'; END $$",
@@ -32,6 +34,9 @@ TRIGGERS = {
         "CREATE FUNCTION keep_exchange_rate() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'what was in force is never changed: exchange_rate is only added to'; END $$",
         "CREATE TRIGGER exchange_rate_kept BEFORE UPDATE OR DELETE ON exchange_rate FOR EACH ROW EXECUTE FUNCTION keep_exchange_rate()",
         "CREATE TRIGGER exchange_rate_not_truncated BEFORE TRUNCATE ON exchange_rate FOR EACH STATEMENT EXECUTE FUNCTION keep_exchange_rate()",
+        "CREATE FUNCTION keep_payment_tariff() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'what was in force is never changed: payment_tariff is only added to'; END $$",
+        "CREATE TRIGGER payment_tariff_kept BEFORE UPDATE OR DELETE ON payment_tariff FOR EACH ROW EXECUTE FUNCTION keep_payment_tariff()",
+        "CREATE TRIGGER payment_tariff_not_truncated BEFORE TRUNCATE ON payment_tariff FOR EACH STATEMENT EXECUTE FUNCTION keep_payment_tariff()",
     ),
 }
 LINKS = (("contract_id", "contract"), ("cashback_profile_id", "cashback_profile"))
@@ -258,6 +263,49 @@ def _add_tables() -> None:
         sqlite_where=sa.text("office_id IS NULL"),
         postgresql_where=sa.text("office_id IS NULL"),
     )
+    _add_payment_tariffs()
+
+
+def _add_payment_tariffs() -> None:
+    op.create_table(
+        "payment_tariff",
+        sa.Column("payment_id", INTEGER, autoincrement=False, nullable=False),
+        sa.Column("term_id", INTEGER, nullable=True),
+        sa.Column("commission_minor", sa.BigInteger(), nullable=False),
+        sa.Column("returns_commission", sa.Boolean(), nullable=False),
+        sa.Column("profile_id", INTEGER, nullable=True),
+        sa.Column("customer_id", INTEGER, nullable=True),
+        sa.Column("cashback_minor", sa.BigInteger(), nullable=False),
+        sa.Column("funded_by", _enum("funded_by", "SYSTEM", "MERCHANT"), nullable=True),
+        sa.Column("month_on", sa.Date(), nullable=False),
+        sa.CheckConstraint(
+            "term_id IS NOT NULL OR profile_id IS NOT NULL", name=op.f("ck_payment_tariff_says_something")
+        ),
+        sa.CheckConstraint(
+            "commission_minor >= 0 AND (term_id IS NOT NULL OR commission_minor = 0)",
+            name=op.f("ck_payment_tariff_cost_of_term"),
+        ),
+        sa.CheckConstraint(
+            "cashback_minor >= 0 AND (profile_id IS NOT NULL OR cashback_minor = 0)",
+            name=op.f("ck_payment_tariff_cashback_of_profile"),
+        ),
+        sa.CheckConstraint(
+            "(profile_id IS NULL) = (customer_id IS NULL)", name=op.f("ck_payment_tariff_cashback_of_customer")
+        ),
+        sa.ForeignKeyConstraint(["payment_id"], ["payment.id"], name=op.f("fk_payment_tariff_payment_id")),
+        sa.ForeignKeyConstraint(["term_id"], ["contract_term.id"], name=op.f("fk_payment_tariff_term_id")),
+        sa.ForeignKeyConstraint(["profile_id"], ["cashback_profile.id"], name=op.f("fk_payment_tariff_profile_id")),
+        sa.ForeignKeyConstraint(["customer_id"], ["customer.id"], name=op.f("fk_payment_tariff_customer_id")),
+        sa.PrimaryKeyConstraint("payment_id", name=op.f("pk_payment_tariff")),
+    )
+    op.create_index(op.f("ix_payment_tariff_customer_id"), "payment_tariff", ["customer_id"], unique=False)
+    op.create_index(op.f("ix_payment_tariff_term_id"), "payment_tariff", ["term_id"], unique=False)
+    op.create_index(
+        op.f("ix_payment_tariff_profile_id_customer_id_month_on"),
+        "payment_tariff",
+        ["profile_id", "customer_id", "month_on"],
+        unique=False,
+    )
 
 
 def downgrade() -> None:
@@ -273,8 +321,8 @@ def downgrade() -> None:
             op.execute(f"ALTER TABLE unit DROP COLUMN {column}")
         else:
             op.drop_column("unit", column)
-    for table in ("exchange_rate", "cashback_profile", "contract_term", "contract_version", "contract"):
+    for table in ("payment_tariff", "exchange_rate", "cashback_profile", "contract_term", "contract_version", "contract"):
         op.drop_table(table)
     if not is_sqlite:
-        for table in ("contract_version", "contract_term", "exchange_rate"):
+        for table in ("contract_version", "contract_term", "exchange_rate", "payment_tariff"):
             op.execute(f"DROP FUNCTION keep_{table}()")

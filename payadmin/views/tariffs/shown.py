@@ -75,7 +75,7 @@ def office_choices() -> list[SelectChoice]:
 def organization_titles(ids: set[int]) -> dict[int, str]:
     """The names of organizations."""
     wanted = select(Organization.id, Organization.name).where(Organization.id.in_(ids))
-    return {row.id: row.name for row in db.session.execute(wanted)}
+    return dict(db.session.execute(wanted).all())
 
 
 def found_organizations(typed: str, kinds: Iterable[OrganizationKind]) -> list[dict[str, object]]:

@@ -1,0 +1,74 @@
+"""Rows of the books and of tariffs that cannot be made up column by column: the database has rules about them."""
+
+import datetime as dt
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import select
+
+from payadmin.db import db, utcnow
+from payadmin.ledger import recipes
+from payadmin.ledger.chart import CHART, organization, wallet
+from payadmin.ledger.posting import Posting, post
+from payadmin.models.ledger import AccountingPeriod, LedgerAccount, LedgerTransaction
+from payadmin.models.tariffs import ExchangeRate
+from payadmin.work import SYSTEM, Actor
+from tests.support.make import Make, writing
+
+_numbers = itertools.count(1)
+DAY = dt.timedelta(days=1)
+
+
+@dataclass
+class Pen:
+    """A writer with the session as it is."""
+
+    session: Any
+    actor: Actor = SYSTEM
+    now: dt.datetime = field(default_factory=utcnow)
+
+
+def ledger_account(make: Make) -> LedgerAccount:
+    make.unit()
+    account = wallet(organization(10_000 + next(_numbers)), "EUR")
+    row = LedgerAccount(
+        code=account.code, number=account.number, owner=account.owner, unit="EUR", guard=CHART["2010"].guard
+    )
+    made: LedgerAccount = make._save(row)
+    return made
+
+
+def ledger_transaction(make: Make) -> LedgerTransaction:
+    make.unit()
+    number = next(_numbers)
+    recipe = recipes.payment_paid(unit="EUR", provider="simulator", merchant=f"organization:{number}", amount=100)
+    writing()
+    done = post(Pen(db.session()), [Posting(f"made:{number}", recipe, "test", number, dt.date(2026, 11, 1))])
+    db.session.commit()
+    return db.session.scalars(select(LedgerTransaction).where(LedgerTransaction.id.in_(done.values()))).one()
+
+
+def accounting_period(make: Make) -> AccountingPeriod:
+    day = dt.date(2001, 1, 1) + next(_numbers) * DAY
+    made: AccountingPeriod = make._save(
+        AccountingPeriod(first_day=day, last_day=day, closed_by="somebody", reason="The year is over", transactions=0)
+    )
+    return made
+
+
+def exchange_rate(make: Make) -> ExchangeRate:
+    make.unit("EUR"), make.unit("USD")
+    begins = dt.datetime(2026, 1, 1, tzinfo=dt.UTC) + next(_numbers) * DAY
+    made: ExchangeRate = make._save(ExchangeRate(base="EUR", quote="USD", rate=Decimal("1.0842"), valid_from=begins))
+    return made
+
+
+BOOKS: dict[str, Callable[[Make], Any]] = {
+    "accounting_period": accounting_period,
+    "exchange_rate": exchange_rate,
+    "ledger_account": ledger_account,
+    "ledger_transaction": ledger_transaction,
+}
