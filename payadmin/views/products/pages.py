@@ -171,7 +171,7 @@ class ProductsPage(PayAdminModelView):
                 return redirect(f"{self.address}{row_id}/", 303)
         names = ("code", "name", "provider", "unit", "price", "valid_from", "valid_to", "description")
         fields = [form[name] for name in names if name in form]
-        shown = {"title": title, "back": back, "sentence": sentence, "unit": unit, "changed": []}
+        shown: dict[str, Any] = {"title": title, "back": back, "sentence": sentence, "unit": unit, "changed": []}
         return self.render("products/form.html", form=form, fields=fields, **shown), status
 
     @expose("/providers/")
@@ -210,7 +210,7 @@ def _scale(unit: str | None) -> int:
     return MOST_DECIMALS if found is None else found
 
 
-def _put(form: Form, refusal: Refusal) -> str | None:
+def _put(form: TermsForm, refusal: Refusal) -> str | None:
     if "now" in refusal.data:
         form.seen_version.data, form.seen_version.raw_data = str(refusal.data["now"]), None
     return put(form, refusal)
