@@ -52,6 +52,7 @@ def init_views(app: Flask, settings: Settings) -> None:
         texts,
         ui,
         usage,
+        wallets,  # noqa: F401 - marks its pages
         webhooks,  # noqa: F401 - marks its pages
         workers,
     )

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from flask import g, url_for
+from flask import current_app, g, url_for
 
 from payadmin.db import db, utcnow
 from payadmin.kernel.text import _
@@ -16,8 +16,8 @@ from payadmin.queries.tariffs import count_users, in_force
 from payadmin.queries.usage import OUTSIDERS, dealt_with
 from payadmin.queries.wallets import amounts_of, wallets_of
 from payadmin.views.base import PayAdminModelView
-from payadmin.views.columns import Column, Kind, enum_cell, unit_scale
-from payadmin.views.language import speech
+from payadmin.views.columns import PAGE_OF, Column, Kind, enum_cell, unit_scale
+from payadmin.views.language import say, speech
 from payadmin.views.registry import page
 from payadmin.views.security import current_actor
 
@@ -65,6 +65,9 @@ class OrganizationsPage(PayAdminModelView):
     tabs = "kind"
     phone = {"name": "m1", "status": "m2", "kind": "m3", "contract_id": "m4"}
     details_template = "wallets/organization.html"
+    detail_sections = {
+        "Organization": ("name", "kind", "status", "cashback_profile_id", "created_at", "updated_at"),
+    }
 
     def _refresh_cache(self) -> None:
         # Columns that are counted, not kept.
@@ -96,7 +99,10 @@ class OrganizationsPage(PayAdminModelView):
         found = wallets_of(session, organization_id=row.id) if actor.may(Permission.WALLETS_WALLET_READ) else None
         contract = session.get(Contract, row.contract_id) if row.contract_id is not None else None
         version = in_force(session, contract.id, utcnow()) if contract is not None else None
-        return super().details_context(row) | {
+        shown = super().details_context(row)
+        label = say(current_app.extensions[PAGE_OF][Wallet].plural_)
+        return shown | {
+            "related": [part for part in shown["related"] if part.label != label],  # they have a card of their own
             "wallets": found,
             "amounts": amounts_of(session, found) if found else {},
             "scales": {wallet.unit: unit_scale(wallet.unit) or 0 for wallet in found or ()},

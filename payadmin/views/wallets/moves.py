@@ -1,5 +1,7 @@
 """Wallet transactions: every one of them with its journals, and the forms of transfers and exchanges."""
 
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from flask import current_app, flash, redirect, request, url_for
@@ -13,6 +15,7 @@ from payadmin.db import db, utcnow
 from payadmin.kernel.errors import Conflict, Invalid, Refusal
 from payadmin.kernel.money import MAX_SCALE
 from payadmin.kernel.text import Text, _
+from payadmin.models.tariffs import Contract, ContractVersion
 from payadmin.models.wallets import (
     NOTE_LENGTH,
     REASON_LENGTH,
@@ -24,8 +27,8 @@ from payadmin.models.wallets import (
 )
 from payadmin.permissions import Permission
 from payadmin.queries.wallets import Plan, amounts_of, plan
-from payadmin.views.base import PayAdminModelView
-from payadmin.views.columns import PAGE_OF, enum_cell, money_text, unit_scale
+from payadmin.views.base import PayAdminModelView, Related
+from payadmin.views.columns import PAGE_OF, Column, enum_cell, money_text, unit_scale
 from payadmin.views.fields import LinkField, MoneyField, no_cards, no_controls, put
 from payadmin.views.filters import row_id_of
 from payadmin.views.language import say
@@ -115,6 +118,27 @@ class WalletTransactionsPage(PayAdminModelView):
         """The list offers orders to whoever may give them."""
         return str(super().render(template, may_move=current_actor().may(MOVE), **kwargs))
 
+    def related_to(self, row: Any, link: Column) -> Related:
+        """On the page of a wallet: what it paid, and what it received."""
+        found = super().related_to(row, link)
+        label = {"from_wallet": _("Paid by this wallet"), "to_wallet": _("Received by this wallet")}.get(link.key)
+        return found if label is None else replace(found, label=say(label))
+
+    def names_for(self, shown: Iterable[Column], rows: Sequence[Any]) -> dict[str, dict[Any, str]]:
+        """Contract versions with the code of their contract."""
+        shown = list(shown)
+        names = super().names_for(shown, rows)
+        if any(column.key == "contract_version" for column in shown):
+            wanted = select(ContractVersion.id, ContractVersion.number, Contract.code).join(
+                Contract, Contract.id == ContractVersion.contract_id
+            )
+            ids = {row.contract_version_id for row in rows}
+            found = db.session.execute(wanted.where(ContractVersion.id.in_(ids)))
+            names["contract_version"] = {
+                row.id: say(_("%(code)s, version %(number)s", code=row.code, number=row.number)) for row in found
+            }
+        return names
+
     def details_context(self, row: WalletTransaction) -> dict[str, Any]:
         """Its journals, and the application that it waits for."""
         session = db.session()
@@ -128,7 +152,7 @@ class WalletTransactionsPage(PayAdminModelView):
             "scales": {unit: unit_scale(unit) or 0 for unit in (row.unit, row.to_unit)},
             "application": found,
             "application_url": f"{applications.address}{found.id}/" if may_see and found is not None else None,
-            "rule": say(found.rule.value) if found is not None else None,
+            "rule": say(Text(found.rule.value).lower()) if found is not None else None,
             "state": enum_cell(found.status) if found is not None else None,
             "money": money_text,
             "may_reverse": actor.may(ADJUST) and row.status is MoveStatus.EXECUTED,
@@ -223,7 +247,7 @@ class WalletTransactionsPage(PayAdminModelView):
             "is_poor": available < shown.paid_minor,
             "why": [say(step) for step in shown.why],
             "over": {
-                "rule": say(over.rule.value),
+                "rule": say(Text(over.rule.value).lower()),
                 "limit": money_text(over.limit_minor, shown.payer.unit),
                 "actual": money_text(over.actual_minor, shown.payer.unit),
             }
