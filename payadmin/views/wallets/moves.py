@@ -35,6 +35,7 @@ from payadmin.views.language import say
 from payadmin.views.ledger.words import journals_about
 from payadmin.views.registry import page
 from payadmin.views.security import current_actor
+from payadmin.views.wallets.origins import origin_of
 from payadmin.views.wallets.shown import KeyField, wallet_titles
 
 READ, MOVE = Permission.WALLETS_WALLET_READ, Permission.WALLETS_WALLET_MOVE
@@ -149,6 +150,7 @@ class WalletTransactionsPage(PayAdminModelView):
         return super().details_context(row) | {
             "related": [],
             "journals": journals_about("wallet_transaction", row.id),
+            "origin": origin_of(row),
             "scales": {unit: unit_scale(unit) or 0 for unit in (row.unit, row.to_unit)},
             "application": found,
             "application_url": f"{applications.address}{found.id}/" if may_see and found is not None else None,
