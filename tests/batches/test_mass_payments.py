@@ -313,7 +313,7 @@ def test_a_retired_unit_pays_nothing(payroll: Payroll) -> None:
 def test_the_trail_names_the_row_and_who_ordered_it(payroll: Payroll) -> None:
     batch = payroll.paid([payroll.row(1)])
     [event] = trail(event="batches.row.paid")
-    assert event.keys["batch_id"] == str(batch.id)
+    assert event.keys["batch_id"] == batch.id
     assert event.keys["reference"] == "R-1"
     assert event.keys["ordered_by"] == batch.processed_by
 

@@ -10,6 +10,7 @@ from flask import g
 from sqlalchemy import Select, select
 
 from payadmin.actions.batches import COLUMNS
+from payadmin.actions.batches.columns import PAYEE
 from payadmin.db import db
 from payadmin.kernel.text import Text, _, _n
 from payadmin.models.batches import Batch, BatchKind, BatchRow, BatchStatus, RowStatus
@@ -202,11 +203,12 @@ def heads_of(batch: Batch) -> list[Head]:
     """The columns of the file in its order, with the problems of columns that stand there."""
     wrong = {problem["column"]: problem["sentence"] for problem in batch.problems or ()}
     known = {column.key for column in COLUMNS[batch.kind]}
+    keys = KEYS | set(PAYEE) if batch.kind is BatchKind.MASS_PAYMENT else KEYS
     return [
         Head(
             key,
             key.replace("_", " ").capitalize().replace(" id", " ID") if key in known else key,
-            " ".join(filter(None, ("right num" if key == "amount" else "", "key" if key in KEYS else ""))),
+            " ".join(filter(None, ("right num" if key == "amount" else "", "key" if key in keys else ""))),
             wrong.get(key),
         )
         for key in batch.columns

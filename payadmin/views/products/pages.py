@@ -12,7 +12,7 @@ from wtforms.validators import InputRequired, Length, Optional
 from payadmin.actions import products
 from payadmin.db import db
 from payadmin.kernel.errors import Conflict, Invalid, Refusal
-from payadmin.kernel.text import Text
+from payadmin.kernel.text import Text, _
 from payadmin.models.parties import Organization, OrganizationKind
 from payadmin.models.products import CODE_LENGTH, DESCRIPTION_LENGTH, NAME_LENGTH, Product, ProductStatus
 from payadmin.permissions import Permission
@@ -76,7 +76,7 @@ class NewForm(TermsForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.unit.choices = unit_choices()
+        self.unit.choices = unit_choices(blank=_("Choose one"))
 
     def process(self, *args: Any, **kwargs: Any) -> None:
         """Read the price with the decimals of the currency beside it."""
