@@ -79,8 +79,8 @@ class NewForm(TermsForm):
         self.unit.choices = unit_choices(blank=_("Choose one"))
 
     def process(self, *args: Any, **kwargs: Any) -> None:
-        """Read the price with the decimals of the currency beside it."""
-        self.price.scale = lambda: _scale(self.unit.data)  # type: ignore[assignment]
+        """Read the price with the decimals of the currency that was chosen; that field is read after it."""
+        self.price.scale = lambda: _scale(request.form.get("unit"))  # type: ignore[assignment]
         super().process(*args, **kwargs)
 
 
