@@ -63,6 +63,7 @@ class Event(enum.StrEnum):
     BATCH_REGISTERED = "batches.subscription.registered"
     BATCH_REPLACED = "batches.batch.replaced"
     BATCH_RESUMED = "batches.batch.resumed"
+    BATCH_ROW_REFUSED = "batches.row.refused"
     BATCH_SENT_BACK = "batches.batch.sent_back"
     BATCH_UPLOADED = "batches.batch.uploaded"
     CHARGES_PLANNED = "subscriptions.charges.planned"

@@ -282,8 +282,8 @@ CREATE TABLE batch (
 	content_hash VARCHAR(64) NOT NULL,
 	status VARCHAR(24) NOT NULL,
 	merchant_id INTEGER NOT NULL,
-	method VARCHAR(40) NOT NULL,
-	provider VARCHAR(40) NOT NULL,
+	method VARCHAR(40),
+	provider VARCHAR(40),
 	uploaded_by VARCHAR(100) NOT NULL,
 	columns JSON NOT NULL,
 	problems JSON,
@@ -315,7 +315,7 @@ CREATE TABLE batch (
 	CONSTRAINT fk_batch_method FOREIGN KEY(method) REFERENCES payment_method (code),
 	CONSTRAINT fk_batch_replaced_by_id FOREIGN KEY(replaced_by_id) REFERENCES batch (id),
 	CONSTRAINT uq_batch_replaced_by_id UNIQUE (replaced_by_id),
-	CONSTRAINT ck_batch_batch_kind CHECK (kind IN ('REGISTRATION', 'SINGLE_PAYMENT')),
+	CONSTRAINT ck_batch_batch_kind CHECK (kind IN ('REGISTRATION', 'SINGLE_PAYMENT', 'MASS_PAYMENT')), CONSTRAINT ck_batch_method_unless_wallets CHECK ((kind = 'MASS_PAYMENT') = (method IS NULL)), CONSTRAINT ck_batch_provider_unless_wallets CHECK ((kind = 'MASS_PAYMENT') = (provider IS NULL)),
 	CONSTRAINT ck_batch_batch_status CHECK (status IN ('UPLOADED', 'VALIDATING', 'READY', 'HAS_ERRORS', 'PROCESSING', 'PROCESSED', 'DISCARDED', 'REPLACED'))
 );
 CREATE INDEX ix_batch_created_at_id ON batch (created_at, id);
@@ -357,10 +357,10 @@ CREATE TABLE batch_row (
 	purpose VARCHAR(24),
 	schedule JSON,
 	start_date DATE,
-	end_date DATE,
+	end_date DATE, reference VARCHAR(60), payee_wallet_id INTEGER CONSTRAINT fk_batch_row_payee_wallet_id REFERENCES wallet (id), paid_minor BIGINT, transaction_id INTEGER CONSTRAINT fk_batch_row_transaction_id REFERENCES wallet_transaction (id) CONSTRAINT ck_batch_row_mass_payment_is_complete CHECK (status NOT IN ('VALID', 'DONE') OR payee_wallet_id IS NULL OR (reference IS NOT NULL AND paid_minor IS NOT NULL)) CONSTRAINT ck_batch_row_paid_with_commission CHECK (paid_minor >= amount_minor) CONSTRAINT ck_batch_row_paid_is_done CHECK (payee_wallet_id IS NULL OR (status = 'DONE') = (transaction_id IS NOT NULL)),
 	CONSTRAINT pk_batch_row PRIMARY KEY (id),
 	CONSTRAINT ck_batch_row_invalid_says_why CHECK (status != 'INVALID' OR errors IS NOT NULL),
-	CONSTRAINT ck_batch_row_valid_is_complete CHECK (status NOT IN ('VALID', 'DONE') OR (errors IS NULL AND customer_id IS NOT NULL AND unit IS NOT NULL AND billing_number IS NOT NULL AND amount_minor IS NOT NULL)),
+	CONSTRAINT ck_batch_row_valid_is_complete CHECK (status NOT IN ('VALID', 'DONE') OR (errors IS NULL AND unit IS NOT NULL AND amount_minor IS NOT NULL AND (payee_wallet_id IS NOT NULL OR customer_id IS NOT NULL AND billing_number IS NOT NULL))),
 	CONSTRAINT ck_batch_row_amount_positive CHECK (amount_minor > 0),
 	CONSTRAINT fk_batch_row_batch_id FOREIGN KEY(batch_id) REFERENCES batch (id),
 	CONSTRAINT fk_batch_row_customer_id FOREIGN KEY(customer_id) REFERENCES customer (id),
@@ -373,6 +373,8 @@ CREATE INDEX ix_batch_row_batch_id_status_row_number ON batch_row (batch_id, sta
 CREATE INDEX ix_batch_row_billing_number ON batch_row (billing_number);
 CREATE INDEX ix_batch_row_customer_id ON batch_row (customer_id);
 CREATE INDEX ix_batch_row_invoice_number ON batch_row (invoice_number);
+CREATE INDEX ix_batch_row_payee_wallet_id ON batch_row (payee_wallet_id);
+CREATE UNIQUE INDEX uq_batch_row_transaction_id ON batch_row (transaction_id);
 CREATE TABLE billing_period (
 	mode VARCHAR(24) NOT NULL,
 	unit VARCHAR(12) NOT NULL,
@@ -1285,6 +1287,81 @@ CREATE TABLE payment_method (
 	CONSTRAINT pk_payment_method PRIMARY KEY (id),
 	CONSTRAINT uq_payment_method_code UNIQUE (code)
 );
+CREATE TABLE payment_tariff (
+	payment_id INTEGER NOT NULL,
+	term_id INTEGER,
+	commission_minor BIGINT NOT NULL,
+	returns_commission BOOLEAN NOT NULL,
+	profile_id INTEGER,
+	customer_id INTEGER,
+	cashback_minor BIGINT NOT NULL,
+	funded_by VARCHAR(24),
+	month_on DATE NOT NULL,
+	CONSTRAINT pk_payment_tariff PRIMARY KEY (payment_id),
+	CONSTRAINT ck_payment_tariff_says_something CHECK (term_id IS NOT NULL OR profile_id IS NOT NULL),
+	CONSTRAINT ck_payment_tariff_cost_of_term CHECK (commission_minor >= 0 AND (term_id IS NOT NULL OR commission_minor = 0)),
+	CONSTRAINT ck_payment_tariff_cashback_of_profile CHECK (cashback_minor >= 0 AND (profile_id IS NOT NULL OR cashback_minor = 0)),
+	CONSTRAINT ck_payment_tariff_cashback_of_customer CHECK ((profile_id IS NULL) = (customer_id IS NULL)),
+	CONSTRAINT fk_payment_tariff_payment_id FOREIGN KEY(payment_id) REFERENCES payment (id),
+	CONSTRAINT fk_payment_tariff_term_id FOREIGN KEY(term_id) REFERENCES contract_term (id),
+	CONSTRAINT fk_payment_tariff_profile_id FOREIGN KEY(profile_id) REFERENCES cashback_profile (id),
+	CONSTRAINT fk_payment_tariff_customer_id FOREIGN KEY(customer_id) REFERENCES customer (id),
+	CONSTRAINT ck_payment_tariff_funded_by CHECK (funded_by IN ('SYSTEM', 'MERCHANT'))
+);
+CREATE INDEX ix_payment_tariff_customer_id ON payment_tariff (customer_id);
+CREATE INDEX ix_payment_tariff_profile_id_customer_id_month_on ON payment_tariff (profile_id, customer_id, month_on);
+CREATE INDEX ix_payment_tariff_term_id ON payment_tariff (term_id);
+CREATE TRIGGER payment_tariff_no_delete BEFORE DELETE ON payment_tariff WHEN 1 BEGIN SELECT RAISE(ABORT, 'what was in force is never changed: payment_tariff is only added to'); END;
+CREATE TRIGGER payment_tariff_no_update BEFORE UPDATE ON payment_tariff WHEN 1 BEGIN SELECT RAISE(ABORT, 'what was in force is never changed: payment_tariff is only added to'); END;
+CREATE TABLE product (
+	code VARCHAR(40) NOT NULL,
+	name VARCHAR(120) NOT NULL,
+	provider_id INTEGER NOT NULL,
+	unit VARCHAR(12) NOT NULL,
+	price_minor BIGINT NOT NULL,
+	status VARCHAR(24) NOT NULL,
+	valid_from DATE NOT NULL,
+	valid_to DATE,
+	description VARCHAR(500),
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_product PRIMARY KEY (id),
+	CONSTRAINT ck_product_price_positive CHECK (price_minor > 0),
+	CONSTRAINT ck_product_ends_after_it_began CHECK (valid_to >= valid_from),
+	CONSTRAINT fk_product_provider_id FOREIGN KEY(provider_id) REFERENCES organization (id),
+	CONSTRAINT fk_product_unit FOREIGN KEY(unit) REFERENCES unit (code),
+	CONSTRAINT uq_product_code UNIQUE (code),
+	CONSTRAINT ck_product_product_status CHECK (status IN ('ACTIVE', 'INACTIVE'))
+);
+CREATE INDEX ix_product_created_at_id ON product (created_at, id);
+CREATE INDEX ix_product_name_id ON product (name, id);
+CREATE INDEX ix_product_provider_id_id ON product (provider_id, id);
+CREATE INDEX ix_product_status ON product (status);
+CREATE INDEX ix_product_unit_price_minor_id ON product (unit, price_minor, id);
+CREATE TABLE product_sale (
+	product_id INTEGER NOT NULL,
+	wallet_id INTEGER NOT NULL,
+	unit VARCHAR(12) NOT NULL,
+	price_minor BIGINT NOT NULL,
+	transaction_id INTEGER NOT NULL,
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_product_sale PRIMARY KEY (id),
+	CONSTRAINT ck_product_sale_price_positive CHECK (price_minor > 0),
+	CONSTRAINT fk_product_sale_product_id FOREIGN KEY(product_id) REFERENCES product (id),
+	CONSTRAINT fk_product_sale_transaction_id FOREIGN KEY(transaction_id) REFERENCES wallet_transaction (id),
+	CONSTRAINT fk_product_sale_unit FOREIGN KEY(unit) REFERENCES unit (code),
+	CONSTRAINT fk_product_sale_wallet_id FOREIGN KEY(wallet_id) REFERENCES wallet (id),
+	CONSTRAINT uq_product_sale_transaction_id UNIQUE (transaction_id)
+);
+CREATE INDEX ix_product_sale_created_at_id ON product_sale (created_at, id);
+CREATE INDEX ix_product_sale_product_id_id ON product_sale (product_id, id);
+CREATE INDEX ix_product_sale_unit_price_minor_id ON product_sale (unit, price_minor, id);
+CREATE INDEX ix_product_sale_wallet_id_id ON product_sale (wallet_id, id);
 CREATE TABLE provider_breaker (
 	provider VARCHAR(40) NOT NULL,
 	failures INTEGER NOT NULL,

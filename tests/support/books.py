@@ -13,6 +13,7 @@ from payadmin.db import db, utcnow
 from payadmin.ledger import recipes
 from payadmin.ledger.chart import CHART, organization, wallet
 from payadmin.ledger.posting import Posting, post
+from payadmin.models.batches import Batch, BatchKind
 from payadmin.models.ledger import AccountingPeriod, LedgerAccount, LedgerTransaction
 from payadmin.models.tariffs import ExchangeRate
 from payadmin.work import SYSTEM, Actor
@@ -66,8 +67,27 @@ def exchange_rate(make: Make) -> ExchangeRate:
     return made
 
 
+def batch(make: Make) -> Batch:
+    number = next(_numbers)
+    row = Batch(
+        kind=BatchKind.REGISTRATION,
+        file_name=f"file-{number}.csv",
+        format="csv",
+        content_hash=f"{number:064}",
+        merchant_id=make.organization().id,
+        method=make.method().code,
+        provider="simulator",
+        uploaded_by="somebody",
+        columns=[],
+        rows_total=1,
+    )
+    made: Batch = make._save(row)
+    return made
+
+
 BOOKS: dict[str, Callable[[Make], Any]] = {
     "accounting_period": accounting_period,
+    "batch": batch,
     "exchange_rate": exchange_rate,
     "ledger_account": ledger_account,
     "ledger_transaction": ledger_transaction,

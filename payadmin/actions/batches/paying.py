@@ -180,6 +180,15 @@ def refuse_row(work: Work, batch_id: int, *, row_id: int, sentence: str) -> bool
     if row is None:
         return False
     _settle(work, batch, row, status=RowStatus.REFUSED, message=str(sentence)[:MESSAGE_LENGTH])
+    work.record(
+        Event.BATCH_ROW_REFUSED,
+        batch,
+        outcome="refused",
+        reason=sentence,
+        file=batch.file_name,
+        row_number=row.row_number,
+        reference=row.reference,
+    )
     return True
 
 
