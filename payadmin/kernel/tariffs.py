@@ -366,6 +366,10 @@ def _problem(term: Term) -> tuple[str, str] | None:
         return "min_minor", "The minimum is above the maximum."
     if term.transaction_type is TransactionType.PAYMENT and term.charged_to is ChargedTo.PAYER:
         return "charged_to", "A payment's commission is taken from what the merchant gets. Choose the payee."
+    return _problem_of_limits(term)
+
+
+def _problem_of_limits(term: Term) -> tuple[str, str] | None:
     limits = ("limit_single_minor", "limit_day_minor", "limit_month_minor")
     for name in limits:
         if (value := getattr(term, name)) is not None and value <= 0:
