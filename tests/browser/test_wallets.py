@@ -61,7 +61,7 @@ def test_a_transfer_and_an_exchange_are_seen_confirmed_and_found_in_the_books(de
     page.goto(own["GBP"])
     after = figure(page, "Available")
     spent = round(float(before.split()[0].replace(",", "")) - float(after.split()[0].replace(",", "")), 2)
-    assert spent == 30.05 or spent == 30.10  # noqa: PLR1714, PLR2004 - commission of 0.5 %, at least 0.10
+    assert spent == 30.10, "10.00, a commission of at least 0.10, and 20.00"
     assert figure(page, "Closing balance") == after
     page.get_by_role("link", name="Account in the books").click()
     assert figure(page, "Balance now") == after
