@@ -584,40 +584,6 @@ def restore(file: Path, replace: str, home: Path) -> None:
     click.echo(f"The trail is whole: {walk.progress.events:,} sealed events.")
 
 
-@main.group("import")
-def import_() -> None:
-    """Bring in what somebody else published."""
-
-
-@import_.command("rates")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@_HOME
-def import_rates(file: Path, home: Path) -> None:
-    """Add the rates of the ECB's FILE (eurofxref-hist as CSV, gzip or zip): all of its days or none.
-
-    The same file again changes nothing.
-    """
-    import hashlib
-
-    from payadmin.actions import tariffs
-    from payadmin.kernel.errors import Refusal
-    from payadmin.kernel.rates import read_ecb, unpacked
-    from payadmin.work import SYSTEM
-
-    data = file.read_bytes()
-    with _in_app(_settings(home)):
-        try:
-            days = list(read_ecb(unpacked(data)))
-            found = tariffs.import_ecb(SYSTEM, days=days, sha256=hashlib.sha256(data).hexdigest())
-        except Refusal as refusal:
-            raise click.ClickException(str(refusal.sentence)) from None
-    click.echo(f"{found.added:,} rates added; {found.known:,} were known.")
-    if found.unknown:
-        click.echo(f"No units here, so left out: {', '.join(found.unknown)}.")
-    for each in found.different:
-        click.echo(f"Another rate is kept, and stays: {each}.")
-
-
 @main.group()
 def verify() -> None:
     """Prove that what was written is still what it was."""
@@ -843,6 +809,28 @@ def import_payments(file: Path, home: Path) -> None:
             )
         )
     click.echo(str(result))
+
+
+@import_group.command("rates")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@_HOME
+def import_rates(file: Path, home: Path) -> None:
+    """Import the ECB's euro rates (eurofxref-hist), all or none; the same file again changes nothing."""
+    import hashlib
+
+    from payadmin.actions import tariffs
+    from payadmin.kernel.rates import read_ecb, unpacked
+    from payadmin.work import SYSTEM
+
+    data = file.read_bytes()
+    with _in_app(_settings(home)):
+        days = _refusable(lambda: list(read_ecb(unpacked(data))))
+        found = _refusable(lambda: tariffs.import_ecb(SYSTEM, days=days, sha256=hashlib.sha256(data).hexdigest()))
+    click.echo(f"{found.added:,} rates added; {found.known:,} were known.")
+    if found.unknown:
+        click.echo(f"Left out, because they are no units here: {', '.join(found.unknown)}.")
+    for each in found.different:
+        click.echo(f"Another rate is kept, and stays: {each}.")
 
 
 @import_group.command("usage")

@@ -38,9 +38,9 @@ FRAME = {
         "cancel_scheduled", "changes", "charts", "checks", "columns", "conditions", "core", "dates", "drawing",
         "errors", "exports", "exports_page", "exports_schedule", "exports_table", "fields", "figures", "filters",
         "finder", "forms", "gate", "guide", "language", "lists", "login", "mailbox", "notes", "notices", "orders",
-        "outcomes", "palette", "payment_filters", "periods", "registry", "requests", "resolving", "retry_policies", "reveals",
-        "rows", "saved_views", "scheduled", "search", "security", "shell",
-        "template_texts", "texts", "ui", "webhooks", "workers",
+        "outcomes", "palette", "payment_filters", "periods", "registry", "requests", "resolving", "retry_policies",
+        "reveals", "rows", "saved_views", "scheduled", "search", "security", "shell", "template_texts",
+        "texts", "ui", "webhooks", "workers",
     },
     "templates": {
         "account", "admin", "all_report", "attention", "auth", "errors", "exports", "finder", "help", "jobs", "macros",

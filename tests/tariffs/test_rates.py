@@ -139,6 +139,27 @@ def test_a_file_with_a_day_of_the_future_adds_nothing(specialist: Actor) -> None
     assert db.session.scalar(select(func.count()).select_from(ExchangeRate)) == 0
 
 
+def test_a_rate_is_entered_on_its_page_asked_about_and_in_force(room: Room) -> None:
+    client = room.make.browse(Role.FINANCIAL_SPECIALIST)
+    form = {"base": "EUR", "quote": "USD", "rate": "1.0842", "valid_from": "", "note": ""}
+    assert post(client, "/exchange-rates/new/", **form).status_code == 303
+    far = post(client, "/exchange-rates/new/", **form | {"rate": "1084.2"})
+    assert (far.status_code, "far from this one" in far.text) == (409, True)
+    assert post(client, "/exchange-rates/new/", **form | {"rate": "1084.2", "is_sure": "y"}).status_code == 303
+    assert post(client, "/exchange-rates/new/", **form | {"rate": "0"}).status_code == 422
+    late = (utcnow() + 2 * DAY).strftime("%Y-%m-%dT%H:%M")
+    assert post(client, "/exchange-rates/new/", **form | {"valid_from": late}).status_code == 422
+    assert rate_at("EUR", "USD") == Fraction("1084.2")
+    assert "1,084.20 USD" in client.get("/exchange-rates/pair/?base=EUR&quote=USD&amount=1").text
+
+
+def test_customers_and_merchants_never_see_rates(room: Room) -> None:
+    for role in (Role.PARTNER, Role.ISSUER, Role.PAYMENTS_OPERATOR, Role.SUPPORT_MANAGER):
+        client = room.make.browse(role)
+        for path in ("", "pair/", "new/", "import/"):
+            assert client.get(f"/exchange-rates/{path}").status_code == 403
+
+
 def test_only_the_cfo_and_specialists_touch_rates(room: Room) -> None:
     for role in set(Role) - {Role.CFO, Role.FINANCIAL_SPECIALIST}:
         with pytest.raises(Forbidden):

@@ -321,7 +321,14 @@ def downgrade() -> None:
             op.execute(f"ALTER TABLE unit DROP COLUMN {column}")
         else:
             op.drop_column("unit", column)
-    for table in ("payment_tariff", "exchange_rate", "cashback_profile", "contract_term", "contract_version", "contract"):
+    for table in (
+        "payment_tariff",
+        "exchange_rate",
+        "cashback_profile",
+        "contract_term",
+        "contract_version",
+        "contract",
+    ):
         op.drop_table(table)
     if not is_sqlite:
         for table in ("contract_version", "contract_term", "exchange_rate", "payment_tariff"):
