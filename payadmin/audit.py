@@ -185,6 +185,8 @@ class Event(enum.StrEnum):
     TRAIL_CHECK_STARTED = "audit.trail.verification_started"
     TRAIL_READ = "audit.trail.read"
     UNIT_ADDED = "tariffs.unit.added"
+    UNIT_ISSUED = "tariffs.unit.issued"
+    UNIT_REDEEMED = "tariffs.unit.redeemed"
     UNIT_RENAMED = "tariffs.unit.renamed"
     UNIT_RESTORED = "tariffs.unit.restored"
     UNIT_RETIRED = "tariffs.unit.retired"

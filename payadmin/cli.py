@@ -813,6 +813,28 @@ def import_payments(file: Path, home: Path) -> None:
     click.echo(str(result))
 
 
+@import_group.command("rates")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@_HOME
+def import_rates(file: Path, home: Path) -> None:
+    """Import the ECB's euro rates (eurofxref-hist), all or none; the same file again changes nothing."""
+    import hashlib
+
+    from payadmin.actions import tariffs
+    from payadmin.kernel.rates import read_ecb, unpacked
+    from payadmin.work import SYSTEM
+
+    data = file.read_bytes()
+    with _in_app(_settings(home)):
+        days = _refusable(lambda: list(read_ecb(unpacked(data))))
+        found = _refusable(lambda: tariffs.import_ecb(SYSTEM, days=days, sha256=hashlib.sha256(data).hexdigest()))
+    click.echo(f"{found.added:,} rates added; {found.known:,} were known.")
+    if found.unknown:
+        click.echo(f"Left out, because they are no units here: {', '.join(found.unknown)}.")
+    for each in found.different:
+        click.echo(f"Another rate is kept, and stays: {each}.")
+
+
 @import_group.command("usage")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @_HOME

@@ -356,22 +356,26 @@ def check_terms(terms: Iterable[Term]) -> None:
 
 def _problem(term: Term) -> tuple[str, str] | None:
     if not 0 <= term.rate_ppm <= WHOLE_PPM:
-        return "rate_ppm", "A percentage is from 0 to 100."
+        return "rate_ppm", Text("A percentage is from 0 to 100.")
     if term.fixed_minor < 0:
-        return "fixed_minor", "A fixed part is not negative."
+        return "fixed_minor", Text("A fixed part is not negative.")
     for name in ("min_minor", "max_minor"):
         if (value := getattr(term, name)) is not None and value < 0:
-            return name, "A commission is not negative."
+            return name, Text("A commission is not negative.")
     if term.min_minor is not None and term.max_minor is not None and term.min_minor > term.max_minor:
-        return "min_minor", "The minimum is above the maximum."
+        return "min_minor", Text("The minimum is above the maximum.")
     if term.transaction_type is TransactionType.PAYMENT and term.charged_to is ChargedTo.PAYER:
-        return "charged_to", "A payment's commission is taken from what the merchant gets. Choose the payee."
+        return "charged_to", Text("A payment's commission is taken from what the merchant gets. Choose the payee.")
+    return _problem_of_limits(term)
+
+
+def _problem_of_limits(term: Term) -> tuple[str, str] | None:
     limits = ("limit_single_minor", "limit_day_minor", "limit_month_minor")
     for name in limits:
         if (value := getattr(term, name)) is not None and value <= 0:
-            return name, "A limit is more than zero. Leave it empty for no limit."
+            return name, Text("A limit is more than zero. Leave it empty for no limit.")
     set_limits = [(name, getattr(term, name)) for name in limits if getattr(term, name) is not None]
     for (name, value), (_name, wider) in itertools.pairwise(set_limits):
         if value > wider:
-            return name, "A limit of one is at most that of a day, and that of a day at most that of a month."
+            return name, Text("A limit of one is at most that of a day, and that of a day at most that of a month.")
     return None

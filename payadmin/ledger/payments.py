@@ -72,7 +72,7 @@ def follow(work: Writer, payment_ids: Sequence[int], *, released: Collection[int
 
 
 def _as_far_as_it_goes(work: Writer, postings: Sequence[Posting]) -> list[Posting]:
-    """Cashback that is taken back: no more than the customer's wallet holds. What was spent already is not reclaimed."""
+    """Cashback that is taken back: no more than the customer's wallet holds. What was spent already is lost."""
     takers = {each.key: leg.account for each in postings if _takes_back(each) for leg in each.recipe.legs[-1:]}
     if not takers:
         return list(postings)

@@ -133,7 +133,7 @@ class _Cashback:
         ids = list(profile_ids)
         wanted = select(CashbackProfile).where(CashbackProfile.id.in_(ids), CashbackProfile.is_on)
         self.profiles = {each.id: each for each in session.scalars(wanted)} if ids else {}
-        self.given: dict[tuple[int, int, dt.date], int] = {}
+        self.given: dict[tuple[int | None, int | None, dt.date], int] = {}
         self.zone = zone
         capped = {each.id for each in self.profiles.values() if each.cap_month_minor is not None}
         about = [row for row in payments if row.customer_id is not None and profile_of.get(row.merchant_id) in capped]

@@ -57,7 +57,7 @@ CONTRACT_MACHINE = Machine(
 
 class RateSource(StrEnum):
     STAFF = "Entered"
-    ECB = "ECB"
+    ECB = "European Central Bank"
     OFFICE = "Office"
 
 
@@ -261,14 +261,16 @@ class PaymentTariff(Base):
     )
 
     payment_id: Mapped[int] = mapped_column(ForeignKey("payment.id"), primary_key=True, autoincrement=False)
-    term_id: Mapped[int | None] = mapped_column(ForeignKey("contract_term.id"), index=True)
-    commission_minor: Mapped[int] = mapped_column(BigInteger, default=0)
-    returns_commission: Mapped[bool] = mapped_column(default=False)
-    profile_id: Mapped[int | None] = mapped_column(ForeignKey("cashback_profile.id"))
+    term_id: Mapped[int | None] = mapped_column(ForeignKey("contract_term.id"), index=True, info={"label": "Contract"})
+    commission_minor: Mapped[int] = mapped_column(BigInteger, default=0, info={"label": "Commission"})
+    returns_commission: Mapped[bool] = mapped_column(default=False, info={"label": "Returned with refunds"})
+    profile_id: Mapped[int | None] = mapped_column(
+        ForeignKey("cashback_profile.id"), info={"label": "Cashback profile"}
+    )
     customer_id: Mapped[int | None] = mapped_column(ForeignKey("customer.id"), index=True)
-    cashback_minor: Mapped[int] = mapped_column(BigInteger, default=0)
-    funded_by: Mapped[FundedBy | None] = enum_column(FundedBy)
-    month_on: Mapped[dt.date] = mapped_column(Date)
+    cashback_minor: Mapped[int] = mapped_column(BigInteger, default=0, info={"label": "Cashback"})
+    funded_by: Mapped[FundedBy | None] = enum_column(FundedBy, info={"label": "Paid for by"})
+    month_on: Mapped[dt.date] = mapped_column(Date, info={"label": "Month"})
 
 
 _SYSTEM, _OFFICE = text("office_id IS NULL"), text("office_id IS NOT NULL")

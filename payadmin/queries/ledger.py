@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import and_, case, func, or_, select
+from sqlalchemy import and_, case, func, literal, or_, select, union_all
 from sqlalchemy.orm import Session
 
 from payadmin.db import db
@@ -267,20 +267,15 @@ def legs_of(session: Session, transaction_ids: Sequence[int]) -> dict[int, list[
 
 def journals_of_payment(session: Session, payment_id: int) -> Sequence[LedgerTransaction]:
     """Everything the books say about a payment: itself, its refunds, voids and what waiting approvals held."""
-    about = [and_(_T.business == "payment", _T.business_id == payment_id)]
-    for business, ids in (
-        ("refund", select(Refund.id).where(Refund.payment_id == payment_id)),
-        ("void_request", select(VoidRequest.id).where(VoidRequest.payment_id == payment_id)),
-        (
-            "approval_request",
-            select(ApprovalRequest.id).where(
-                ApprovalRequest.target_table == "payment", ApprovalRequest.target_id == payment_id
-            ),
-        ),
-    ):
-        numbers = session.scalars(ids).all()
-        if numbers:
-            about.append(and_(_T.business == business, _T.business_id.in_(numbers)))
+    refunds = select(literal("refund"), Refund.id).where(Refund.payment_id == payment_id)
+    voids = select(literal("void_request"), VoidRequest.id).where(VoidRequest.payment_id == payment_id)
+    requests = select(literal("approval_request"), ApprovalRequest.id).where(
+        ApprovalRequest.target_table == "payment", ApprovalRequest.target_id == payment_id
+    )
+    numbers: dict[str, list[int]] = {"payment": [payment_id]}
+    for business, row_id in session.execute(union_all(refunds, voids, requests)):
+        numbers.setdefault(business, []).append(row_id)
+    about = [and_(_T.business == business, _T.business_id.in_(ids)) for business, ids in numbers.items()]
     return session.scalars(select(_T).where(or_(*about)).order_by(_T.effective_on, _T.id).limit(200)).all()
 
 

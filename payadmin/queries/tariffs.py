@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from payadmin.kernel.tariffs import Term, TransactionType, commission, told
 from payadmin.kernel.text import _
+from payadmin.ledger.chart import CHART
 from payadmin.models.ledger import LedgerAccount, LedgerBalance
 from payadmin.models.parties import Organization
 from payadmin.models.payments import Unit, UnitStatus
@@ -210,18 +211,18 @@ def active_units(session: Session) -> dict[str, int]:
 
 
 def balances_in(session: Session, unit: str, most: int) -> Sequence[tuple[str, int]]:
-    """Accounts whose balance in a unit is not zero, with that balance: why the unit cannot be retired."""
+    """Accounts whose balance in a unit is not zero, with that balance on its usual side: why it cannot be retired."""
     total = func.sum(LedgerBalance.balance_minor)
     wanted = (
-        select(LedgerAccount.code, total)
+        select(LedgerAccount.code, LedgerAccount.number, total)
         .join(LedgerBalance, LedgerBalance.account_id == LedgerAccount.id)
         .where(LedgerAccount.unit == unit)
-        .group_by(LedgerAccount.code)
+        .group_by(LedgerAccount.code, LedgerAccount.number)
         .having(total != 0)
         .order_by(LedgerAccount.code)
         .limit(most)
     )
-    return [(code, int(minor)) for code, minor in session.execute(wanted)]
+    return [(code, CHART[number].side * int(minor)) for code, number, minor in session.execute(wanted)]
 
 
 # --- rates ------------------------------------------------------------------------------------------------------------

@@ -34,7 +34,7 @@ from payadmin.queries.tariffs import Ruling, quoted, ruling
 
 AT_ONCE: Final = 500
 _T: Final = WalletTransaction
-_TOO_MUCH: Final = "That is more than a wallet can hold."
+_TOO_MUCH = "That is more than a wallet can hold."
 
 
 # ---- what is in a wallet -------------------------------------------------------------------------------------------

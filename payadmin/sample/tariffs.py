@@ -15,6 +15,7 @@ from payadmin.db import db, utcnow
 from payadmin.kernel.rates import DayRates, OfficeRate, published_at, read_ecb
 from payadmin.kernel.tariffs import ChargedTo, FundedBy, Term, TransactionType
 from payadmin.models.parties import Organization, OrganizationKind
+from payadmin.models.payments import Unit, UnitKind
 from payadmin.models.tariffs import CashbackProfile, Contract, ExchangeRate
 from payadmin.permissions import Permission
 from payadmin.queries.tariffs import active_units
@@ -28,6 +29,22 @@ OFFICES: Final = {"Harbour Exchange": 985, "Old Town Exchange": 978}
 OFFICE_UNITS: Final = ("USD", "GBP", "CHF")
 UNIT: Final = "GBP"
 MERCHANTS: Final = 6
+# What the demo has besides its own currencies: some of those that the ECB quotes, e-money and bonus units.
+CURRENCIES: Final = {
+    "EUR": "Euro",
+    "USD": "US dollar",
+    "GBP": "Pound sterling",
+    "CHF": "Swiss franc",
+    "JPY": "Japanese yen",
+    "SEK": "Swedish krona",
+    "PLN": "Polish zloty",
+    "CZK": "Czech koruna",
+    "IDR": "Indonesian rupiah",
+    "SGD": "Singapore dollar",
+    "AUD": "Australian dollar",
+    "CAD": "Canadian dollar",
+}
+POINTS: Final = "POINTS"
 _K = TransactionType
 RETAIL: Final = (
     Term(_K.PAYMENT, UNIT, 25_000, 20, min_minor=30, max_minor=50_00, returns_commission=True),
@@ -53,6 +70,7 @@ def load_tariffs(*, full: bool = False, progress: Callable[[int, int], None] | N
     days = sorted(read_ecb(gzip.decompress(data).decode()), key=lambda each: each.day)
     if not full:
         days = [each for each in days if each.day > days[-1].day - dt.timedelta(days=DAYS)]
+    _add_units()
     known = db.session.scalar(select(ExchangeRate.id).limit(1)) is not None
     if not known:
         tariffs.import_ecb(SYSTEM, days=days, sha256=hashlib.sha256(data).hexdigest())
@@ -62,6 +80,22 @@ def load_tariffs(*, full: bool = False, progress: Callable[[int, int], None] | N
     if db.session.scalar(select(Contract.id).limit(1)) is None:
         _add_contracts()
     step(2, 2)
+
+
+def _add_units() -> None:
+    known = set(db.session.scalars(select(Unit.code)))
+    for code, name in CURRENCIES.items():
+        if code not in known:
+            tariffs.add_unit(SYSTEM, code=code, name=name, kind=UnitKind.FIAT)
+    if POINTS not in known:
+        tariffs.add_unit(SYSTEM, code="EGBP", name="E-pound", kind=UnitKind.E_MONEY, scale=2, reference="GBP")
+        tariffs.add_unit(SYSTEM, code="COIN", name="Coins of the house", kind=UnitKind.E_MONEY, scale=6)
+        points = tariffs.add_unit(SYSTEM, code=POINTS, name="Bonus points", kind=UnitKind.BONUS, scale=0)
+        shop = select(Organization.id).where(Organization.kind == OrganizationKind.MERCHANT).order_by(Organization.id)
+        owner = db.session.scalars(shop.limit(1)).first()
+        if owner is not None:
+            why = "To start with"
+            tariffs.issue_bonus(SYSTEM, points, organization_id=owner, amount_minor=10_000, reason=why, key="demo")
 
 
 def _add_office(name: str, permille: int, days: Sequence[DayRates]) -> None:

@@ -79,6 +79,7 @@ class Plot:
         span: days of a place (1, 7) or None for months; only for days.
         average: a dashed line at the mean of the first series; its places without any payment count too.
         window: the days that are seen first; the rest is reached by the strip below the chart.
+        from_zero: whether the scale begins at zero, as it does for amounts and counts; a rate is compared with itself.
     """
 
     shape: Shape
@@ -87,6 +88,7 @@ class Plot:
     average: bool = False
     window: Span | None = None
     head: str = _("Day")
+    from_zero: bool = True
 
     @property
     def is_empty(self) -> bool:

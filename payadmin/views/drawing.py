@@ -66,7 +66,7 @@ def _over_days(plot: "Plot", colours: dict[str, Any], *, narrow: bool) -> Any:
     x_range = models.Range1d(min(seen) - half - DAY_MS // 8, max(seen) + half + DAY_MS // 8)
     y_range = (
         models.DataRange1d(start=0, only_visible=True, range_padding=0.12)
-        if _is_positive(plot)
+        if plot.from_zero and _is_positive(plot)
         else models.DataRange1d()
     )
     figure = _figure(
@@ -142,7 +142,7 @@ def _line(plot: "Plot", figure: Any, source: Any, colours: dict[str, Any], _widt
         if not one.drawn:
             continue
         colour = colours["series"][number % len(colours["series"])]
-        if first is None:
+        if first is None and plot.from_zero:
             figure.varea("at", 0, f"v{number}", source=source, fill_color=colour, fill_alpha=0.1)
         options: dict[str, Any] = {"line_color": colour, "line_width": 2}
         drawn = figure.line("at", f"v{number}", source=source, **options)

@@ -139,10 +139,6 @@ class MoneyField(StringField):
     def scale(self, scale: int) -> None:
         self._scale = scale
 
-    @scale.setter
-    def scale(self, scale: int) -> None:
-        self._scale = scale
-
     def _value(self) -> str:
         if self.raw_data:
             return str(self.raw_data[0])

@@ -48,6 +48,7 @@ from payadmin.views.registry import page
 from payadmin.views.search import by_id, exact, prefix, through
 from payadmin.views.security import current_actor
 from payadmin.views.shell import current_mode
+from payadmin.views.tariffs.payment import tariff_told
 
 MOST_NOTES = 100
 EXPORTED = (
@@ -396,6 +397,7 @@ class TransactionsPage(PayAdminModelView):
             "form_key": secrets.token_urlsafe(18),
             "show": {kind: masked(kind) for kind in ("name", "email", "phone")},
             "journals": journals(row.id),
+            "tariff": tariff_told(row),
             "billed": money_cell(row.billed_amount_minor, row.billed_unit),
             **self._cells(row),
         }

@@ -68,6 +68,11 @@ def confirm_bulk(page: Page) -> None:
     page.get_by_role("heading", name="Confirm").wait_for()
 
 
+def told_costs(page: Page) -> None:
+    page.get_by_label("Amount").fill("125.00")
+    page.locator("#costs ol").wait_for()
+
+
 def palette(page: Page) -> None:
     page.keyboard.press("Control+k")
     page.keyboard.type("BCC-00018")
@@ -279,6 +284,26 @@ PLACES = (
     ),
     Place("reminder deliveries", "reminder-deliveries/?size=20"),
     Place("reminder delivery", "reminder-deliveries/1/"),
+    Place("contracts", "contracts/", user="cfo"),
+    Place("contract", "contracts/1/", told_costs, user="cfo"),
+    Place("contract, versions compared", "contracts/1/compare/?a=1&b=2", user="cfo"),
+    Place("contract, new version", "contracts/1/version/", press("button", "Add a term"), user="cfo"),
+    Place("contract, refused", "contracts/new/", press("button", "Save"), status=422, user="cfo"),
+    Place("contract, proposed", "contracts/1/version/", user="specialist"),
+    Place("contract, given", "contracts/1/organizations/new/", press("button", "Give"), status=422, user="cfo"),
+    Place("cashback profiles", "cashback-profiles/", user="cfo"),
+    Place("cashback profile", "cashback-profiles/1/", user="cfo"),
+    Place("cashback profile, refused", "cashback-profiles/new/", press("button", "Save"), status=422, user="cfo"),
+    Place("exchange rates", "exchange-rates/?size=20", user="cfo"),
+    Place("exchange rate", "exchange-rates/1/", user="cfo"),
+    Place("exchange rate, refused", "exchange-rates/new/", press("button", "Put in force"), status=422, user="cfo"),
+    Place("exchange rates, pair", "exchange-rates/pair/?base=EUR&quote=USD&amount=125", user="specialist"),
+    Place("exchange rates, import", "exchange-rates/import/", press("button", "Import"), status=422, user="cfo"),
+    Place("requests of Financial specialists", "requests/", user="cfo"),
+    Place("units", "units/?size=20"),
+    Place("unit", "units/{points}/"),
+    Place("unit, issued", "units/{points}/issue/", press("button", "Issue"), status=422),
+    Place("new unit, refused", "units/new/", press("button", "Save"), status=422),
     Place("workers", "workers/"),
     Place("mailbox", "mailbox/?size=20"),
     Place("exports, none yet", "exports/", user="operator"),
@@ -413,7 +438,9 @@ def _facts(demo: Demo) -> dict[str, Any]:
     ((hold,),) = demo.rows("SELECT min(id) FROM subscription WHERE status = 'ON_HOLD'")
     ((failed,),) = demo.rows("SELECT min(id) FROM scheduled_charge WHERE status = 'FAILED'")
     ((undecided,),) = demo.rows("SELECT min(id) FROM scheduled_charge WHERE needs_staff")
+    ((points,),) = demo.rows("SELECT id FROM unit WHERE code = 'POINTS'")
     return {
+        "points": points,
         "sub": sub,
         "number": number_of_sub,
         "hold": hold,

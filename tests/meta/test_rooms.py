@@ -20,7 +20,8 @@ load_jobs()
 ROOMS = frozenset(
     {
         "access", "api", "approvals", "audit", "parties", "payments", "subscriptions", "batches", "checkout", "wallets",
-        "ledger", "cash", "contracts", "fx", "compliance", "fraud", "support", "reporting", "system", "usage",
+        "ledger", "cash", "contracts", "fx", "compliance", "fraud", "support", "reporting", "system", "tariffs",
+        "usage",
     }
 )  # fmt: skip
 
@@ -37,9 +38,9 @@ FRAME = {
         "cancel_scheduled", "changes", "charts", "checks", "columns", "conditions", "core", "dates", "drawing",
         "errors", "exports", "exports_page", "exports_schedule", "exports_table", "fields", "figures", "filters",
         "finder", "forms", "gate", "guide", "language", "lists", "login", "mailbox", "notes", "notices", "orders",
-        "outcomes", "palette", "payment_filters", "periods", "registry", "resolving", "retry_policies", "reveals",
-        "rows", "saved_views", "scheduled", "search", "security", "shell",
-        "template_texts", "texts", "ui", "webhooks", "workers",
+        "outcomes", "palette", "payment_filters", "periods", "registry", "requests", "resolving", "retry_policies",
+        "reveals", "rows", "saved_views", "scheduled", "search", "security", "shell", "template_texts",
+        "texts", "ui", "webhooks", "workers",
     },
     "templates": {
         "account", "admin", "all_report", "attention", "auth", "errors", "exports", "finder", "help", "jobs", "macros",

@@ -1,8 +1,10 @@
 """Rates and units: in force at once, never changed, never from the future; retired only when nothing is left."""
 
 import datetime as dt
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import func, select, text
@@ -10,17 +12,19 @@ from sqlalchemy.exc import DatabaseError
 
 from payadmin.actions import ledger, tariffs
 from payadmin.db import db, utcnow
-from payadmin.kernel.errors import Conflict, Forbidden, Invalid
-from payadmin.kernel.rates import DayRates, published_at
+from payadmin.kernel.errors import Conflict, Forbidden, Invalid, NotFound
+from payadmin.kernel.rates import DayRates, published_at, read_office
 from payadmin.models.approvals import ApprovalRequest
-from payadmin.models.parties import OrganizationKind
+from payadmin.models.ledger import LedgerAccount, LedgerBalance
+from payadmin.models.parties import CustomerStatus, OrganizationKind
 from payadmin.models.payments import Unit, UnitKind, UnitStatus
 from payadmin.models.tariffs import ExchangeRate
 from payadmin.permissions import Role
 from payadmin.queries.tariffs import quoted
 from payadmin.work import SYSTEM, Actor
 from tests.support.approvals import Room
-from tests.support.desk import Desk
+from tests.support.desk import Desk, trail
+from tests.support.pages import post
 
 DAY = dt.timedelta(days=1)
 FRIDAY, SATURDAY, MONDAY = dt.date(2026, 10, 23), dt.date(2026, 10, 24), dt.date(2026, 10, 26)
@@ -111,11 +115,49 @@ def test_the_ecbs_days_are_added_once_and_the_last_earlier_day_counts(specialist
     assert rate_at("EUR", "USD", published_at(FRIDAY)) == Fraction("1.08")
 
 
+def test_an_offices_file_is_added_once_and_never_changed(room: Room, specialist: Actor) -> None:
+    room.make.organization("Exchange Ltd", kind=OrganizationKind.EXCHANGE_OFFICE)
+    lines = "base,quote,rate,valid_from\nEUR,USD,1.07,2026-10-23T09:00\nEUR,GBP,0.85,2026-10-23T09:00+00:00\n"
+    rates = list(read_office(lines, ZoneInfo("Europe/Berlin")))
+    given = {"office": "Exchange Ltd", "sha256": "0" * 64}
+    assert tariffs.import_office_rates(specialist, rates=rates, **given) == 2
+    assert tariffs.import_office_rates(specialist, rates=rates, **given) == 0
+    other = [replace(rates[0], rate=Decimal(2))]
+    with pytest.raises(Conflict, match="another rate is kept"):
+        tariffs.import_office_rates(specialist, rates=other, **given)
+    with pytest.raises(NotFound):
+        tariffs.import_office_rates(specialist, office="Nobody", rates=rates, sha256="0" * 64)
+    late = [replace(rates[0], valid_from=utcnow() + DAY)]
+    with pytest.raises(Invalid, match="future"):
+        tariffs.import_office_rates(specialist, rates=late, **given)
+
+
 def test_a_file_with_a_day_of_the_future_adds_nothing(specialist: Actor) -> None:
     days = [DayRates(FRIDAY, {"USD": Decimal(1)}), DayRates(utcnow().date() + 3 * DAY, {"USD": Decimal(1)})]
     with pytest.raises(Invalid, match="future"):
         tariffs.import_ecb(specialist, days=days, sha256="0" * 64)
     assert db.session.scalar(select(func.count()).select_from(ExchangeRate)) == 0
+
+
+def test_a_rate_is_entered_on_its_page_asked_about_and_in_force(room: Room) -> None:
+    client = room.make.browse(Role.FINANCIAL_SPECIALIST)
+    form = {"base": "EUR", "quote": "USD", "rate": "1.0842", "valid_from": "", "note": ""}
+    assert post(client, "/exchange-rates/new/", **form).status_code == 303
+    far = post(client, "/exchange-rates/new/", **form | {"rate": "1084.2"})
+    assert (far.status_code, "far from this one" in far.text) == (409, True)
+    assert post(client, "/exchange-rates/new/", **form | {"rate": "1084.2", "is_sure": "y"}).status_code == 303
+    assert post(client, "/exchange-rates/new/", **form | {"rate": "0"}).status_code == 422
+    late = (utcnow() + 2 * DAY).strftime("%Y-%m-%dT%H:%M")
+    assert post(client, "/exchange-rates/new/", **form | {"valid_from": late}).status_code == 422
+    assert rate_at("EUR", "USD") == Fraction("1084.2")
+    assert "1,084.20 USD" in client.get("/exchange-rates/pair/?base=EUR&quote=USD&amount=1").text
+
+
+def test_customers_and_merchants_never_see_rates(room: Room) -> None:
+    for role in (Role.PARTNER, Role.ISSUER, Role.PAYMENTS_OPERATOR, Role.SUPPORT_MANAGER):
+        client = room.make.browse(role)
+        for path in ("", "pair/", "new/", "import/"):
+            assert client.get(f"/exchange-rates/{path}").status_code == 403
 
 
 def test_only_the_cfo_and_specialists_touch_rates(room: Room) -> None:
@@ -187,3 +229,83 @@ def test_a_unit_with_a_balance_or_that_something_stands_for_is_not_retired(room:
     with pytest.raises(Conflict, match="Accounts have a balance"):
         tariffs.set_unit_status(admin, euro.id, is_active=False, version=euro.version)
     assert unit("EUR").status is UnitStatus.ACTIVE
+
+
+# --- bonus units ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def points(room: Room) -> int:
+    admin = room.person(Role.ADMIN)
+    found: int = tariffs.add_unit(admin, code="POINTS", name="Points", kind=UnitKind.BONUS, scale=0)
+    return found
+
+
+def held(owner: str) -> int:
+    db.session.rollback()
+    account = select(LedgerAccount.id).where(LedgerAccount.code == f"2010:{owner}:POINTS").scalar_subquery()
+    total = select(func.coalesce(func.sum(LedgerBalance.balance_minor), 0)).where(LedgerBalance.account_id == account)
+    return -int(db.session.scalar(total) or 0)
+
+
+def test_bonus_units_are_issued_and_redeemed_once_and_then_the_unit_is_retired(room: Room, points: int) -> None:
+    admin, customer = room.person(Role.ADMIN), room.make.customer()
+    owner, given = f"customer:{customer.id}", {"reason": "Welcome", "customer_id": customer.id}
+    first = tariffs.issue_bonus(admin, points, amount_minor=500, key="a", **given)
+    assert tariffs.issue_bonus(admin, points, amount_minor=500, key="a", **given) == first
+    assert held(owner) == 500
+    with pytest.raises(Conflict, match="balance"):
+        tariffs.set_unit_status(admin, points, is_active=False, version=unit("POINTS").version)
+    with pytest.raises(Conflict, match="not enough"):
+        tariffs.redeem_bonus(admin, points, amount_minor=501, key="b", **given)
+    tariffs.redeem_bonus(admin, points, amount_minor=500, key="c", **given)
+    assert held(owner) == 0
+    tariffs.set_unit_status(admin, points, is_active=False, version=unit("POINTS").version)
+    with pytest.raises(Conflict, match="retired"):
+        tariffs.issue_bonus(admin, points, amount_minor=1, key="d", **given)
+    events = [entry.event for entry in trail() if entry.event.startswith("tariffs.unit.") and entry.outcome == "done"]
+    assert (events.count("tariffs.unit.issued"), events.count("tariffs.unit.redeemed")) == (1, 1)
+
+
+def test_bonus_units_for_nobody_for_two_or_of_a_currency_are_refused(room: Room, points: int) -> None:
+    admin, customer, shop = room.person(Role.ADMIN), room.make.customer(), room.make.organization()
+    given = {"amount_minor": 1, "reason": "Welcome", "key": "a", "customer_id": customer.id}
+    for unit_id, values in (
+        (points, {"customer_id": None}),
+        (points, {"organization_id": shop.id}),
+        (points, {"amount_minor": 0}),
+        (points, {"reason": " "}),
+        (unit("EUR").id, {}),
+    ):
+        with pytest.raises(Invalid):
+            tariffs.issue_bonus(admin, unit_id, **given | values)
+    blocked = room.make.customer(status=CustomerStatus.BLOCKED)
+    with pytest.raises(Conflict, match="blocked"):
+        tariffs.issue_bonus(admin, points, **given | {"customer_id": blocked.id})
+    with pytest.raises(Forbidden):
+        tariffs.issue_bonus(room.person(Role.CFO), points, **given)
+
+
+def test_a_unit_that_accounts_are_kept_in_cannot_be_deleted(room: Room, points: int) -> None:
+    customer = room.make.customer()
+    admin = room.person(Role.ADMIN)
+    tariffs.issue_bonus(admin, points, amount_minor=1, reason="Welcome", key="a", customer_id=customer.id)
+    with pytest.raises(DatabaseError):
+        db.session.execute(text("DELETE FROM unit WHERE code = 'POINTS'"))
+    db.session.rollback()
+    assert unit("POINTS").id == points
+
+
+def test_the_page_of_a_bonus_unit_issues_and_redeems(room: Room, points: int) -> None:
+    shop = room.make.organization("Corner Shop").id
+    client = room.make.browse(Role.ADMIN)
+    assert "Issue" in client.get(f"/units/{points}/").text
+    assert client.get("/units/organizations/?q=Corner").json[0]["id"] == shop
+    form = {"organization": str(shop), "amount": "12", "reason": "Promotion", "key": "one"}
+    assert post(client, f"/units/{points}/issue/", **form).status_code == 303
+    assert held(f"organization:{shop}") == 12
+    too_much = post(client, f"/units/{points}/redeem/", **form | {"amount": "13", "key": "two"})
+    assert too_much.status_code == 409
+    assert "not enough money" in too_much.text
+    assert post(client, f"/units/{points}/redeem/", **form | {"key": "three"}).status_code == 303
+    assert held(f"organization:{shop}") == 0

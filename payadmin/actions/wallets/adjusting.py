@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import select
 
@@ -22,7 +22,7 @@ from payadmin.permissions import Permission
 from payadmin.queries.wallets import why_unusable
 from payadmin.work import Actor, Work, use_case
 
-WHY: Final = "Books are corrected by hand only with a second person's consent."
+WHY = "Books are corrected by hand only with a second person's consent."
 
 
 def _standing(_actor: Actor) -> str:

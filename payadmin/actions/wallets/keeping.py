@@ -18,7 +18,7 @@ from payadmin.queries.wallets import amounts_of
 from payadmin.work import Work, use_case
 
 WRITE: Final = Permission.WALLETS_WALLET_WRITE
-STALE: Final = "Somebody else changed this wallet meanwhile. Look at what changed, then try again."
+STALE = "Somebody else changed this wallet meanwhile. Look at what changed, then try again."
 
 
 @use_case(WRITE)

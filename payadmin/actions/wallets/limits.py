@@ -27,7 +27,7 @@ from payadmin.queries.wallets import why_unusable
 from payadmin.work import Work, use_case
 
 DECIDE: Final = Permission.FRAUD_APPLICATION_DECIDE
-OVER: Final = "This application was decided already."
+OVER = "This application was decided already."
 
 
 @use_case(DECIDE, about=LimitApplication)

@@ -108,7 +108,7 @@ def rate(asked: Pair) -> Plot:
     digits = SMALL_DIGITS if small else CHART_DIGITS
     values = tuple(half_even(each * 10**digits) for _at, each in found)
     series = Series(f"{asked.base}/{asked.quote}", values, asked.quote, digits)
-    return Plot(Shape.LINE, tuple(day for day, _each in found), (series,))
+    return Plot(Shape.LINE, tuple(day for day, _each in found), (series,), from_zero=False)
 
 
 def course(asked: Pair) -> list[tuple[dt.date, Fraction]]:

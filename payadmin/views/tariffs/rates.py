@@ -9,7 +9,7 @@ from typing import Any
 from flask import flash, redirect, request
 from flask_admin import expose
 from wtforms import BooleanField, Form, StringField
-from wtforms.validators import InputRequired, Length
+from wtforms.validators import InputRequired, Length, Optional
 
 from payadmin.actions import tariffs
 from payadmin.kernel.errors import Conflict, Invalid
@@ -60,7 +60,7 @@ class RateForm(Form):
         description="What one of the first unit costs in the second, such as 1.0842.",
         render_kw={"inputmode": "decimal", "autocomplete": "off"},
     )
-    valid_from = MomentField("Valid from", description="Empty: from now on. Never in the future.")
+    valid_from = MomentField("Valid from", [Optional()], description="Empty: from now on. Never in the future.")
     note = StringField("Note", [Length(max=NOTE_LENGTH), no_controls, no_cards])
     is_sure = BooleanField("I looked again: the rate is right")
 

@@ -14,7 +14,7 @@ from payadmin.db import db
 from payadmin.kernel.errors import Invalid
 from payadmin.kernel.tariffs import PERCENT_DECIMALS, parse_percent, percent_text
 from payadmin.kernel.text import _
-from payadmin.models.parties import Organization, OrganizationKind, OrganizationStatus
+from payadmin.models.parties import Customer, CustomerStatus, Organization, OrganizationKind, OrganizationStatus
 from payadmin.queries.tariffs import active_units
 from payadmin.views.fields import LinkField
 from payadmin.views.filters import begins_with, moment_of, row_id_of
@@ -90,6 +90,21 @@ def found_organizations(typed: str, kinds: Iterable[OrganizationKind]) -> list[d
     return [
         {"id": row_id, "text": say(_("%(name)s (No. %(number)s)", name=name, number=row_id))} for row_id, name in rows
     ]
+
+
+def customer_titles(ids: set[int]) -> dict[int, str]:
+    """The Customer IDs of customers."""
+    wanted = select(Customer.id, Customer.external_id).where(Customer.id.in_(ids))
+    return dict(db.session.execute(wanted).all())
+
+
+def found_customers(typed: str) -> list[dict[str, object]]:
+    """What a picker offers for what was typed: active customers by their Customer ID."""
+    wanted = select(Customer.id, Customer.external_id).where(
+        begins_with(Customer.external_id, typed), Customer.status == CustomerStatus.ACTIVE
+    )
+    rows = db.session.execute(wanted.order_by(Customer.external_id).limit(MOST_FOUND)).all()
+    return [{"id": row_id, "text": external_id} for row_id, external_id in rows]
 
 
 def organization_form(endpoint: str) -> type[Form]:

@@ -1,11 +1,13 @@
 """Issuers (units): currencies, e-money and bonus units, and which of them are used no more (S3:39-41)."""
 
+import secrets
 from typing import Any
 
-from flask import flash, redirect, request
+from flask import flash, jsonify, redirect, request, url_for
 from flask_admin import expose
+from werkzeug.wrappers import Response
 from wtforms import Form, HiddenField, StringField
-from wtforms.validators import InputRequired, Length
+from wtforms.validators import InputRequired, Length, Optional
 
 from payadmin.actions import tariffs
 from payadmin.actions.tariffs.units import NAME_LENGTH
@@ -13,15 +15,23 @@ from payadmin.db import db
 from payadmin.kernel.errors import Conflict, Invalid
 from payadmin.kernel.money import MAX_SCALE, format_minor
 from payadmin.kernel.text import Text, _
+from payadmin.models.ledger import MEMO_LENGTH
 from payadmin.models.payments import Unit, UnitKind, UnitStatus
 from payadmin.permissions import Permission
 from payadmin.queries.tariffs import balances_in
 from payadmin.views.base import PayAdminModelView
-from payadmin.views.fields import EnumField, NumberField, SelectField, no_cards, no_controls, put
+from payadmin.views.fields import EnumField, LinkField, MoneyField, NumberField, SelectField, no_cards, no_controls, put
 from payadmin.views.filters import row_id_of
 from payadmin.views.registry import page
 from payadmin.views.security import current_actor
-from payadmin.views.tariffs.shown import unit_choices
+from payadmin.views.tariffs.shown import (
+    business_users,
+    customer_titles,
+    found_customers,
+    found_organizations,
+    organization_titles,
+    unit_choices,
+)
 
 WRITE = Permission.WALLETS_UNIT_WRITE
 SHOWN = 10
@@ -58,6 +68,37 @@ class UnitForm(NameForm):
         self.reference.choices = unit_choices(blank=_("Nothing"))
 
 
+def bonus_form(endpoint: str, scale: int) -> type[Form]:
+    """A form that asks whose wallet, how much and why."""
+
+    class BonusForm(Form):
+        """Bonus units that are issued or redeemed."""
+
+        organization = LinkField(
+            "Organization",
+            [Optional()],
+            titles=organization_titles,
+            address=lambda: url_for(f"{endpoint}.organizations_view"),
+            description="Whose wallet. Type the beginning of its name, or choose a customer.",
+        )
+        customer = LinkField(
+            "Customer",
+            [Optional()],
+            titles=customer_titles,
+            address=lambda: url_for(f"{endpoint}.customers_view"),
+            description="Type the beginning of the Customer ID.",
+        )
+        amount = MoneyField("Amount", [InputRequired("This is needed.")], scale=scale)
+        reason = StringField(
+            "Reason",
+            [InputRequired("This is needed."), Length(max=MEMO_LENGTH), no_controls, no_cards],
+            description="It stands beside the transaction for good.",
+        )
+        key = HiddenField()
+
+    return BonusForm
+
+
 @page(menu="units")
 class UnitsPage(PayAdminModelView):
     """Everything that amounts can be in."""
@@ -82,7 +123,7 @@ class UnitsPage(PayAdminModelView):
     detail_sections = {
         "Unit": ("code", "name", "kind", "scale", "reference_unit", "status", "created_at", "updated_at")
     }
-    needs = {"status_view": WRITE}
+    needs = {"status_view": WRITE, "bonus_view": WRITE, "organizations_view": WRITE, "customers_view": WRITE}
 
     def details_context(self, row: Unit) -> dict[str, Any]:
         """What is left of it, which is why it cannot be retired."""
@@ -93,6 +134,8 @@ class UnitsPage(PayAdminModelView):
             "has_more": len(found) > SHOWN,
             "may_write": self.may("edit"),
             "is_retired": row.status is UnitStatus.RETIRED,
+            "is_bonus": row.kind is UnitKind.BONUS,
+            "sees_books": current_actor().may(Permission.LEDGER_ENTRY_READ),
         }
 
     @expose("/new/", methods=("GET", "POST"))
@@ -148,6 +191,50 @@ class UnitsPage(PayAdminModelView):
         else:
             flash("In use again." if act == "restore" else "Retired.", "success")
         return redirect(f"{self.address}{row_id}/", 303)
+
+    @expose("/<int:row_id>/<any(issue,redeem):act>/", methods=("GET", "POST"))
+    def bonus_view(self, row_id: int, act: str) -> Any:
+        """Bring bonus units into being on a wallet, or take them out of the world."""
+        row = self.get_row(row_id)
+        form = bonus_form(self.endpoint, row.scale)(request.form if request.method == "POST" else None)
+        sentence, status = None, 200 if request.method == "GET" else 422
+        if request.method == "POST" and form.validate():
+            book = tariffs.issue_bonus if act == "issue" else tariffs.redeem_bonus
+            try:
+                book(
+                    current_actor(),
+                    row_id,
+                    amount_minor=form["amount"].data,
+                    reason=str(form["reason"].data),
+                    key=str(form["key"].data),
+                    organization_id=form["organization"].data,
+                    customer_id=form["customer"].data,
+                )
+            except (Invalid, Conflict) as refusal:
+                status, sentence = refusal.status, put(form, refusal)
+            else:
+                flash("Issued." if act == "issue" else "Redeemed.", "success")
+                return redirect(f"{self.address}{row_id}/", 303)
+        if not form["key"].data:
+            form["key"].data = secrets.token_urlsafe(18)
+        title = _("Issue %(unit)s", unit=row.code) if act == "issue" else _("Redeem %(unit)s", unit=row.code)
+        fields = [form[name] for name in ("organization", "customer", "amount", "reason")]
+        shown = {"fields": fields, "title": title, "back": f"{self.address}{row_id}/", "sentence": sentence}
+        return self.render("tariffs/bonus.html", form=form, changed=[], act=act, unit=row, **shown), status
+
+    @expose("/organizations/")
+    def organizations_view(self) -> Response:
+        """What the picker of organizations offers for what was typed."""
+        typed = request.args.get("q", "").strip()
+        usable = typed and len(typed) <= NAME_LENGTH and typed.isprintable()
+        return jsonify(found_organizations(typed, business_users()) if usable else [])
+
+    @expose("/customers/")
+    def customers_view(self) -> Response:
+        """What the picker of customers offers for what was typed."""
+        typed = request.args.get("q", "").strip()
+        usable = typed and len(typed) <= NAME_LENGTH and typed.isprintable()
+        return jsonify(found_customers(typed) if usable else [])
 
     def _unit_page(self, form: NameForm, fields: Any, title: str, back: str, refusal: Any) -> Any:
         status = 200 if request.method == "GET" else 422

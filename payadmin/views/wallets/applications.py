@@ -25,7 +25,7 @@ class ApplicationsPage(PayAdminModelView):
     column_sortable = ("created_at",)
     default_sort = "-created_at"
     tabs = "status"
-    phone = {"id": "m1", "excess": "m2", "rule": "m3", "status": "m4"}
+    phone = {"rule": "m1", "excess": "m2", "created_at": "m3", "status": "m4"}
     detail_sections = {
         "Application": (
             "transaction", "rule", "limit", "counted", "actual", "excess", "status", "created_at", "expires_at",
