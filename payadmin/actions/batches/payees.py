@@ -20,6 +20,7 @@ from payadmin.models.wallets import TERMS_OF, Wallet, WalletKind, WalletStatus, 
 from payadmin.queries.tariffs import Ruling, ruling
 from payadmin.queries.wallets import scales_of, why_unusable
 
+AMOUNT, CURRENCY, REFERENCE = "amount", "currency", "reference"
 SEVERAL: Final = object()  # a name that stands for more than one customer
 
 
@@ -116,9 +117,9 @@ class PayeeChecker:
         reading.take("reference", "reference", c.identifier_of)
         if reference := values["reference"]:
             if payment_key(self.payer_id, reference) in self.used:
-                reading.say("reference", _("This reference was used already."))
+                reading.say(REFERENCE, _("This reference was used already."))
             if values["repeats_row"]:
-                reading.say("reference", f"This reference stands in row {values['repeats_row']} too.")
+                reading.say(REFERENCE, f"This reference stands in row {values['repeats_row']} too.")
         reading.take("note", "description", c.note_of)
         if not reading.wrong:
             self._price(reading)
@@ -141,9 +142,9 @@ class PayeeChecker:
 
     def _check_payer(self, reading: Reading, unit: str) -> None:
         if unit not in self.own:
-            reading.say("currency", _("The organization that pays has no wallet in %(unit)s.", unit=unit))
+            reading.say(CURRENCY, _("The organization that pays has no wallet in %(unit)s.", unit=unit))
         elif problem := self.unusable[unit]:
-            reading.say("currency", problem)
+            reading.say(CURRENCY, problem)
 
     def _check_payee(self, reading: Reading, unit: str | None) -> None:
         """Find whom the row pays by whatever names them; if several cells do, they must mean the same."""
@@ -160,7 +161,7 @@ class PayeeChecker:
             if wallet.id != payee.id:
                 reading.say(column, _("This is somebody else than the other cells of the row name."))
         if unit is not None and payee.unit != unit:
-            reading.say("currency", _("Wallet %(wallet)s holds %(unit)s.", wallet=payee.number, unit=payee.unit))
+            reading.say(CURRENCY, _("Wallet %(wallet)s holds %(unit)s.", wallet=payee.number, unit=payee.unit))
         elif problem := self._why_unpayable(payee):
             reading.say(first, problem)
         else:
@@ -211,10 +212,10 @@ class PayeeChecker:
             return
         found = commission(ruled.term, amount)
         if found.payee_minor <= 0:
-            reading.say("amount", _("The commission is as much as the amount: nothing would arrive."))
+            reading.say(AMOUNT, _("The commission is as much as the amount: nothing would arrive."))
             return
         if found.payer_minor > MAX_MINOR:
-            reading.say("amount", _("That is more than a wallet can hold."))
+            reading.say(AMOUNT, _("That is more than a wallet can hold."))
             return
         values["paid_minor"] = found.payer_minor
         limit = ruled.term.limit_single_minor

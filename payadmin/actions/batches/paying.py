@@ -208,8 +208,8 @@ def _settle(work: Work, batch: Batch, row: BatchRow, **values: Any) -> None:
     is_done = values["status"] is RowStatus.DONE
     progress = update(Batch).where(Batch.id == batch.id)
     progress = progress.values(
-        rows_done=Batch.rows_done + is_done,
-        rows_refused=Batch.rows_refused + (not is_done),
+        rows_done=Batch.rows_done + int(is_done),
+        rows_refused=Batch.rows_refused + int(not is_done),
         updated_at=work.now,
     )
     # How far processing has come is no act of anybody: its confirmation and its end are recorded.

@@ -12,6 +12,7 @@ from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  #
 from wtforms.validators import InputRequired
 
 from payadmin.actions import batches
+from payadmin.actions.batches.columns import PAYEE
 from payadmin.actions.batches.reading import StoreCards
 from payadmin.db import db
 from payadmin.kernel import sheets
@@ -271,6 +272,7 @@ def _page(
         general=general,
         earlier=earlier,
         columns=batches.COLUMNS[kind],
+        payee=PAYEE,
         latest=[(batch, amounts(batch.totals)) for batch in latest],
         status_badge=status_badge,
         max_bytes=sheets.MAX_BYTES,
