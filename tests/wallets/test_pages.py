@@ -164,6 +164,9 @@ def test_an_adjustment_and_a_reversal_are_asked_for_and_not_done(purses: Purses,
     assert post(client, f"/coins/{wallet_id}/adjust/", **data).status_code == 303
     assert post(client, f"/wallet-transactions/{row_id}/reverse/", reason="Wrong").status_code == 303
     db.session.rollback()
+    request_id = db.session.scalars(select(ApprovalRequest.id).order_by(ApprovalRequest.id)).first()
+    inbox = browse(Role.CFO).get(f"/approvals/{request_id}/")
+    assert "Counted twice" in inbox.text
     titles = db.session.scalars(select(ApprovalRequest.title).order_by(ApprovalRequest.id)).all()
     number = purses.get(Wallet, wallet_id).number
     assert titles == [f"Put 2.00 EUR into wallet {number}", f"Reverse wallet transaction no. {row_id}"]
