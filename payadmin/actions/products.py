@@ -30,8 +30,8 @@ from payadmin.queries.tariffs import active_units
 from payadmin.work import Work, use_case
 
 WRITE: Final = Permission.WALLETS_PRODUCT_WRITE
-STALE: Final = "Somebody else changed this product meanwhile. Look at what changed, then try again."
-TAKEN: Final = "There is a product with this code already."
+STALE: Final = _("Somebody else changed this product meanwhile. Look at what changed, then try again.")
+TAKEN: Final = _("There is a product with this code already.")
 _CODE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
 _CHANGEABLE: Final = ("name", "price_minor", "valid_from", "valid_to", "description")
 
