@@ -107,7 +107,8 @@ KINDS: dict[str, Kind] = {
             P.APPROVALS_POLICY_APPROVE,
             (Rule("policy", "Changing this table of approvals"),),
         ),
-        # No rules: the table of policies has no say in it (`ApprovalGate.standing`).
+        # No rules: the table of policies has no say in these (`ApprovalGate.standing`).
+        Kind("wallet", "Wallet", P.APPROVALS_WALLET_APPROVE, ()),
         Kind("contract", "Contract", P.CONTRACTS_REQUEST_DECIDE, (), "requests", P.CONTRACTS_REQUEST_READ),
         Kind("cashback", "Cashback profile", P.CONTRACTS_REQUEST_DECIDE, (), "requests", P.CONTRACTS_REQUEST_READ),
     )

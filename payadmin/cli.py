@@ -172,9 +172,11 @@ def _prepare_demo(app: "Flask", home: "Home", *, full: bool) -> list[dict[str, s
     from payadmin.sample.checkout import set_rules
     from payadmin.sample.load import load_sample
     from payadmin.sample.policies import set_policies
+    from payadmin.sample.products import load_products
     from payadmin.sample.register import connect_endpoint, register_telco
     from payadmin.sample.tariffs import load_tariffs
     from payadmin.sample.usage import load_usage
+    from payadmin.sample.wallets import load_wallets
 
     settings: Settings = app.extensions["payadmin.settings"]
     with app.app_context():
@@ -189,6 +191,8 @@ def _prepare_demo(app: "Flask", home: "Home", *, full: bool) -> list[dict[str, s
         organizations = load_usage(settings.zone)
         _with_progress("Writing contracts and exchange rates", lambda step: load_tariffs(full=full, progress=step))
         _with_progress("Booking payments in the ledger", _book_recorded)
+        load_wallets()
+        load_products()
         _check_books(settings)
         file = home.path / "demo-accounts.json"
         known: dict[str, dict[str, str]] = {}

@@ -32,6 +32,7 @@ class Permission(StrEnum):
     APPROVALS_REQUEST_READ = "approvals:request:read"
     APPROVALS_RETRY_POLICY_APPROVE = "approvals:retry_policy:approve"
     APPROVALS_VOID_APPROVE = "approvals:void:approve"
+    APPROVALS_WALLET_APPROVE = "approvals:wallet:approve"
     AUDIT_EVENT_EXPORT = "audit:event:export"
     AUDIT_EVENT_READ = "audit:event:read"
     AUDIT_EVENT_VERIFY = "audit:event:verify"
@@ -109,10 +110,17 @@ class Permission(StrEnum):
     USAGE_SERVICE_EXPORT = "usage:service:export"
     USAGE_SERVICE_READ = "usage:service:read"
     USAGE_SERVICE_WRITE = "usage:service:write"
+    WALLETS_PRODUCT_EXPORT = "wallets:product:export"
     WALLETS_PRODUCT_READ = "wallets:product:read"
+    WALLETS_PRODUCT_SELL = "wallets:product:sell"
+    WALLETS_PRODUCT_WRITE = "wallets:product:write"
     WALLETS_UNIT_READ = "wallets:unit:read"
     WALLETS_UNIT_WRITE = "wallets:unit:write"
+    WALLETS_WALLET_ADJUST = "wallets:wallet:adjust"
+    WALLETS_WALLET_EXPORT = "wallets:wallet:export"
+    WALLETS_WALLET_MOVE = "wallets:wallet:move"
     WALLETS_WALLET_READ = "wallets:wallet:read"
+    WALLETS_WALLET_WRITE = "wallets:wallet:write"
 
 
 class Role(StrEnum):
@@ -163,6 +171,7 @@ _APPROVES = frozenset(
         P.APPROVALS_REQUEST_READ,
         P.APPROVALS_RETRY_POLICY_APPROVE,
         P.APPROVALS_VOID_APPROVE,
+        P.APPROVALS_WALLET_APPROVE,
     }
 )
 _PAYMENTS_READ = frozenset({P.PAYMENTS_PAYMENT_READ, P.PAYMENTS_PAYMENT_INVOICE})
@@ -231,10 +240,17 @@ GRANTS: dict[Role, frozenset[Permission]] = {
         P.USAGE_SERVICE_EXPORT,
         P.USAGE_SERVICE_READ,
         P.USAGE_SERVICE_WRITE,
+        P.WALLETS_PRODUCT_EXPORT,
         P.WALLETS_PRODUCT_READ,
+        P.WALLETS_PRODUCT_SELL,
+        P.WALLETS_PRODUCT_WRITE,
         P.WALLETS_UNIT_READ,
         P.WALLETS_UNIT_WRITE,
+        P.WALLETS_WALLET_ADJUST,
+        P.WALLETS_WALLET_EXPORT,
+        P.WALLETS_WALLET_MOVE,
         P.WALLETS_WALLET_READ,
+        P.WALLETS_WALLET_WRITE,
     },
     Role.CFO: _EVERYONE
     | _APPROVES
@@ -459,8 +475,10 @@ MENU: tuple[Section, ...] = (
         "Wallets",
         (
             Item("coins", "Coins", "wallet", P.WALLETS_WALLET_READ),
+            Item("wallet-transactions", "Wallet transactions", "arrows-exchange", P.WALLETS_WALLET_READ),
             Item("units", "Issuers (units)", "coin", P.WALLETS_UNIT_READ),
             Item("products", "Products", "package", P.WALLETS_PRODUCT_READ),
+            Item("product-sales", "Product sales", "receipt", P.WALLETS_PRODUCT_READ),
             Item("organizations", "Organizations", "building", P.PARTIES_ORGANIZATION_READ),
         ),
     ),

@@ -203,7 +203,7 @@ def obstacles(session: Any, last_day: dt.date) -> list[str]:
     live = select(Payment.id).where(Payment.mode == Mode.LIVE)
     if waiting := count(
         ApprovalRequest.status == ApprovalStatus.PENDING,
-        ApprovalRequest.kind.in_(("refund", "void", "outcome")),
+        ApprovalRequest.kind.in_(("refund", "void", "outcome", "wallet")),
         ApprovalRequest.created_at < end,
     ):
         found.append(_("%(number)s requests about money of these days wait for a decision.", number=waiting))

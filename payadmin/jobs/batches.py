@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from flask import current_app
 
+from payadmin.actions.batches.paying import pay_some
 from payadmin.actions.batches.processing import process_some
 from payadmin.actions.batches.validation import check_some
 from payadmin.jobs import Later, job
@@ -27,8 +28,8 @@ def check_batch(*, batch_id: int) -> Later | None:
 
 @job("order_batch")
 def order_batch(*, batch_id: int) -> Later | None:
-    """Make charges or subscriptions of the rows of a batch."""
-    return _for_a_while(lambda: process_some(SYSTEM, batch_id))
+    """Make charges or subscriptions of the rows of a batch, or pay them out of a wallet."""
+    return _for_a_while(lambda: pay_some(batch_id) or process_some(SYSTEM, batch_id))
 
 
 def _for_a_while(piece: Callable[[], bool]) -> Later | None:

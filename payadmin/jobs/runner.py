@@ -37,6 +37,7 @@ from payadmin.jobs.exports import keep_exports, sweep_files
 from payadmin.jobs.reporting import keep_rollups
 from payadmin.jobs.subscriptions import ChargeCounter, drain_charges, keep_plans, reconcile_days
 from payadmin.jobs.system import keep_measure
+from payadmin.jobs.wallets import expire_applications
 from payadmin.kernel.errors import Conflict, NotFound
 from payadmin.models.outbox import Heartbeat, OutboxState
 from payadmin.queries.subscriptions import charges_waiting
@@ -384,6 +385,7 @@ def tick(app: Flask, stop: threading.Event, *, every_seconds: float = 2.0) -> No
                 is_planned = _went_well(keep_plans, settings.zone)
                 _went_well(keep_exports, settings)
                 _went_well(expire_requests)
+                _went_well(expire_applications)
                 if time.monotonic() >= sweep_due:
                     sweep_due = time.monotonic() + SWEEP_SECONDS
                     _went_well(sweep_files, settings)

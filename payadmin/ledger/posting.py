@@ -26,10 +26,13 @@ from payadmin.ledger.chart import Account
 from payadmin.ledger.recipes import Leg, Recipe
 from payadmin.models.audit import SIGNING_KEY
 from payadmin.models.ledger import AccountingPeriod, LedgerAccount, LedgerBalance, LedgerHold, LedgerTransaction
+from payadmin.models.parties import Customer, Organization
+from payadmin.models.wallets import Wallet, WalletStatus, wallet_number
 
 _ACCOUNT = cast("Table", LedgerAccount.__table__)
 _TRANSACTION = cast("Table", LedgerTransaction.__table__)
 _HOLD = cast("Table", LedgerHold.__table__)
+_WALLET = cast("Table", Wallet.__table__)
 _MANY: Final = 500
 
 Content = tuple[str, str, int, tuple[tuple[int, str, int], ...], int | None]
@@ -161,6 +164,11 @@ def reverse(work: Writer, transaction_id: int, *, key: str, on: dt.date, memo: s
     return post(work, [opposite])[key]
 
 
+def open_account(session: Session, account: Account) -> int:
+    """The number of an account in the database, opened if it is not there; with it the wallet that it is of."""
+    return _accounts(session, {account})[0][account]
+
+
 def available(session: Session, wallets: Iterable[Account], *, among: Iterable[Account]) -> dict[Account, int]:
     """What wallets hold, locked until the end of the transaction: for bookings that take what is there.
 
@@ -213,8 +221,32 @@ def _accounts(session: Session, wanted: set[Account]) -> tuple[dict[Account, int
             for code in missing
         ]
         session.execute(_insert_into(session, _ACCOUNT).on_conflict_do_nothing(), rows)
-        found |= _numbers(session, missing)[0]
+        opened = _numbers(session, missing)[0]
+        _open_wallets(session, {by_code[code]: number for code, number in opened.items()})
+        found |= opened
     return {by_code[code]: number for code, number in found.items()}, first_open
+
+
+def _open_wallets(session: Session, opened: dict[Account, int]) -> None:
+    """Accounts 2010 of organizations and customers are wallets of theirs; the first posting on one opens it."""
+    rows: list[dict[str, Any]] = []
+    for column, model in (("organization_id", Organization), ("customer_id", Customer)):
+        named = {account: account.owner.partition(":") for account in opened if account.number == "2010"}
+        ids = {
+            account: int(row_id)
+            for account, (kind, _colon, row_id) in named.items()
+            if kind == model.__tablename__ and row_id.isdecimal()
+        }
+        known = set(session.scalars(select(model.id).where(model.id.in_(ids.values())))) if ids else set()
+        for account, row_id in ids.items():
+            if row_id in known:
+                row = {"unit": account.unit, "account_id": opened[account], "status": WalletStatus.OPEN}
+                whose = {"organization_id": None, "customer_id": None} | {column: row_id}
+                rows.append({"number": wallet_number(opened[account]), **row, **whose})
+    if rows:
+        rows.sort(key=lambda row: int(row["account_id"]))
+        added = _insert_into(session, _WALLET).on_conflict_do_nothing()
+        session.execute(added.execution_options(explained=True), rows)
 
 
 def _numbers(session: Session, codes: Iterable[str]) -> tuple[dict[str, int], dt.date | None]:

@@ -1,4 +1,6 @@
-"""The 28 journal templates as pure functions: an amount goes in, balanced legs come out (domain 7.2).
+"""The 28 journal templates as pure functions, and J00 for corrections by hand (domain 7.2).
+
+An amount goes in, balanced legs come out.
 
 A `Recipe` that does not balance in every unit cannot be built, whoever builds it; the database refuses it again.
 Amounts are minor units above zero; commissions, fees and spreads may be zero and then leave no leg.
@@ -85,6 +87,7 @@ TITLES: Final[dict[str, str]] = {
     "J26": _("Executed from what was set aside"),
     "J27": _("Given back from what was set aside"),
     "J28": _("Bonus units issued"),
+    "J00": _("Manual adjustment"),
 }
 
 
@@ -251,16 +254,22 @@ def cashback(*, unit: str, owner: str, amount: int, merchant: str | None = None)
     return _make("J23", amount, (payer, amount), (wallet(owner, unit), -amount))
 
 
-def exchange(*, owner: str, sold_unit: str, sold: int, bought_unit: str, bought: int, spread: int = 0) -> Recipe:
-    """J24: one unit for another; `spread`, in the bought unit, is ours. Each unit balances by itself."""
+def exchange(
+    *, owner: str, sold_unit: str, sold: int, bought_unit: str, bought: int, spread: int = 0, commission: int = 0
+) -> Recipe:
+    """J24: one unit for another; `spread`, in the bought unit, is ours. Each unit balances by itself.
+
+    A contract may ask for a commission on top, in the unit that is sold.
+    """
     legs = (
-        (wallet(owner, sold_unit), sold),
+        (wallet(owner, sold_unit), sold + commission),
         (Account("9010", bought_unit), bought),
         (Account("9010", sold_unit), -sold),
         (wallet(owner, bought_unit), spread - bought),
         (Account("4020", bought_unit), -spread),
+        (_income(sold_unit), -commission),
     )
-    if min(sold, bought - spread) <= 0 or sold_unit == bought_unit:
+    if commission < 0 or min(sold, bought - spread) <= 0 or sold_unit == bought_unit:
         raise Unbalanced(f"J24 exchanges {sold} {sold_unit} for {bought} {bought_unit} less {spread}")
     return _make("J24", sold, *legs, extra=spread)
 
@@ -293,6 +302,12 @@ def bonus_issued(*, unit: str, owner: str, amount: int) -> Recipe:
     return _make("J28", amount, (Account("9020", unit), amount), (wallet(owner, unit), -amount))
 
 
+def adjusted(*, unit: str, owner: str, amount: int, is_less: bool = False) -> Recipe:
+    """J00: a wallet is corrected by hand, against suspense; a second person has agreed."""
+    sign = 1 if is_less else -1
+    return _make("J00", amount, (wallet(owner, unit), sign * amount), (Account("2190", unit), -sign * amount))
+
+
 TEMPLATES: Final[dict[str, Callable[..., Any]]] = dict(
     zip(
         TITLES,
@@ -301,7 +316,7 @@ TEMPLATES: Final[dict[str, Callable[..., Any]]] = dict(
             chargeback_opened, chargeback_lost, chargeback_won, cash_top_up, cash_withdrawal, cash_input,
             cash_collection, investment, cash_short, cash_over, redeem_submitted, redeem_paid_by_bank,
             redeem_paid_in_cash, redeem_cancelled, transfer, cashback, exchange, set_aside, executed, given_back,
-            bonus_issued,
+            bonus_issued, adjusted,
         ),
         strict=True,
     )

@@ -1,4 +1,4 @@
-"""Batches: files of registrations or single payments, what every row of them says, and what became of it."""
+"""Batches: files of registrations, single payments or payments out of a wallet, their rows, and what became of them."""
 
 import datetime as dt
 from enum import StrEnum
@@ -10,15 +10,18 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
 from payadmin.db import Base, BigId, Json, UtcDateTime, enum_column, search_text
 from payadmin.kernel.errors import Conflict
 from payadmin.kernel.states import Machine
-from payadmin.kernel.text import NumberText, Text, _
+from payadmin.kernel.text import NumberText, Text, _, _n
 from payadmin.models.base import Audited, Row, minor_column
 from payadmin.models.parties import Customer, Organization
 from payadmin.models.subscriptions import Purpose
+
+REFERENCE_LENGTH = 60
 
 
 class BatchKind(StrEnum):
     REGISTRATION = "Registration"
     SINGLE_PAYMENT = "Single payment"
+    MASS_PAYMENT = "Mass payment"
 
 
 class BatchStatus(StrEnum):
@@ -75,7 +78,11 @@ ROW_MACHINE = Machine(
 class Batch(Row, Audited, Base):
     """One uploaded file. `content_hash` is of what its rows say, so a copy in another format is the same file (BA4).
 
-    `totals` is unit → {rows, minor, valid_rows, valid_minor}: amounts of different units are never added up.
+    `totals` is unit → {rows, minor, valid_rows, valid_minor}: amounts of different units are never added up. Those
+    of a mass payment also say what leaves the wallet with its commission (paid_minor), and by which contract_version.
+
+    Attributes:
+        merchant_id: whom the rows pay or register for; of a mass payment, the organization out of whose wallets it is.
     """
 
     machine: ClassVar[Machine[BatchStatus]] = BATCH_MACHINE
@@ -103,6 +110,9 @@ class Batch(Row, Audited, Base):
             "kind = 'REGISTRATION' OR status NOT IN ('PROCESSING', 'PROCESSED') OR rows_invalid = 0",
             name="payments_all_or_nothing",
         ),
+        # Wallets pay without a provider; everything else goes through one.
+        CheckConstraint("(kind = 'MASS_PAYMENT') = (method IS NULL)", name="method_unless_wallets"),
+        CheckConstraint("(kind = 'MASS_PAYMENT') = (provider IS NULL)", name="provider_unless_wallets"),
     )
 
     kind: Mapped[BatchKind] = enum_column(BatchKind, info={"label": "Batch type", "readonly": True})
@@ -119,10 +129,12 @@ class Batch(Row, Audited, Base):
     merchant_id: Mapped[int] = mapped_column(
         ForeignKey("organization.id"), info={"label": "Merchant", "readonly": True}
     )
-    method: Mapped[str] = mapped_column(
+    method: Mapped[str | None] = mapped_column(
         ForeignKey("payment_method.code"), info={"label": "Method", "readonly": True, "list": False}
     )
-    provider: Mapped[str] = mapped_column(String(40), info={"label": "Provider", "readonly": True, "list": False})
+    provider: Mapped[str | None] = mapped_column(
+        String(40), info={"label": "Provider", "readonly": True, "list": False}
+    )
     uploaded_by: Mapped[str] = mapped_column(String(100), info={"label": "Uploaded by", "readonly": True})
     # The columns of the file in its order, by key (or as written, when they are none of ours).
     columns: Mapped[list[str]] = mapped_column(Json, info={"list": False, "filter": False})
@@ -197,6 +209,12 @@ def why_not_processable(row: Any) -> str | None:
         }.get(row.status, f"It was {row.status.value.lower()}.")
     if row.problems:
         return "Its columns are not those of the template. Correct the file and upload it again."
+    if row.kind is BatchKind.MASS_PAYMENT and row.rows_invalid:
+        return _n(
+            "%(number)s row has an error. Correct the file and upload it again; nothing is paid until then.",
+            "%(number)s rows have errors. Correct the file and upload it again; nothing is paid until then.",
+            row.rows_invalid,
+        )
     if row.kind is BatchKind.SINGLE_PAYMENT and row.rows_invalid:
         rows = "row has an error" if row.rows_invalid == 1 else "rows have errors"
         return _(
@@ -226,7 +244,12 @@ class BatchRow(Base):
 
     A card number is never here: only the provider's token, its first six and last four digits and a keyed fingerprint.
     What was made of a row points back to it by a unique column (`ScheduledCharge.batch_row_id`,
-    `Subscription.batch_row_id`), so that no crash and no second worker can make it twice.
+    `Subscription.batch_row_id`), so that no crash and no second worker can make it twice. What a wallet paid is
+    named by the row, and by a key that the organization's reference makes (`actions/batches/payees.py`).
+
+    Attributes:
+        payee_wallet_id: whom a row of a mass payment pays; `paid_minor` is what leaves the wallet for it.
+        transaction_id: what paid it: executed, or set aside because it is over a limit.
     """
 
     machine: ClassVar[Machine[RowStatus]] = ROW_MACHINE
@@ -235,12 +258,22 @@ class BatchRow(Base):
     __table_args__ = (
         UniqueConstraint("batch_id", "row_number"),
         Index("ix_batch_row_batch_id_status_row_number", "batch_id", "status", "row_number"),
+        Index("uq_batch_row_transaction_id", "transaction_id", unique=True),
         CheckConstraint("amount_minor > 0", name="amount_positive"),
         CheckConstraint("status != 'INVALID' OR errors IS NOT NULL", name="invalid_says_why"),
         CheckConstraint(
-            "status NOT IN ('VALID', 'DONE') OR (errors IS NULL AND customer_id IS NOT NULL AND unit IS NOT NULL"
-            " AND billing_number IS NOT NULL AND amount_minor IS NOT NULL)",
+            "status NOT IN ('VALID', 'DONE') OR (errors IS NULL AND unit IS NOT NULL AND amount_minor IS NOT NULL AND"
+            " (payee_wallet_id IS NOT NULL OR customer_id IS NOT NULL AND billing_number IS NOT NULL))",
             name="valid_is_complete",
+        ),
+        CheckConstraint(
+            "status NOT IN ('VALID', 'DONE') OR payee_wallet_id IS NULL"
+            " OR (reference IS NOT NULL AND paid_minor IS NOT NULL)",
+            name="mass_payment_is_complete",
+        ),
+        CheckConstraint("paid_minor >= amount_minor", name="paid_with_commission"),
+        CheckConstraint(
+            "payee_wallet_id IS NULL OR (status = 'DONE') = (transaction_id IS NOT NULL)", name="paid_is_done"
         ),
     )
 
@@ -275,6 +308,12 @@ class BatchRow(Base):
     schedule: Mapped[dict[str, Any] | None] = mapped_column(Json, info={"label": "Schedule"})
     start_date: Mapped[dt.date | None] = mapped_column(Date, info={"label": "Start date"})
     end_date: Mapped[dt.date | None] = mapped_column(Date, info={"label": "End date"})
+    reference: Mapped[str | None] = mapped_column(String(REFERENCE_LENGTH), info={"label": "Reference"})
+    payee_wallet_id: Mapped[int | None] = mapped_column(ForeignKey("wallet.id"), index=True, info={"label": "To"})
+    paid_minor: Mapped[int | None] = minor_column("Paid")
+    transaction_id: Mapped[int | None] = mapped_column(
+        ForeignKey("wallet_transaction.id"), info={"label": "Transaction"}
+    )
 
     batch: Mapped[Batch] = relationship(lazy="raise_on_sql")
     customer: Mapped[Customer | None] = relationship(lazy="raise_on_sql")

@@ -279,6 +279,12 @@ def journals_of_payment(session: Session, payment_id: int) -> Sequence[LedgerTra
     return session.scalars(select(_T).where(or_(*about)).order_by(_T.effective_on, _T.id).limit(200)).all()
 
 
+def journals_about(session: Session, business: str, row_id: int) -> Sequence[LedgerTransaction]:
+    """Everything that the books say about one record."""
+    about = select(_T).where(_T.business == business, _T.business_id == row_id)
+    return session.scalars(about.order_by(_T.id).limit(200)).all()
+
+
 def payment_behind(session: Session, transaction: LedgerTransaction) -> Payment | None:
     """The payment that a transaction is about, however it is about it."""
     payment_id: int | None = None

@@ -18,6 +18,7 @@ from payadmin.models.parties import Organization, OrganizationKind
 from payadmin.models.payments import Unit, UnitKind
 from payadmin.models.tariffs import CashbackProfile, Contract, ExchangeRate
 from payadmin.permissions import Permission
+from payadmin.queries.tariffs import active_units
 from payadmin.work import SYSTEM
 
 FILE: Final = Path(__file__).parent / "ecb_eurofxref_hist.csv.gz"
@@ -102,6 +103,7 @@ def _add_office(name: str, permille: int, days: Sequence[DayRates]) -> None:
     if db.session.scalar(select(Organization.id).where(Organization.name == name)) is None:
         write = Permission.PARTIES_ORGANIZATION_WRITE
         records.create_record(SYSTEM, Organization, permission=write, values=values)
+    units = active_units(db.session())
     rates = [
         OfficeRate(
             0,
@@ -112,7 +114,7 @@ def _add_office(name: str, permille: int, days: Sequence[DayRates]) -> None:
         )
         for each in days
         for code in OFFICE_UNITS
-        if code in each.rates
+        if code in each.rates and code in units
     ]
     tariffs.import_office_rates(SYSTEM, office=name, rates=rates, sha256="invented")
 

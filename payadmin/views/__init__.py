@@ -40,6 +40,7 @@ def init_views(app: Flask, settings: Settings) -> None:
         palette,
         parties,  # noqa: F401 - marks its pages
         payments,  # noqa: F401 - marks its page
+        products,  # noqa: F401 - marks its pages
         registry,
         reporting,
         retry_policies,  # noqa: F401 - marks its page
@@ -52,6 +53,7 @@ def init_views(app: Flask, settings: Settings) -> None:
         texts,
         ui,
         usage,
+        wallets,  # noqa: F401 - marks its pages
         webhooks,  # noqa: F401 - marks its pages
         workers,
     )

@@ -234,7 +234,9 @@ _TONES = (
         ("PAID", "ACTIVE", "SUCCEEDED", "DONE", "SENT", "DELIVERED", "APPROVED", "APPLIED", "CONFIRMED"), "ok"
     )
     | dict.fromkeys(("PENDING", "UNKNOWN", "SUBMITTED", "RETRY_WAIT", "PARTIALLY_REFUNDED", "PENDING_APPROVAL"), "warn")
-    | dict.fromkeys(("MISSED", "MANUAL", "STALE"), "warn")
+    | dict.fromkeys(("MISSED", "MANUAL", "STALE", "HELD"), "warn")
+    | dict.fromkeys(("OPEN", "EXECUTED"), "ok")
+    | dict.fromkeys(("EXECUTION_FAILED",), "bad")
     | dict.fromkeys(("FAILED", "DECLINED", "CHARGED_BACK", "BLOCKED", "DEAD", "REJECTED", "LOCKED"), "bad")
     | dict.fromkeys(("CREATED", "AUTHORIZED", "QUEUED", "REQUESTED", "RUNNING", "DUE", "TOTALLY_REFUNDED"), "info")
     | dict.fromkeys(("ENQUEUED", "PROCESSING", "SENDING"), "info")

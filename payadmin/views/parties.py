@@ -1,18 +1,30 @@
 """Customers and organizations."""
 
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from flask import g, url_for
+from flask import current_app, g, url_for
 
-from payadmin.models.parties import Customer, Organization
+from payadmin.db import db, utcnow
+from payadmin.kernel.text import _
+from payadmin.models.access import StaffUser
+from payadmin.models.parties import Customer, Organization, OrganizationStatus
+from payadmin.models.tariffs import Contract
+from payadmin.models.wallets import Wallet
 from payadmin.permissions import Permission
+from payadmin.queries.tariffs import count_users, in_force
 from payadmin.queries.usage import OUTSIDERS, dealt_with
+from payadmin.queries.wallets import amounts_of, wallets_of
 from payadmin.views.base import PayAdminModelView
+from payadmin.views.columns import PAGE_OF, Column, Kind, enum_cell, unit_scale
+from payadmin.views.language import say, speech
 from payadmin.views.registry import page
 from payadmin.views.security import current_actor
 
 if TYPE_CHECKING:
     from sqlalchemy import Select
+
+COUNTED = {"staff": _("Users"), "wallets": _("Wallets")}
 
 
 @page(menu="customers")
@@ -46,9 +58,60 @@ class OrganizationsPage(PayAdminModelView):
     create = Permission.PARTIES_ORGANIZATION_WRITE
     edit = Permission.PARTIES_ORGANIZATION_WRITE
     export = Permission.PARTIES_ORGANIZATION_EXPORT
-    column_list = ("name", "kind", "status", "created_at")
+    column_list = ("name", "kind", "status", "staff", "contract_id", "wallets", "created_at")
+    column_filters = ("kind", "status", "contract_id", "created_at")
+    column_sortable = ("name", "created_at")
     find_by = ("name",)
     tabs = "kind"
+    phone = {"name": "m1", "status": "m2", "kind": "m3", "contract_id": "m4"}
+    details_template = "wallets/organization.html"
+    detail_sections = {
+        "Organization": ("name", "kind", "status", "cashback_profile_id", "created_at", "updated_at"),
+    }
+
+    def _refresh_cache(self) -> None:
+        # Columns that are counted, not kept.
+        for key, label in COUNTED.items():
+            self.columns[key] = Column(key, label, Kind.NUMBER, Organization.id, {"readonly": True})
+        super()._refresh_cache()
+
+    def names_for(self, shown: Iterable[Column], rows: Sequence[Any]) -> dict[str, dict[Any, Any]]:
+        """Also how many users and wallets each has: one statement for each of the two."""
+        shown = list(shown)
+        names: dict[str, dict[Any, Any]] = super().names_for(shown, rows)
+        keys, ids = {column.key for column in shown}, [row.id for row in rows]
+        for key, link in (("staff", StaffUser.organization_id), ("wallets", Wallet.organization_id)):
+            if key in keys:
+                names[key] = {
+                    row_id: speech().grouped(number) for row_id, number in count_users(db.session(), link, ids).items()
+                }
+        return names
+
+    def cell(self, column: Column, names: dict[Any, Any]) -> Any:
+        """Counts as people read them."""
+        if column.key in COUNTED:
+            return lambda row: names.get(row.id, "0")
+        return super().cell(column, names)
+
+    def details_context(self, row: Organization) -> dict[str, Any]:
+        """Its wallets with what is in them, and the contract that is in force."""
+        session, actor = db.session(), current_actor()
+        found = wallets_of(session, organization_id=row.id) if actor.may(Permission.WALLETS_WALLET_READ) else None
+        contract = session.get(Contract, row.contract_id) if row.contract_id is not None else None
+        version = in_force(session, contract.id, utcnow()) if contract is not None else None
+        shown = super().details_context(row)
+        label = say(current_app.extensions[PAGE_OF][Wallet].plural_)
+        return shown | {
+            "related": [part for part in shown["related"] if part.label != label],  # they have a card of their own
+            "wallets": found,
+            "amounts": amounts_of(session, found) if found else {},
+            "scales": {wallet.unit: unit_scale(wallet.unit) or 0 for wallet in found or ()},
+            "state": enum_cell,
+            "may_open": actor.may(Permission.WALLETS_WALLET_WRITE) and row.status is OrganizationStatus.ACTIVE,
+            "contract": contract,
+            "version": version,
+            "may_contract": actor.may(Permission.CONTRACTS_REQUEST_READ),
+        }
 
     def get_query(self) -> "Select[Any]":
         """For issuers and partners, whose pages name organizations too: their own and those they deal with."""

@@ -8,7 +8,9 @@ from tests.support.batches import BatchRoom
 from tests.support.billing import Office
 from tests.support.desk import told
 from tests.support.make import Make
+from tests.support.payroll import Payroll
 from tests.support.simulator import Simulator
+from tests.wallets.conftest import Purses
 
 
 @pytest.fixture(scope="session")
@@ -35,3 +37,9 @@ def office(app: Flask, make: Make, simulator: Simulator) -> Iterator[Office]:
 def room(office: Office) -> BatchRoom:
     """The batch room: twenty customers with billing numbers, a merchant, euros and yen."""
     return BatchRoom(office)
+
+
+@pytest.fixture
+def payroll(room: BatchRoom, app: Flask, make: Make) -> Payroll:
+    """The payroll room: an organization with a thousand euros, five customers with wallets."""
+    return Payroll(room, Purses(app, make))

@@ -282,8 +282,8 @@ CREATE TABLE batch (
 	content_hash VARCHAR(64) NOT NULL,
 	status VARCHAR(24) NOT NULL,
 	merchant_id INTEGER NOT NULL,
-	method VARCHAR(40) NOT NULL,
-	provider VARCHAR(40) NOT NULL,
+	method VARCHAR(40),
+	provider VARCHAR(40),
 	uploaded_by VARCHAR(100) NOT NULL,
 	columns JSON NOT NULL,
 	problems JSON,
@@ -315,7 +315,7 @@ CREATE TABLE batch (
 	CONSTRAINT fk_batch_method FOREIGN KEY(method) REFERENCES payment_method (code),
 	CONSTRAINT fk_batch_replaced_by_id FOREIGN KEY(replaced_by_id) REFERENCES batch (id),
 	CONSTRAINT uq_batch_replaced_by_id UNIQUE (replaced_by_id),
-	CONSTRAINT ck_batch_batch_kind CHECK (kind IN ('REGISTRATION', 'SINGLE_PAYMENT')),
+	CONSTRAINT ck_batch_batch_kind CHECK (kind IN ('REGISTRATION', 'SINGLE_PAYMENT', 'MASS_PAYMENT')), CONSTRAINT ck_batch_method_unless_wallets CHECK ((kind = 'MASS_PAYMENT') = (method IS NULL)), CONSTRAINT ck_batch_provider_unless_wallets CHECK ((kind = 'MASS_PAYMENT') = (provider IS NULL)),
 	CONSTRAINT ck_batch_batch_status CHECK (status IN ('UPLOADED', 'VALIDATING', 'READY', 'HAS_ERRORS', 'PROCESSING', 'PROCESSED', 'DISCARDED', 'REPLACED'))
 );
 CREATE INDEX ix_batch_created_at_id ON batch (created_at, id);
@@ -357,10 +357,10 @@ CREATE TABLE batch_row (
 	purpose VARCHAR(24),
 	schedule JSON,
 	start_date DATE,
-	end_date DATE,
+	end_date DATE, reference VARCHAR(60), payee_wallet_id INTEGER CONSTRAINT fk_batch_row_payee_wallet_id REFERENCES wallet (id), paid_minor BIGINT, transaction_id INTEGER CONSTRAINT fk_batch_row_transaction_id REFERENCES wallet_transaction (id) CONSTRAINT ck_batch_row_mass_payment_is_complete CHECK (status NOT IN ('VALID', 'DONE') OR payee_wallet_id IS NULL OR (reference IS NOT NULL AND paid_minor IS NOT NULL)) CONSTRAINT ck_batch_row_paid_with_commission CHECK (paid_minor >= amount_minor) CONSTRAINT ck_batch_row_paid_is_done CHECK (payee_wallet_id IS NULL OR (status = 'DONE') = (transaction_id IS NOT NULL)),
 	CONSTRAINT pk_batch_row PRIMARY KEY (id),
 	CONSTRAINT ck_batch_row_invalid_says_why CHECK (status != 'INVALID' OR errors IS NOT NULL),
-	CONSTRAINT ck_batch_row_valid_is_complete CHECK (status NOT IN ('VALID', 'DONE') OR (errors IS NULL AND customer_id IS NOT NULL AND unit IS NOT NULL AND billing_number IS NOT NULL AND amount_minor IS NOT NULL)),
+	CONSTRAINT ck_batch_row_valid_is_complete CHECK (status NOT IN ('VALID', 'DONE') OR (errors IS NULL AND unit IS NOT NULL AND amount_minor IS NOT NULL AND (payee_wallet_id IS NOT NULL OR customer_id IS NOT NULL AND billing_number IS NOT NULL))),
 	CONSTRAINT ck_batch_row_amount_positive CHECK (amount_minor > 0),
 	CONSTRAINT fk_batch_row_batch_id FOREIGN KEY(batch_id) REFERENCES batch (id),
 	CONSTRAINT fk_batch_row_customer_id FOREIGN KEY(customer_id) REFERENCES customer (id),
@@ -373,6 +373,8 @@ CREATE INDEX ix_batch_row_batch_id_status_row_number ON batch_row (batch_id, sta
 CREATE INDEX ix_batch_row_billing_number ON batch_row (billing_number);
 CREATE INDEX ix_batch_row_customer_id ON batch_row (customer_id);
 CREATE INDEX ix_batch_row_invoice_number ON batch_row (invoice_number);
+CREATE INDEX ix_batch_row_payee_wallet_id ON batch_row (payee_wallet_id);
+CREATE UNIQUE INDEX uq_batch_row_transaction_id ON batch_row (transaction_id);
 CREATE TABLE billing_period (
 	mode VARCHAR(24) NOT NULL,
 	unit VARCHAR(12) NOT NULL,
@@ -381,6 +383,32 @@ CREATE TABLE billing_period (
 	numbers BIGINT NOT NULL,
 	CONSTRAINT pk_billing_period PRIMARY KEY (mode, unit, period, first_day)
 );
+CREATE TABLE cashback_profile (
+	name VARCHAR(120) NOT NULL,
+	unit VARCHAR(12) NOT NULL,
+	rate_ppm INTEGER NOT NULL,
+	cap_minor BIGINT,
+	cap_month_minor BIGINT,
+	funded_by VARCHAR(24) NOT NULL,
+	valid_from DATE NOT NULL,
+	valid_to DATE,
+	is_on BOOLEAN NOT NULL,
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_cashback_profile PRIMARY KEY (id),
+	CONSTRAINT ck_cashback_profile_begins_before_it_ends CHECK (valid_from <= valid_to),
+	CONSTRAINT ck_cashback_profile_cap_month_positive CHECK (cap_month_minor > 0),
+	CONSTRAINT ck_cashback_profile_cap_positive CHECK (cap_minor > 0),
+	CONSTRAINT ck_cashback_profile_cap_within_month CHECK (cap_minor <= cap_month_minor),
+	CONSTRAINT ck_cashback_profile_rate_in_range CHECK (rate_ppm BETWEEN 1 AND 1000000),
+	CONSTRAINT fk_cashback_profile_unit FOREIGN KEY(unit) REFERENCES unit (code),
+	CONSTRAINT uq_cashback_profile_name UNIQUE (name),
+	CONSTRAINT ck_cashback_profile_funded_by CHECK (funded_by IN ('SYSTEM', 'MERCHANT'))
+);
+CREATE INDEX ix_cashback_profile_created_at_id ON cashback_profile (created_at, id);
+CREATE INDEX ix_cashback_profile_unit ON cashback_profile (unit);
 CREATE TABLE charge_attempt (
 	id INTEGER NOT NULL,
 	scheduled_charge_id INTEGER NOT NULL,
@@ -546,6 +574,84 @@ CREATE INDEX ix_client_service_issuer_id_status ON client_service (issuer_id, st
 CREATE INDEX ix_client_service_name ON client_service (name);
 CREATE INDEX ix_client_service_organization_id_status ON client_service (organization_id, status);
 CREATE INDEX ix_client_service_status ON client_service (status);
+CREATE TABLE contract (
+	code VARCHAR(40) NOT NULL,
+	name VARCHAR(120) NOT NULL,
+	status VARCHAR(24) NOT NULL,
+	last_number INTEGER NOT NULL,
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_contract PRIMARY KEY (id),
+	CONSTRAINT ck_contract_last_number_not_negative CHECK (last_number >= 0),
+	CONSTRAINT uq_contract_code UNIQUE (code),
+	CONSTRAINT ck_contract_contract_status CHECK (status IN ('ACTIVE', 'CLOSED'))
+);
+CREATE INDEX ix_contract_created_at_id ON contract (created_at, id);
+CREATE INDEX ix_contract_name_id ON contract (name, id);
+CREATE INDEX ix_contract_status ON contract (status);
+CREATE TABLE contract_term (
+	version_id INTEGER NOT NULL,
+	transaction_type VARCHAR(24) NOT NULL,
+	unit VARCHAR(12) NOT NULL,
+	rate_ppm INTEGER NOT NULL,
+	fixed_minor BIGINT NOT NULL,
+	min_minor BIGINT,
+	max_minor BIGINT,
+	charged_to VARCHAR(24) NOT NULL,
+	returns_commission BOOLEAN NOT NULL,
+	limit_single_minor BIGINT,
+	limit_day_minor BIGINT,
+	limit_month_minor BIGINT,
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_contract_term PRIMARY KEY (id),
+	CONSTRAINT ck_contract_term_day_positive CHECK (limit_day_minor > 0),
+	CONSTRAINT ck_contract_term_day_within_month CHECK (limit_day_minor <= limit_month_minor),
+	CONSTRAINT ck_contract_term_fixed_not_negative CHECK (fixed_minor >= 0),
+	CONSTRAINT ck_contract_term_max_not_negative CHECK (max_minor >= 0),
+	CONSTRAINT ck_contract_term_min_not_negative CHECK (min_minor >= 0),
+	CONSTRAINT ck_contract_term_min_within_max CHECK (min_minor <= max_minor),
+	CONSTRAINT ck_contract_term_month_positive CHECK (limit_month_minor > 0),
+	CONSTRAINT ck_contract_term_rate_in_range CHECK (rate_ppm BETWEEN 0 AND 1000000),
+	CONSTRAINT ck_contract_term_single_positive CHECK (limit_single_minor > 0),
+	CONSTRAINT ck_contract_term_single_within_day CHECK (limit_single_minor <= limit_day_minor),
+	CONSTRAINT ck_contract_term_single_within_month CHECK (limit_single_minor <= limit_month_minor),
+	CONSTRAINT fk_contract_term_unit FOREIGN KEY(unit) REFERENCES unit (code),
+	CONSTRAINT fk_contract_term_version_id FOREIGN KEY(version_id) REFERENCES contract_version (id),
+	CONSTRAINT uq_contract_term_version_id_transaction_type_unit UNIQUE (version_id, transaction_type, unit),
+	CONSTRAINT ck_contract_term_transaction_type CHECK (transaction_type IN ('PAYMENT', 'TOP_UP', 'CASH_WITHDRAWAL', 'BANK_WITHDRAWAL', 'TRANSFER', 'EXCHANGE', 'MASS_PAYMENT', 'SALE')),
+	CONSTRAINT ck_contract_term_charged_to CHECK (charged_to IN ('PAYER', 'PAYEE'))
+);
+CREATE TRIGGER contract_term_no_delete BEFORE DELETE ON contract_term WHEN 1 BEGIN SELECT RAISE(ABORT, 'what was in force is never changed: contract_term is only added to'); END;
+CREATE TRIGGER contract_term_no_update BEFORE UPDATE ON contract_term WHEN 1 BEGIN SELECT RAISE(ABORT, 'what was in force is never changed: contract_term is only added to'); END;
+CREATE INDEX ix_contract_term_unit ON contract_term (unit);
+CREATE TABLE contract_version (
+	contract_id INTEGER NOT NULL,
+	number INTEGER NOT NULL,
+	valid_from DATETIME NOT NULL,
+	note VARCHAR(300),
+	author_id INTEGER,
+	approved_by VARCHAR(100),
+	withdrawn_at DATETIME,
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_contract_version PRIMARY KEY (id),
+	CONSTRAINT ck_contract_version_number_positive CHECK (number > 0),
+	CONSTRAINT ck_contract_version_withdrawn_before_it_began CHECK (withdrawn_at < valid_from),
+	CONSTRAINT fk_contract_version_author_id FOREIGN KEY(author_id) REFERENCES staff_user (id),
+	CONSTRAINT fk_contract_version_contract_id FOREIGN KEY(contract_id) REFERENCES contract (id),
+	CONSTRAINT uq_contract_version_contract_id_number UNIQUE (contract_id, number)
+);
+CREATE TRIGGER contract_version_no_delete BEFORE DELETE ON contract_version WHEN 1 BEGIN SELECT RAISE(ABORT, 'what was in force is never changed: contract_version is only added to'); END;
+CREATE TRIGGER contract_version_no_update BEFORE UPDATE ON contract_version WHEN OLD.withdrawn_at IS NOT NULL OR NEW.contract_id IS NOT OLD.contract_id OR NEW.number IS NOT OLD.number OR NEW.valid_from IS NOT OLD.valid_from OR NEW.note IS NOT OLD.note OR NEW.author_id IS NOT OLD.author_id OR NEW.approved_by IS NOT OLD.approved_by OR NEW.created_at IS NOT OLD.created_at BEGIN SELECT RAISE(ABORT, 'what was in force is never changed: contract_version is only added to'); END;
+CREATE INDEX ix_contract_version_author_id ON contract_version (author_id);
+CREATE UNIQUE INDEX uq_contract_version_begins ON contract_version (contract_id, valid_from) WHERE withdrawn_at IS NULL;
 CREATE TABLE customer (
 	external_id VARCHAR(64) NOT NULL,
 	kind VARCHAR(24) NOT NULL,
@@ -587,6 +693,38 @@ CREATE TABLE email_change (
 );
 CREATE INDEX ix_email_change_staff_id ON email_change (staff_id);
 CREATE UNIQUE INDEX uq_email_change_open ON email_change (staff_id) WHERE closed_at IS NULL;
+CREATE TABLE exchange_rate (
+	office_id INTEGER,
+	base VARCHAR(12) NOT NULL,
+	quote VARCHAR(12) NOT NULL,
+	rate VARCHAR(40) NOT NULL,
+	valid_from DATETIME NOT NULL,
+	source VARCHAR(24) NOT NULL,
+	author_id INTEGER,
+	note VARCHAR(300),
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_exchange_rate PRIMARY KEY (id),
+	CONSTRAINT ck_exchange_rate_rate_positive CHECK (CAST(rate AS NUMERIC) > 0),
+	CONSTRAINT ck_exchange_rate_two_units CHECK (base <> quote),
+	CONSTRAINT fk_exchange_rate_author_id FOREIGN KEY(author_id) REFERENCES staff_user (id),
+	CONSTRAINT fk_exchange_rate_base FOREIGN KEY(base) REFERENCES unit (code),
+	CONSTRAINT fk_exchange_rate_office_id FOREIGN KEY(office_id) REFERENCES organization (id),
+	CONSTRAINT fk_exchange_rate_quote FOREIGN KEY(quote) REFERENCES unit (code),
+	CONSTRAINT ck_exchange_rate_rate_source CHECK (source IN ('STAFF', 'ECB', 'OFFICE'))
+);
+CREATE TRIGGER exchange_rate_no_delete BEFORE DELETE ON exchange_rate WHEN 1 BEGIN SELECT RAISE(ABORT, 'what was in force is never changed: exchange_rate is only added to'); END;
+CREATE TRIGGER exchange_rate_no_update BEFORE UPDATE ON exchange_rate WHEN 1 BEGIN SELECT RAISE(ABORT, 'what was in force is never changed: exchange_rate is only added to'); END;
+CREATE INDEX ix_exchange_rate_author_id ON exchange_rate (author_id);
+CREATE INDEX ix_exchange_rate_base_valid_from_id ON exchange_rate (base, valid_from, id);
+CREATE INDEX ix_exchange_rate_created_at_id ON exchange_rate (created_at, id);
+CREATE INDEX ix_exchange_rate_office_id_valid_from_id ON exchange_rate (office_id, valid_from, id);
+CREATE INDEX ix_exchange_rate_quote_valid_from_id ON exchange_rate (quote, valid_from, id);
+CREATE INDEX ix_exchange_rate_valid_from_id ON exchange_rate (valid_from, id);
+CREATE UNIQUE INDEX uq_exchange_rate_office ON exchange_rate (office_id, base, quote, valid_from) WHERE office_id IS NOT NULL;
+CREATE UNIQUE INDEX uq_exchange_rate_system ON exchange_rate (base, quote, valid_from) WHERE office_id IS NULL;
 CREATE TABLE export (
 	requester_id INTEGER NOT NULL,
 	page VARCHAR(64) NOT NULL,
@@ -836,7 +974,7 @@ CREATE TABLE ledger_transaction (
 	legs JSON NOT NULL,
 	signature VARCHAR(64),
 	CONSTRAINT pk_ledger_transaction PRIMARY KEY (id),
-	CONSTRAINT ck_ledger_transaction_template_known CHECK (template IN ('J01', 'J02', 'J03', 'J04', 'J05', 'J06', 'J07', 'J08', 'J09', 'J10', 'J11', 'J12', 'J13', 'J14', 'J15', 'J16', 'J17', 'J18', 'J19', 'J20', 'J21', 'J22', 'J23', 'J24', 'J25', 'J26', 'J27', 'J28')),
+	CONSTRAINT ck_ledger_transaction_template_known CHECK (template IN ('J01', 'J02', 'J03', 'J04', 'J05', 'J06', 'J07', 'J08', 'J09', 'J10', 'J11', 'J12', 'J13', 'J14', 'J15', 'J16', 'J17', 'J18', 'J19', 'J20', 'J21', 'J22', 'J23', 'J24', 'J25', 'J26', 'J27', 'J28', 'J00')),
 	CONSTRAINT ck_ledger_transaction_reverses_another CHECK (reverses_id <> id),
 	CONSTRAINT fk_ledger_transaction_reverses_id FOREIGN KEY(reverses_id) REFERENCES ledger_transaction (id),
 	CONSTRAINT uq_ledger_transaction_key UNIQUE ("key"),
@@ -864,6 +1002,39 @@ CREATE INDEX ix_ledger_turnover_day ON ledger_turnover (day);
 CREATE TRIGGER ledger_turnover_move BEFORE UPDATE ON ledger_turnover BEGIN SELECT RAISE(ABORT, 'ledger_turnover is written by the books alone') WHERE NEW.account_id <> OLD.account_id OR NEW.day <> OLD.day OR NEW.slot <> OLD.slot OR NEW.entries <> OLD.entries + 1 OR NEW.last_entry_id <= OLD.last_entry_id OR (NEW.debit_minor - OLD.debit_minor) * (NEW.credit_minor - OLD.credit_minor) <> 0 OR NEW.debit_minor - OLD.debit_minor - NEW.credit_minor + OLD.credit_minor IS NOT (SELECT e.amount_minor FROM ledger_entry AS e WHERE e.id = NEW.last_entry_id AND e.account_id = NEW.account_id AND e.effective_on = NEW.day); END;
 CREATE TRIGGER ledger_turnover_no_delete BEFORE DELETE ON ledger_turnover BEGIN SELECT RAISE(ABORT, 'ledger_turnover is append-only'); END;
 CREATE TRIGGER ledger_turnover_open BEFORE INSERT ON ledger_turnover BEGIN SELECT RAISE(ABORT, 'ledger_turnover is written by the books alone') WHERE NEW.slot <> 0 OR NEW.entries <> 1 OR NEW.debit_minor * NEW.credit_minor <> 0 OR NEW.debit_minor - NEW.credit_minor IS NOT (SELECT e.amount_minor FROM ledger_entry AS e WHERE e.id = NEW.last_entry_id AND e.account_id = NEW.account_id AND e.effective_on = NEW.day); END;
+CREATE TABLE limit_application (
+	transaction_id INTEGER NOT NULL,
+	rule VARCHAR(24) NOT NULL,
+	unit VARCHAR(12) NOT NULL,
+	limit_minor BIGINT NOT NULL,
+	counted_minor BIGINT NOT NULL,
+	actual_minor BIGINT NOT NULL,
+	excess_minor BIGINT NOT NULL,
+	status VARCHAR(24) NOT NULL,
+	expires_at DATETIME NOT NULL,
+	decided_at DATETIME,
+	decided_by VARCHAR(100),
+	reason VARCHAR(200),
+	failure VARCHAR(300),
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_limit_application PRIMARY KEY (id),
+	CONSTRAINT ck_limit_application_decided_or_waiting CHECK ((decided_at IS NULL) = (status = 'PENDING')),
+	CONSTRAINT ck_limit_application_actual_is_over CHECK (actual_minor = limit_minor + excess_minor),
+	CONSTRAINT ck_limit_application_counted_not_negative CHECK (counted_minor >= 0),
+	CONSTRAINT ck_limit_application_excess_positive CHECK (excess_minor > 0),
+	CONSTRAINT ck_limit_application_limit_positive CHECK (limit_minor > 0),
+	CONSTRAINT fk_limit_application_transaction_id FOREIGN KEY(transaction_id) REFERENCES wallet_transaction (id),
+	CONSTRAINT fk_limit_application_unit FOREIGN KEY(unit) REFERENCES unit (code),
+	CONSTRAINT uq_limit_application_transaction_id UNIQUE (transaction_id),
+	CONSTRAINT ck_limit_application_limit_rule CHECK (rule IN ('SINGLE', 'DAY', 'MONTH')),
+	CONSTRAINT ck_limit_application_application_status CHECK (status IN ('PENDING', 'APPROVED', 'EXECUTED', 'EXECUTION_FAILED', 'REJECTED', 'EXPIRED', 'WITHDRAWN'))
+);
+CREATE INDEX ix_limit_application_created_at_id ON limit_application (created_at, id);
+CREATE INDEX ix_limit_application_status_expires_at ON limit_application (status, expires_at);
+CREATE INDEX ix_limit_application_unit ON limit_application (unit);
 CREATE TABLE login_guard (
 	"key" VARCHAR(64) NOT NULL,
 	fails INTEGER NOT NULL,
@@ -941,12 +1112,14 @@ CREATE TABLE organization (
 	id INTEGER NOT NULL,
 	created_at DATETIME NOT NULL,
 	updated_at DATETIME NOT NULL,
-	version INTEGER NOT NULL,
+	version INTEGER NOT NULL, contract_id INTEGER CONSTRAINT fk_organization_contract_id REFERENCES contract (id), cashback_profile_id INTEGER CONSTRAINT fk_organization_cashback_profile_id REFERENCES cashback_profile (id),
 	CONSTRAINT pk_organization PRIMARY KEY (id),
 	CONSTRAINT uq_organization_name UNIQUE (name),
 	CONSTRAINT ck_organization_organization_kind CHECK (kind IN ('SYSTEM', 'MERCHANT', 'INDIVIDUAL', 'ISSUER', 'PARTNER', 'CASHIER', 'PROVIDER', 'EXCHANGE_OFFICE', 'MASSPAY')),
 	CONSTRAINT ck_organization_organization_status CHECK (status IN ('ACTIVE', 'CLOSED'))
 );
+CREATE INDEX ix_organization_cashback_profile_id ON organization (cashback_profile_id);
+CREATE INDEX ix_organization_contract_id ON organization (contract_id);
 CREATE INDEX ix_organization_created_at_id ON organization (created_at, id);
 CREATE INDEX ix_organization_kind ON organization (kind);
 CREATE TABLE outbox_message (
@@ -1114,6 +1287,81 @@ CREATE TABLE payment_method (
 	CONSTRAINT pk_payment_method PRIMARY KEY (id),
 	CONSTRAINT uq_payment_method_code UNIQUE (code)
 );
+CREATE TABLE payment_tariff (
+	payment_id INTEGER NOT NULL,
+	term_id INTEGER,
+	commission_minor BIGINT NOT NULL,
+	returns_commission BOOLEAN NOT NULL,
+	profile_id INTEGER,
+	customer_id INTEGER,
+	cashback_minor BIGINT NOT NULL,
+	funded_by VARCHAR(24),
+	month_on DATE NOT NULL,
+	CONSTRAINT pk_payment_tariff PRIMARY KEY (payment_id),
+	CONSTRAINT ck_payment_tariff_says_something CHECK (term_id IS NOT NULL OR profile_id IS NOT NULL),
+	CONSTRAINT ck_payment_tariff_cost_of_term CHECK (commission_minor >= 0 AND (term_id IS NOT NULL OR commission_minor = 0)),
+	CONSTRAINT ck_payment_tariff_cashback_of_profile CHECK (cashback_minor >= 0 AND (profile_id IS NOT NULL OR cashback_minor = 0)),
+	CONSTRAINT ck_payment_tariff_cashback_of_customer CHECK ((profile_id IS NULL) = (customer_id IS NULL)),
+	CONSTRAINT fk_payment_tariff_payment_id FOREIGN KEY(payment_id) REFERENCES payment (id),
+	CONSTRAINT fk_payment_tariff_term_id FOREIGN KEY(term_id) REFERENCES contract_term (id),
+	CONSTRAINT fk_payment_tariff_profile_id FOREIGN KEY(profile_id) REFERENCES cashback_profile (id),
+	CONSTRAINT fk_payment_tariff_customer_id FOREIGN KEY(customer_id) REFERENCES customer (id),
+	CONSTRAINT ck_payment_tariff_funded_by CHECK (funded_by IN ('SYSTEM', 'MERCHANT'))
+);
+CREATE INDEX ix_payment_tariff_customer_id ON payment_tariff (customer_id);
+CREATE INDEX ix_payment_tariff_profile_id_customer_id_month_on ON payment_tariff (profile_id, customer_id, month_on);
+CREATE INDEX ix_payment_tariff_term_id ON payment_tariff (term_id);
+CREATE TRIGGER payment_tariff_no_delete BEFORE DELETE ON payment_tariff WHEN 1 BEGIN SELECT RAISE(ABORT, 'what was in force is never changed: payment_tariff is only added to'); END;
+CREATE TRIGGER payment_tariff_no_update BEFORE UPDATE ON payment_tariff WHEN 1 BEGIN SELECT RAISE(ABORT, 'what was in force is never changed: payment_tariff is only added to'); END;
+CREATE TABLE product (
+	code VARCHAR(40) NOT NULL,
+	name VARCHAR(120) NOT NULL,
+	provider_id INTEGER NOT NULL,
+	unit VARCHAR(12) NOT NULL,
+	price_minor BIGINT NOT NULL,
+	status VARCHAR(24) NOT NULL,
+	valid_from DATE NOT NULL,
+	valid_to DATE,
+	description VARCHAR(500),
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_product PRIMARY KEY (id),
+	CONSTRAINT ck_product_price_positive CHECK (price_minor > 0),
+	CONSTRAINT ck_product_ends_after_it_began CHECK (valid_to >= valid_from),
+	CONSTRAINT fk_product_provider_id FOREIGN KEY(provider_id) REFERENCES organization (id),
+	CONSTRAINT fk_product_unit FOREIGN KEY(unit) REFERENCES unit (code),
+	CONSTRAINT uq_product_code UNIQUE (code),
+	CONSTRAINT ck_product_product_status CHECK (status IN ('ACTIVE', 'INACTIVE'))
+);
+CREATE INDEX ix_product_created_at_id ON product (created_at, id);
+CREATE INDEX ix_product_name_id ON product (name, id);
+CREATE INDEX ix_product_provider_id_id ON product (provider_id, id);
+CREATE INDEX ix_product_status ON product (status);
+CREATE INDEX ix_product_unit_price_minor_id ON product (unit, price_minor, id);
+CREATE TABLE product_sale (
+	product_id INTEGER NOT NULL,
+	wallet_id INTEGER NOT NULL,
+	unit VARCHAR(12) NOT NULL,
+	price_minor BIGINT NOT NULL,
+	transaction_id INTEGER NOT NULL,
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_product_sale PRIMARY KEY (id),
+	CONSTRAINT ck_product_sale_price_positive CHECK (price_minor > 0),
+	CONSTRAINT fk_product_sale_product_id FOREIGN KEY(product_id) REFERENCES product (id),
+	CONSTRAINT fk_product_sale_transaction_id FOREIGN KEY(transaction_id) REFERENCES wallet_transaction (id),
+	CONSTRAINT fk_product_sale_unit FOREIGN KEY(unit) REFERENCES unit (code),
+	CONSTRAINT fk_product_sale_wallet_id FOREIGN KEY(wallet_id) REFERENCES wallet (id),
+	CONSTRAINT uq_product_sale_transaction_id UNIQUE (transaction_id)
+);
+CREATE INDEX ix_product_sale_created_at_id ON product_sale (created_at, id);
+CREATE INDEX ix_product_sale_product_id_id ON product_sale (product_id, id);
+CREATE INDEX ix_product_sale_unit_price_minor_id ON product_sale (unit, price_minor, id);
+CREATE INDEX ix_product_sale_wallet_id_id ON product_sale (wallet_id, id);
 CREATE TABLE provider_breaker (
 	provider VARCHAR(40) NOT NULL,
 	failures INTEGER NOT NULL,
@@ -1477,7 +1725,7 @@ CREATE TABLE unit (
 	id INTEGER NOT NULL,
 	created_at DATETIME NOT NULL,
 	updated_at DATETIME NOT NULL,
-	version INTEGER NOT NULL,
+	version INTEGER NOT NULL, reference_unit VARCHAR(12) CONSTRAINT fk_unit_reference_unit REFERENCES unit (code) CONSTRAINT ck_unit_refers_to_another CHECK (reference_unit <> code), status VARCHAR(24) DEFAULT 'ACTIVE' NOT NULL CONSTRAINT ck_unit_unit_status CHECK (status IN ('ACTIVE', 'RETIRED')),
 	CONSTRAINT pk_unit PRIMARY KEY (id),
 	CONSTRAINT ck_unit_scale_0_to_8 CHECK (scale BETWEEN 0 AND 8),
 	CONSTRAINT uq_unit_code UNIQUE (code),
@@ -1562,6 +1810,87 @@ CREATE TABLE void_request (
 );
 CREATE INDEX ix_void_request_payment_id ON void_request (payment_id);
 CREATE UNIQUE INDEX uq_void_request_alive ON void_request (payment_id) WHERE status NOT IN ('FAILED', 'REJECTED', 'CANCELLED', 'EXPIRED');
+CREATE TABLE wallet (
+	number VARCHAR(24) NOT NULL,
+	organization_id INTEGER,
+	customer_id INTEGER,
+	unit VARCHAR(12) NOT NULL,
+	account_id INTEGER NOT NULL,
+	status VARCHAR(24) NOT NULL,
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_wallet PRIMARY KEY (id),
+	CONSTRAINT ck_wallet_one_owner CHECK ((organization_id IS NULL) <> (customer_id IS NULL)),
+	CONSTRAINT fk_wallet_account_id FOREIGN KEY(account_id, unit) REFERENCES ledger_account (id, unit),
+	CONSTRAINT fk_wallet_customer_id FOREIGN KEY(customer_id) REFERENCES customer (id),
+	CONSTRAINT fk_wallet_organization_id FOREIGN KEY(organization_id) REFERENCES organization (id),
+	CONSTRAINT fk_wallet_unit FOREIGN KEY(unit) REFERENCES unit (code),
+	CONSTRAINT uq_wallet_account_id UNIQUE (account_id),
+	CONSTRAINT uq_wallet_number UNIQUE (number),
+	CONSTRAINT ck_wallet_wallet_status CHECK (status IN ('OPEN', 'BLOCKED', 'CLOSED'))
+);
+CREATE INDEX ix_wallet_created_at_id ON wallet (created_at, id);
+CREATE INDEX ix_wallet_status_id ON wallet (status, id);
+CREATE INDEX ix_wallet_unit_id ON wallet (unit, id);
+CREATE UNIQUE INDEX uq_wallet_customer_id_unit ON wallet (customer_id, unit);
+CREATE UNIQUE INDEX uq_wallet_organization_id_unit ON wallet (organization_id, unit);
+CREATE TABLE wallet_transaction (
+	"key" VARCHAR(120) NOT NULL,
+	kind VARCHAR(24) NOT NULL,
+	from_wallet_id INTEGER,
+	to_wallet_id INTEGER,
+	unit VARCHAR(12) NOT NULL,
+	amount_minor BIGINT NOT NULL,
+	commission_minor BIGINT NOT NULL,
+	paid_minor BIGINT NOT NULL,
+	to_unit VARCHAR(12) NOT NULL,
+	received_minor BIGINT NOT NULL,
+	spread_minor BIGINT NOT NULL,
+	rate VARCHAR(40),
+	rate_ids JSON,
+	contract_version_id INTEGER,
+	day DATE NOT NULL,
+	status VARCHAR(24) NOT NULL,
+	note VARCHAR(300),
+	author_id INTEGER,
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_wallet_transaction PRIMARY KEY (id),
+	CONSTRAINT ck_wallet_transaction_units_exchanged CHECK ((kind = 'EXCHANGE') = (unit <> to_unit)),
+	CONSTRAINT ck_wallet_transaction_held_of_a_wallet CHECK (status <> 'HELD' OR from_wallet_id IS NOT NULL),
+	CONSTRAINT ck_wallet_transaction_both_wallets CHECK (kind IN ('ADJUSTMENT', 'CASHBACK', 'BONUS_ISSUE', 'BONUS_REDEEM') OR (from_wallet_id IS NOT NULL AND to_wallet_id IS NOT NULL)),
+	CONSTRAINT ck_wallet_transaction_amount_positive CHECK (amount_minor > 0),
+	CONSTRAINT ck_wallet_transaction_commission_not_negative CHECK (commission_minor >= 0),
+	CONSTRAINT ck_wallet_transaction_two_wallets CHECK (from_wallet_id <> to_wallet_id),
+	CONSTRAINT ck_wallet_transaction_of_a_wallet CHECK (from_wallet_id IS NOT NULL OR to_wallet_id IS NOT NULL),
+	CONSTRAINT ck_wallet_transaction_paid_positive CHECK (paid_minor > 0),
+	CONSTRAINT ck_wallet_transaction_received_positive CHECK (received_minor > 0),
+	CONSTRAINT ck_wallet_transaction_spread_not_negative CHECK (spread_minor >= 0),
+	CONSTRAINT ck_wallet_transaction_nothing_lost CHECK (unit <> to_unit OR (paid_minor = received_minor + commission_minor AND spread_minor = 0 AND rate IS NULL)),
+	CONSTRAINT fk_wallet_transaction_author_id FOREIGN KEY(author_id) REFERENCES staff_user (id),
+	CONSTRAINT fk_wallet_transaction_contract_version_id FOREIGN KEY(contract_version_id) REFERENCES contract_version (id),
+	CONSTRAINT fk_wallet_transaction_from_wallet_id FOREIGN KEY(from_wallet_id) REFERENCES wallet (id),
+	CONSTRAINT fk_wallet_transaction_to_unit FOREIGN KEY(to_unit) REFERENCES unit (code),
+	CONSTRAINT fk_wallet_transaction_to_wallet_id FOREIGN KEY(to_wallet_id) REFERENCES wallet (id),
+	CONSTRAINT fk_wallet_transaction_unit FOREIGN KEY(unit) REFERENCES unit (code),
+	CONSTRAINT uq_wallet_transaction_key UNIQUE ("key"),
+	CONSTRAINT ck_wallet_transaction_wallet_kind CHECK (kind IN ('TRANSFER', 'EXCHANGE', 'MASS_PAYMENT', 'SALE', 'CASHBACK', 'BONUS_ISSUE', 'BONUS_REDEEM', 'ADJUSTMENT')),
+	CONSTRAINT ck_wallet_transaction_move_status CHECK (status IN ('HELD', 'EXECUTED', 'RELEASED', 'REVERSED'))
+);
+CREATE INDEX ix_wallet_transaction_author_id ON wallet_transaction (author_id);
+CREATE INDEX ix_wallet_transaction_contract_version_id ON wallet_transaction (contract_version_id);
+CREATE INDEX ix_wallet_transaction_counted ON wallet_transaction (from_wallet_id, kind, day);
+CREATE INDEX ix_wallet_transaction_created_at_id ON wallet_transaction (created_at, id);
+CREATE INDEX ix_wallet_transaction_from_wallet_id_id ON wallet_transaction (from_wallet_id, id);
+CREATE INDEX ix_wallet_transaction_kind_id ON wallet_transaction (kind, id);
+CREATE INDEX ix_wallet_transaction_status_id ON wallet_transaction (status, id);
+CREATE INDEX ix_wallet_transaction_to_unit ON wallet_transaction (to_unit);
+CREATE INDEX ix_wallet_transaction_to_wallet_id_id ON wallet_transaction (to_wallet_id, id);
+CREATE INDEX ix_wallet_transaction_unit_amount_minor_id ON wallet_transaction (unit, amount_minor, id);
 CREATE TABLE web_minute (
 	at DATETIME NOT NULL,
 	requests INTEGER NOT NULL,

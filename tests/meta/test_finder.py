@@ -29,6 +29,7 @@ NOT_FOUND = {
     "SpentOffer": "used confirmations",
     "Unit": "a choice in filters; Issuers (units) comes with its issue",
     "UserSession": "hashes",
+    "WalletTransaction": "its key only recognises a repeated form; it is found on its wallets and by its number",
 }
 
 

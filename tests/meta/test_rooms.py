@@ -20,8 +20,8 @@ load_jobs()
 ROOMS = frozenset(
     {
         "access", "api", "approvals", "audit", "parties", "payments", "subscriptions", "batches", "checkout", "wallets",
-        "ledger", "cash", "contracts", "fx", "compliance", "fraud", "support", "reporting", "system", "tariffs",
-        "usage",
+        "ledger", "cash", "contracts", "fx", "compliance", "fraud", "products", "support", "reporting", "system",
+        "tariffs", "usage",
     }
 )  # fmt: skip
 

@@ -29,6 +29,8 @@ EVERY = sorted(name for name, act in USE_CASES.items() if act.__module__.startsw
 AWAITED = {
     "access.change_menu_access": "what an approved request replays; the page changes roles and menu at once",
     "access.change_roles": "what an approved request replays; the page changes roles and menu at once",
+    "wallets.approve_application": "the risk room's pages decide applications",
+    "wallets.reject_application": "the risk room's pages decide applications",
 }
 
 # Acts that leave no entry in the trail, and why they need none.

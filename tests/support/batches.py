@@ -34,7 +34,12 @@ REGISTRATION_COLUMNS = (
     "customer_id", "billing_number", "customer_name", "email", "phone", "amount", "currency", "card_token", "type",
     "schedule", "days", "months", "dates", "start_date", "end_date",
 )  # fmt: skip
-COLUMNS = {BatchKind.SINGLE_PAYMENT: PAYMENT_COLUMNS, BatchKind.REGISTRATION: REGISTRATION_COLUMNS}
+MASS_COLUMNS = ("wallet", "customer_id", "email", "phone", "amount", "currency", "reference", "note")
+COLUMNS = {
+    BatchKind.SINGLE_PAYMENT: PAYMENT_COLUMNS,
+    BatchKind.REGISTRATION: REGISTRATION_COLUMNS,
+    BatchKind.MASS_PAYMENT: MASS_COLUMNS,
+}
 GOOD_CARD = "4242424242424242"
 
 

@@ -13,8 +13,17 @@ from payadmin.db import db, utcnow
 from payadmin.ledger import recipes
 from payadmin.ledger.chart import CHART, organization, wallet
 from payadmin.ledger.posting import Posting, post
+from payadmin.models.batches import Batch, BatchKind
 from payadmin.models.ledger import AccountingPeriod, LedgerAccount, LedgerTransaction
 from payadmin.models.tariffs import ExchangeRate
+from payadmin.models.wallets import (
+    LimitApplication,
+    LimitRule,
+    Wallet,
+    WalletKind,
+    WalletTransaction,
+    wallet_number,
+)
 from payadmin.work import SYSTEM, Actor
 from tests.support.make import Make, writing
 
@@ -66,9 +75,73 @@ def exchange_rate(make: Make) -> ExchangeRate:
     return made
 
 
+def batch(make: Make) -> Batch:
+    number = next(_numbers)
+    row = Batch(
+        kind=BatchKind.REGISTRATION,
+        file_name=f"file-{number}.csv",
+        format="csv",
+        content_hash=f"{number:064}",
+        merchant_id=make.organization().id,
+        method=make.method().code,
+        provider="simulator",
+        uploaded_by="somebody",
+        columns=[],
+        rows_total=1,
+    )
+    made: Batch = make._save(row)
+    return made
+
+
+def wallet_row(make: Make) -> Wallet:
+    customer_id = make.customer().id
+    account = ledger_account(make)
+    made: Wallet = make._save(
+        Wallet(number=wallet_number(account.id), customer_id=customer_id, unit="EUR", account_id=account.id)
+    )
+    return made
+
+
+def wallet_transaction(make: Make) -> WalletTransaction:
+    payer, payee = wallet_row(make).id, wallet_row(make).id
+    amounts = {"amount_minor": 100, "paid_minor": 100, "received_minor": 100, "unit": "EUR", "to_unit": "EUR"}
+    made: WalletTransaction = make._save(
+        WalletTransaction(
+            key=f"made:{next(_numbers)}",
+            kind=WalletKind.TRANSFER,
+            from_wallet_id=payer,
+            to_wallet_id=payee,
+            day=dt.date(2026, 11, 1),
+            **amounts,
+        )
+    )
+    return made
+
+
+def limit_application(make: Make) -> LimitApplication:
+    row_id = wallet_transaction(make).id
+    made: LimitApplication = make._save(
+        LimitApplication(
+            transaction_id=row_id,
+            rule=LimitRule.SINGLE,
+            unit="EUR",
+            limit_minor=60,
+            counted_minor=0,
+            actual_minor=100,
+            excess_minor=40,
+            expires_at=utcnow() + DAY,
+        )
+    )
+    return made
+
+
 BOOKS: dict[str, Callable[[Make], Any]] = {
     "accounting_period": accounting_period,
+    "batch": batch,
     "exchange_rate": exchange_rate,
     "ledger_account": ledger_account,
     "ledger_transaction": ledger_transaction,
+    "limit_application": limit_application,
+    "wallet": wallet_row,
+    "wallet_transaction": wallet_transaction,
 }

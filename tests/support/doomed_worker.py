@@ -21,6 +21,7 @@ STEPS: dict[str, tuple[tuple[Any, str], ...]] = {
     "booked": ((orders, "book_order"),),
     "checked a piece": ((batches, "check_some"),),
     "processed a piece": ((batches, "process_some"),),
+    "paid a row": ((batches, "pay_some"),),
     "never": (),
 }
 

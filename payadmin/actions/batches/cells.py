@@ -80,6 +80,13 @@ def token_of(text: str) -> str:
     return text
 
 
+def note_of(text: str) -> str:
+    """A line of free text."""
+    if not text.isprintable():
+        raise Invalid("Write it on one line, without signs that cannot be seen.")
+    return text
+
+
 def phone_of(text: str) -> str:
     if not _PHONE.fullmatch(text):
         raise Invalid("This is not a phone number, such as +44 7700 900123.")

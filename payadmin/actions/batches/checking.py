@@ -4,7 +4,7 @@ import datetime as dt
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -21,6 +21,8 @@ from payadmin.models.subscriptions import Purpose, ScheduledCharge, Subscription
 HOLDS_CARD: Final = _("This cell holds a full card number, which was not kept. Take it out of the file.")
 EMPTY: Final = _("This cell is empty.")
 _AT_ONCE: Final = 500
+
+S = TypeVar("S", str, int)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,16 +79,16 @@ class Checker:
             Customer.phone,
             Customer.status,
         )
-        for some in _pieces(every("customer_id")):
+        for some in pieces(every("customer_id")):
             found = self.session.execute(select(*of_customer).where(Customer.external_id.in_(some)))
             known.customers |= {row.external_id: row for row in found}
         numbers = every("billing_number")
         if self.kind is BatchKind.SINGLE_PAYMENT:
             known.billing |= self._paid_before(numbers)
             for column in (ScheduledCharge.invoice_number, Payment.invoice_number):
-                for some in _pieces(every("invoice_number")):
+                for some in pieces(every("invoice_number")):
                     known.invoices.update(self.session.scalars(select(column).where(column.in_(some))))
-        for some in _pieces(numbers):
+        for some in pieces(numbers):
             registered = select(Subscription.billing_number, Subscription.customer_id).where(
                 Subscription.merchant_id == self.merchant_id, Subscription.billing_number.in_(some)
             )
@@ -100,7 +102,7 @@ class Checker:
 
     def _paid_before(self, numbers: set[str]) -> dict[str, int | None]:
         found: dict[str, int | None] = {}
-        for some in _pieces(numbers):
+        for some in pieces(numbers):
             payers = (
                 select(Payment.billing_number, func.min(Payment.customer_id), func.max(Payment.customer_id))
                 .where(Payment.billing_number.in_(some), Payment.merchant_id == self.merchant_id)
@@ -114,7 +116,7 @@ class Checker:
     def _row(self, row: Waiting, cells: Mapping[str, str], known: _Known) -> dict[str, Any]:
         card: Mapping[str, Any] = row.facts.get("card") or {}
         masked = row.facts.get("masked")
-        values: dict[str, Any] = dict.fromkeys(_TYPED) | {
+        values: dict[str, Any] = dict.fromkeys(TYPED) | {
             "row_number": row.number,
             "cells": row.cells,
             "masked": masked,
@@ -123,7 +125,7 @@ class Checker:
             "card_first6": card.get("first6"),
             "card_last4": card.get("last4"),
         }
-        reading = _Reading(cells, values, dict.fromkeys(masked or (), HOLDS_CARD))
+        reading = Reading(cells, values, dict.fromkeys(masked or (), HOLDS_CARD))
         self._check_form(reading)
         reading.take("currency", "unit", lambda text: c.unit_of(text, known.scales))
         if unit := values["unit"]:
@@ -142,7 +144,7 @@ class Checker:
         ] or None
         return values
 
-    def _check_form(self, reading: "_Reading") -> None:
+    def _check_form(self, reading: "Reading") -> None:
         for key, column in self.known_columns.items():
             text = reading.cells.get(key, "")
             if len(text) > column.longest:
@@ -150,7 +152,7 @@ class Checker:
             elif column.required and not text:
                 reading.say(key, EMPTY)
 
-    def _check_registration(self, reading: "_Reading", known: _Known) -> None:
+    def _check_registration(self, reading: "Reading", known: _Known) -> None:
         values, cells = reading.values, reading.cells
         self._check_customer(reading, known)
         number = values["billing_number"]
@@ -169,7 +171,7 @@ class Checker:
             reading.say(column, sentence)
         values["schedule"] = schedule and _as_json(schedule_values(schedule))
 
-    def _check_payment(self, reading: "_Reading", known: _Known, card: Mapping[str, Any]) -> None:
+    def _check_payment(self, reading: "Reading", known: _Known, card: Mapping[str, Any]) -> None:
         values, cells = reading.values, reading.cells
         self._check_customer(reading, known)
         number, customer_id = values["billing_number"], values["customer_id"]
@@ -198,7 +200,7 @@ class Checker:
             "execute_date", "execute_date", lambda text: c.date_of(text, today=self.today, past="execute it on")
         )
 
-    def _check_customer(self, reading: "_Reading", known: _Known) -> None:
+    def _check_customer(self, reading: "Reading", known: _Known) -> None:
         external_id = reading.cells.get("customer_id")
         if not external_id:
             return
@@ -218,7 +220,7 @@ class Checker:
             if said and compared(said) != compared(theirs or ""):
                 reading.say(column, _("The customer has another one here. Correct the file or the customer."))
 
-    def _check_card(self, reading: "_Reading", card: Mapping[str, Any]) -> None:
+    def _check_card(self, reading: "Reading", card: Mapping[str, Any]) -> None:
         number, token = reading.cells.get(CARD_NO, ""), reading.cells.get("card_token", "")
         if number and token:
             reading.say(CARD_NO, _("Fill in the card number or the card token, not both."))
@@ -233,7 +235,7 @@ class Checker:
             reading.say(CARD_NO if CARD_NO in self.columns else "card_token", _("Fill in the card or its token."))
 
 
-class _Reading:
+class Reading:
     """One row being checked; a cell is said to be wrong once, by the first sentence about it."""
 
     def __init__(self, cells: Mapping[str, str], values: dict[str, Any], wrong: dict[str, str]) -> None:
@@ -242,6 +244,7 @@ class _Reading:
         self.wrong = wrong
 
     def say(self, column: str, sentence: str) -> None:
+        """Remember what is wrong with a cell."""
         self.wrong.setdefault(column, sentence)
 
     def take(self, column: str, key: str, reader: Callable[[str], Any]) -> None:
@@ -255,9 +258,10 @@ class _Reading:
             self.say(column, refusal.sentence)
 
 
-_TYPED: Final = (
+TYPED: Final = (
     "customer_id", "billing_number", "invoice_number", "amount_minor", "unit", "card_token", "card_holder_name",
-    "card_holder_phone", "execute_date", "description", "purpose", "schedule", "start_date", "end_date",
+    "card_holder_phone", "execute_date", "description", "purpose", "schedule", "start_date", "end_date", "reference",
+    "payee_wallet_id", "paid_minor",
 )  # fmt: skip
 
 
@@ -274,7 +278,8 @@ def _digits(text: str) -> str:
     return "".join(mark for mark in text if mark.isdigit())
 
 
-def _pieces(wanted: Iterable[str]) -> Iterator[list[str]]:
+def pieces(wanted: Iterable[S]) -> Iterator[list[S]]:
+    """What is asked for, in lists that one statement takes."""
     rest = iter(sorted(wanted))
     while piece := list(islice(rest, _AT_ONCE)):
         yield piece

@@ -8,10 +8,16 @@ from typing import Final
 from payadmin.kernel.sheets import csv_rows
 from payadmin.kernel.text import _
 from payadmin.kernel.xlsx import Guide, xlsx
-from payadmin.models.batches import BatchKind
+from payadmin.models.batches import REFERENCE_LENGTH, BatchKind
 
 CARD_NO: Final = "card_no"
-KEY_COLUMN: Final = {BatchKind.REGISTRATION: "billing_number", BatchKind.SINGLE_PAYMENT: "invoice_number"}
+KEY_COLUMN: Final = {
+    BatchKind.REGISTRATION: "billing_number",
+    BatchKind.SINGLE_PAYMENT: "invoice_number",
+    BatchKind.MASS_PAYMENT: "reference",
+}
+# What may name the payee of a mass payment, the surest first.
+PAYEE: Final = ("wallet", "customer_id", "email", "phone")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +93,25 @@ COLUMNS: Final[dict[BatchKind, tuple[Column, ...]]] = {
         Column("execute_date", "Today or later, such as 2027-01-31", required=True, longest=32, examples=("@", "@")),
         Column("description", "Free text", longest=300, examples=("Two chairs", "")),
     ),
+    BatchKind.MASS_PAYMENT: (
+        Column(
+            "wallet", "The payee's wallet; or name the customer", longest=24, identifies=True, examples=("W-000012", "")
+        ),
+        Column("customer_id", "The customer who is paid, into the wallet in this currency", identifies=True),
+        Column("email", "Their e-mail, if only one customer has it", longest=254, examples=("", "ana@example.com")),
+        Column("phone", "Their phone, if only one customer has it", longest=32),
+        Column("amount", "Such as 1234.50", required=True, longest=40, examples=("1234.50", "80")),
+        Column("currency", "The unit of both wallets", required=True, longest=12, examples=("EUR", "EUR")),
+        Column(
+            "reference",
+            "Used once by who pays",
+            required=True,
+            longest=REFERENCE_LENGTH,
+            identifies=True,
+            examples=("2027-01/1001", "2027-01/1002"),
+        ),
+        Column("note", "Shown on the payment", longest=140, examples=("January", "")),
+    ),
 }
 
 
@@ -110,6 +135,8 @@ def header_problems(kind: BatchKind, labels: Sequence[str]) -> list[dict[str, st
     ]
     if kind is BatchKind.SINGLE_PAYMENT and not {CARD_NO, "card_token"} & set(keys):
         problems.append({"column": CARD_NO, "sentence": _("A column card_no or card_token is missing.")})
+    if kind is BatchKind.MASS_PAYMENT and not set(PAYEE) & set(keys):
+        problems.append({"column": PAYEE[0], "sentence": _("A column wallet, customer_id, email or phone is missing.")})
     for place, (label, key) in enumerate(zip(labels, keys, strict=True)):
         if key not in known:
             sentence = f'"{label[:60]}" is not a column of this kind of file. Remove it or correct its name.'

@@ -16,6 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import aliased
 
 from payadmin import step_up
+from payadmin.actions.batches.paying import overtaken, refuse_uncovered
 from payadmin.actions.batches.validation import MOVED_ON, business_day, forget_waiting
 from payadmin.audit import Event
 from payadmin.kernel.errors import Conflict
@@ -65,8 +66,8 @@ def process_batch(
 ) -> Batch:
     """Confirm a checked batch: its valid rows become charges or subscriptions, made by workers. Confirmed once.
 
-    A batch of single payments is processed whole or not at all; of a registration the invalid rows are left out, if the
-    form said how many (T15).
+    A batch of payments is processed whole or not at all; of a registration the invalid rows are left out, if the form
+    said how many (T15). Rows of a mass payment are paid by workers, one after the other.
 
     Args:
         version: the version that the form showed.
@@ -77,7 +78,7 @@ def process_batch(
 
     Raises:
         Conflict: not checked, an error in a file of payments, other counts than the form's, a merchant or provider that
-            is gone, or rows that the world has overtaken since the check.
+            is gone, rows that the world has overtaken since the check, or a wallet that cannot pay a mass payment.
         Invalid: a wrong, used or stale confirmation; `field` is "code".
     """
     batch = work.get(Batch, batch_id, lock=True)
@@ -86,11 +87,16 @@ def process_batch(
     if (batch.rows_valid, batch.rows_invalid) != (valid, skipped) or batch.version != version:
         raise Conflict(MOVED_ON, batch_id=batch_id)
     if work.get(Organization, batch.merchant_id).status is not OrganizationStatus.ACTIVE:
-        raise Conflict("The merchant of this batch is not active any more. Nothing is processed.", batch_id=batch_id)
-    if not connected(batch.provider):
+        raise Conflict(
+            "The organization that pays is not active any more. Nothing is processed."
+            if batch.kind is BatchKind.MASS_PAYMENT
+            else "The merchant of this batch is not active any more. Nothing is processed.",
+            batch_id=batch_id,
+        )
+    if batch.provider is not None and not connected(batch.provider):
         raise Conflict("payadmin is no longer connected to the provider of this batch.", batch_id=batch_id)
-    if overtaken := _overtaken(work, batch, business_day(work, zone)):
-        rows = "1 row is" if overtaken == 1 else f"{overtaken:,} rows are"
+    if late := _overtaken(work, batch, business_day(work, zone)):
+        rows = "1 row is" if late == 1 else f"{late:,} rows are"
         raise Conflict(
             _(
                 "%(rows)s no longer right: since the check a date has passed, a number was used or a customer was "
@@ -99,6 +105,8 @@ def process_batch(
             ),
             batch_id=batch_id,
         )
+    if batch.kind is BatchKind.MASS_PAYMENT:
+        refuse_uncovered(work, batch)
     step_up.spend(work, offer, code, PROCESS_ACT, process_subject(batch))
     before = batch.status
     work.change(Batch, batch_id, status=BatchStatus.PROCESSING, processed_by=work.actor.name, confirmed_at=work.now)
@@ -165,10 +173,17 @@ def discard_batch(work: Work, batch_id: int, *, version: int, reason: str | None
 
 @use_case(Permission.SYSTEM_JOB_RUN)
 def process_some(work: Work, batch_id: int, *, limit: int = ROWS_AT_ONCE) -> bool:
-    """Make charges or subscriptions of the next rows of a confirmed batch; whether more are left."""
+    """Make charges or subscriptions of the next rows of a confirmed batch; whether more are left.
+
+    Rows of a mass payment are paid by `paying.pay_some`; of such a batch this is the end, once none is left.
+    """
     batch = work.get(Batch, batch_id, lock=True)
     if batch.status is not BatchStatus.PROCESSING:
         return False
+    if batch.kind is BatchKind.MASS_PAYMENT and work.exists(
+        BatchRow.batch_id == batch_id, BatchRow.status == RowStatus.VALID
+    ):
+        return True
     rows = work.session.scalars(
         select(BatchRow)
         .where(BatchRow.batch_id == batch_id, BatchRow.status == RowStatus.VALID)
@@ -218,6 +233,8 @@ def _overtaken(work: Work, batch: Batch, today: dt.date) -> int:
         used = select(ScheduledCharge.id).where(ScheduledCharge.invoice_number == BatchRow.invoice_number)
         paid = select(Payment.id).where(Payment.invoice_number == BatchRow.invoice_number)
         late = or_(BatchRow.execute_date < today, blocked, used.exists(), paid.exists(), _ordered_elsewhere(batch))
+    elif batch.kind is BatchKind.MASS_PAYMENT:
+        late = or_(blocked, overtaken(batch))
     else:
         same = select(Subscription.id).where(
             Subscription.merchant_id == batch.merchant_id, Subscription.billing_number == BatchRow.billing_number

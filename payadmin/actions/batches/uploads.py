@@ -16,6 +16,7 @@ from payadmin.kernel.text import Text, _
 from payadmin.models.batches import OPEN, Batch, BatchKind, BatchPart, BatchStatus
 from payadmin.models.parties import Organization, OrganizationKind, OrganizationStatus
 from payadmin.models.payments import PaymentMethod
+from payadmin.models.wallets import Wallet, WalletStatus
 from payadmin.permissions import Permission
 from payadmin.providers import connected
 from payadmin.work import Actor, Work, use_case
@@ -30,8 +31,8 @@ def upload_batch(
     name: str,
     kind: BatchKind,
     merchant_id: int,
-    method: str,
-    provider: str,
+    method: str | None,
+    provider: str | None,
     store_cards: StoreCards,
     keys: Sequence[bytes],
     replaces: int | None = None,
@@ -43,9 +44,9 @@ def upload_batch(
 
     Args:
         data: the file; its content, not its name, says whether it is CSV, XLSX or XLS.
-        merchant_id: whom the rows pay, or register for.
-        method: how payments are made, as its code.
-        provider: who moves the money, as its code.
+        merchant_id: whom the rows pay, or register for; of a mass payment, the organization that pays.
+        method: how payments are made, as its code; None of a mass payment, which wallets make.
+        provider: who moves the money, as its code; None of a mass payment.
         store_cards: the provider's exchange of card numbers for tokens (`Provider.store_cards`).
         keys: the configured keys (`settings.totp_keys`), for the fingerprints of cards.
         replaces: the batch that this file corrects (BA5).
@@ -91,19 +92,23 @@ def store_batch(
     name: str,
     kind: BatchKind,
     merchant_id: int,
-    method: str,
-    provider: str,
+    method: str | None,
+    provider: str | None,
     replaces: int | None,
     version: int | None,
 ) -> Batch:
     """Store a sheet that was read, and promise its check; see `upload_batch`."""
     merchant = work.get(Organization, merchant_id)
-    if merchant.kind is not OrganizationKind.MERCHANT or merchant.status is not OrganizationStatus.ACTIVE:
-        raise Invalid("Choose an active merchant.", field="merchant_id")
-    if not work.exists(PaymentMethod.code == method):
-        raise Invalid("There is no such method.", field="method")
-    if not connected(provider):
-        raise Invalid("payadmin has no connection to this payment provider.", field="provider")
+    if kind is BatchKind.MASS_PAYMENT:
+        method = provider = None
+        _refuse_payer(work, merchant)
+    else:
+        if merchant.kind is not OrganizationKind.MERCHANT or merchant.status is not OrganizationStatus.ACTIVE:
+            raise Invalid("Choose an active merchant.", field="merchant_id")
+        if not work.exists(PaymentMethod.code == method):
+            raise Invalid("There is no such method.", field="method")
+        if provider is None or not connected(provider):
+            raise Invalid("payadmin has no connection to this payment provider.", field="provider")
     old = _replaced(work, replaces, version, kind) if replaces is not None else None
     _refuse_same(work.session, sheet, kind=kind, merchant_id=merchant_id, replaces=replaces)
     batch = Batch(
@@ -142,6 +147,14 @@ def store_batch(
     )
     work.promise("check_batch", batch_id=batch.id)
     return batch
+
+
+def _refuse_payer(work: Work, payer: Organization) -> None:
+    """A mass payment is paid by an organization that has a wallet to pay out of."""
+    if payer.status is not OrganizationStatus.ACTIVE:
+        raise Invalid("Choose an active organization.", field="merchant_id")
+    if not work.exists(Wallet.organization_id == payer.id, Wallet.status == WalletStatus.OPEN):
+        raise Invalid("This organization has no open wallet to pay out of.", field="merchant_id")
 
 
 def _replaced(work: Work, batch_id: int, version: int | None, kind: BatchKind) -> Batch:

@@ -10,10 +10,12 @@ from sqlalchemy import delete, insert, select, update
 from payadmin import outbox
 from payadmin.actions.batches.checking import Checker, Waiting
 from payadmin.actions.batches.columns import CARD_NO
+from payadmin.actions.batches.payees import PayeeChecker
+from payadmin.actions.batches.paying import contract_versions
 from payadmin.audit import Event
 from payadmin.kernel.errors import Conflict
 from payadmin.kernel.text import Text, _
-from payadmin.models.batches import CHECKED, Batch, BatchPart, BatchRow, BatchStatus, RowStatus
+from payadmin.models.batches import CHECKED, Batch, BatchKind, BatchPart, BatchRow, BatchStatus, RowStatus
 from payadmin.models.system import NoticeKind
 from payadmin.notices import notify, staff_named
 from payadmin.permissions import Permission
@@ -136,6 +138,10 @@ def _checked(work: Work, batch: Batch, rows: list[Waiting], zone: ZoneInfo) -> l
             }
             for row in rows
         ]
+    if batch.kind is BatchKind.MASS_PAYMENT:
+        return PayeeChecker(
+            work.session, payer_id=batch.merchant_id, columns=batch.columns, at=outbox.database_now(work.session)
+        ).check(rows)
     checker = Checker(
         work.session,
         kind=batch.kind,
@@ -165,6 +171,8 @@ def _store(work: Work, batch: Batch, rows: list[Waiting], values: list[dict[str,
         if row["status"] is RowStatus.VALID:
             sums["valid_rows"] += 1
             sums["valid_minor"] += minor
+            if batch.kind is BatchKind.MASS_PAYMENT:
+                sums["paid_minor"] = sums.get("paid_minor", 0) + row["paid_minor"]
     valid = sum(row["status"] is RowStatus.VALID for row in values)
     invalid = sum(row["status"] is RowStatus.INVALID for row in values)
     # How far a check has come is no act of anybody: what it comes to is recorded at its end.
@@ -182,7 +190,11 @@ def _store(work: Work, batch: Batch, rows: list[Waiting], values: list[dict[str,
 
 def _conclude(work: Work, batch: Batch) -> None:
     status = BatchStatus.HAS_ERRORS if batch.problems or batch.rows_invalid else BatchStatus.READY
-    work.change(Batch, batch.id, status=status, checked_at=work.now)
+    totals = batch.totals
+    if batch.kind is BatchKind.MASS_PAYMENT:
+        versions = contract_versions(work, batch)
+        totals = {unit: sums | {"contract_version": versions[unit]} for unit, sums in totals.items()}
+    work.change(Batch, batch.id, status=status, checked_at=work.now, totals=totals)
     work.record(
         Event.BATCH_CHECKED,
         batch,

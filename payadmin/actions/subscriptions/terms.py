@@ -79,6 +79,7 @@ def terms_of(
     assert row is not None
     assert batch is not None
     assert row.customer_id is not None
+    assert batch.provider is not None
     return Terms(
         subscription=None,
         name=f"batch {batch.id} row {row.row_number}",

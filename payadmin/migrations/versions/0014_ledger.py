@@ -209,7 +209,7 @@ def upgrade() -> None:
         sa.Column("legs", JSON, nullable=False),
         sa.Column("signature", sa.String(length=64), nullable=True),
         sa.CheckConstraint(
-            "template IN ('J01', 'J02', 'J03', 'J04', 'J05', 'J06', 'J07', 'J08', 'J09', 'J10', 'J11', 'J12', 'J13', 'J14', 'J15', 'J16', 'J17', 'J18', 'J19', 'J20', 'J21', 'J22', 'J23', 'J24', 'J25', 'J26', 'J27', 'J28')",
+            "template IN ('J01', 'J02', 'J03', 'J04', 'J05', 'J06', 'J07', 'J08', 'J09', 'J10', 'J11', 'J12', 'J13', 'J14', 'J15', 'J16', 'J17', 'J18', 'J19', 'J20', 'J21', 'J22', 'J23', 'J24', 'J25', 'J26', 'J27', 'J28', 'J00')",
             name=op.f("ck_ledger_transaction_template_known"),
         ),
         sa.CheckConstraint("reverses_id <> id", name=op.f("ck_ledger_transaction_reverses_another")),

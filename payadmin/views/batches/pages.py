@@ -14,6 +14,7 @@ from sqlalchemy import select
 
 from payadmin import step_up
 from payadmin.actions import batches, records
+from payadmin.actions.batches.paying import covers, why_not_covered
 from payadmin.db import db, utcnow
 from payadmin.kernel.errors import Conflict, Invalid
 from payadmin.kernel.sheets import csv_rows
@@ -21,7 +22,7 @@ from payadmin.kernel.text import _
 from payadmin.models.batches import CHECKED, OPEN, WORKING, Batch, BatchKind, BatchRow, BatchStatus
 from payadmin.models.subscriptions import IN_HAND, ChargeStatus, ScheduledCharge
 from payadmin.permissions import Permission
-from payadmin.queries.batches import MOST_COUNTED, charge_counts, error_table, invalid_billing_numbers
+from payadmin.queries.batches import MOST_COUNTED, charge_counts, error_count, error_table, invalid_billing_numbers
 from payadmin.views import lists, ui
 from payadmin.views.base import PayAdminModelView
 from payadmin.views.batches import preview
@@ -52,7 +53,7 @@ _AMOUNTS = Markup("<br>")
 
 @page(menu="batch-report")
 class BatchesPage(PayAdminModelView):
-    """Every upload of registrations and single payments; each opens all its rows."""
+    """Every upload of registrations and payments; each opens all its rows."""
 
     model = Batch
     notes = True
@@ -70,7 +71,7 @@ class BatchesPage(PayAdminModelView):
     default_sort = "-created_at"
     tabs = "kind"
     labels = {"created_at": "Uploaded", "rows_total": "Total Data", "totals": "Total Amount",
-              "rows_invalid": "Invalid Data"}  # fmt: skip
+              "rows_invalid": "Invalid Data", "merchant": "Organization"}  # fmt: skip
     phone = {"file_name": "m1", "totals": "m2", "status": "m3", "created_at": "m4"}
     find_by = ("file_name",)
     find_through = ((BatchRow.billing_number, BatchRow.batch_id),)
@@ -111,7 +112,11 @@ class BatchesPage(PayAdminModelView):
     def details_context(self, row: Batch) -> dict[str, Any]:
         """The batch, its rows as the address asks for them, and what can be done with it now."""
         may_process = current_actor().may(PROCESS)
+        pays = row.kind is BatchKind.MASS_PAYMENT and row.status in CHECKED and not row.problems
+        shown = covers(db.session(), row) if pays else []
         return super().details_context(row) | self.state(row) | {
+            "covers": shown,
+            "not_covered": why_not_covered(shown),
             "seen": step_of(row),
             "may_process": may_process,
             "may_order": may_process and row.why_not_processable is None,
@@ -151,9 +156,10 @@ class BatchesPage(PayAdminModelView):
             "valid_amounts": amounts(row.totals, "valid_minor"),
             "numbers": invalid_billing_numbers(db.session(), row, limit=MOST_NUMBERS) if row.rows_invalid else [],
             "address": f"{self.address}{row.id}/",
-            "asks_code": row.rows_invalid > SMALL,
+            "asks_code": error_count(row) > SMALL,
             "opens_charges": current_actor().may(Permission.SUBSCRIPTIONS_SUBSCRIPTION_READ),
             "opens_payments": current_actor().may(Permission.PAYMENTS_PAYMENT_READ),
+            "opens_moves": current_actor().may(Permission.WALLETS_WALLET_READ),
         }
 
     @staticmethod
@@ -218,7 +224,7 @@ class BatchesPage(PayAdminModelView):
     def errors_view(self, row_id: int) -> Any:
         """The rows with errors as a file, by the rules of every export: a fresh code above 1,000 rows, the trail."""
         row = self.get_row(row_id)
-        large = row.rows_invalid > SMALL
+        large = error_count(row) > SMALL
         if large and request.method == "GET":
             return self._confirm_errors(row, None)
         shown = preview.Shown(row.columns)
@@ -265,7 +271,7 @@ class BatchesPage(PayAdminModelView):
             "admin/model/export.html",
             title=_("Error file"),
             kind_label="CSV",
-            count={"label": speech().grouped(row.rows_invalid)},
+            count={"label": speech().grouped(error_count(row))},
             small=SMALL,
             later=False,
             offer=step_up.offer(current_actor(), *_export_act(row)),
@@ -278,7 +284,7 @@ class BatchesPage(PayAdminModelView):
 
 def _export_act(row: Batch) -> tuple[str, dict[str, Any]]:
     """What the code of an error file is about."""
-    return "batches.errors", {"batch": row.id, "content": row.content_hash, "rows": row.rows_invalid}
+    return "batches.errors", {"batch": row.id, "content": row.content_hash, "rows": error_count(row)}
 
 
 def _seen() -> int:
@@ -316,7 +322,7 @@ def is_moving(row: Batch, charges: Container[ChargeStatus]) -> bool:
     if row.status in WORKING:
         return True
     is_fresh = row.processed_at is not None and utcnow() - row.processed_at < WATCHED_FOR
-    if not is_fresh or row.kind is BatchKind.REGISTRATION:
+    if not is_fresh or row.kind is not BatchKind.SINGLE_PAYMENT:
         return False
     if any(status in charges for status in IN_HAND):
         return True

@@ -10,10 +10,12 @@ from flask import g
 from sqlalchemy import Select, select
 
 from payadmin.actions.batches import COLUMNS
+from payadmin.actions.batches.columns import PAYEE
 from payadmin.db import db
-from payadmin.kernel.text import _, _n
+from payadmin.kernel.text import Text, _, _n
 from payadmin.models.batches import Batch, BatchKind, BatchRow, BatchStatus, RowStatus
 from payadmin.models.subscriptions import ScheduledCharge, Subscription
+from payadmin.models.wallets import LimitApplication, MoveStatus, WalletTransaction
 from payadmin.permissions import Permission
 from payadmin.views.columns import label_of, masked, tone_of
 from payadmin.views.filters import BadAddress
@@ -33,8 +35,14 @@ KNOWN = frozenset(column.key for columns in COLUMNS.values() for column in colum
 NUMBERS = frozenset(column.key for columns in COLUMNS.values() for column in columns if column.identifies)
 _QUOTE = re.compile(r'".*"')
 # What a phone shows of a row beside its errors.
-KEYS = frozenset({"billing_number", "invoice_number", "amount", "currency", "execute_date", "schedule"})
+KEYS = frozenset({"billing_number", "invoice_number", "amount", "currency", "execute_date", "schedule", "reference"})
 CONFIRMED = (BatchStatus.PROCESSING, BatchStatus.PROCESSED)
+MOVED = {
+    MoveStatus.EXECUTED: (_("Paid"), "ok"),
+    MoveStatus.HELD: (_("Waits for a decision"), "warn"),
+    MoveStatus.RELEASED: (_("Given back"), "plain"),
+    MoveStatus.REVERSED: (_("Reversed"), "plain"),
+}
 TONES = {RowStatus.VALID: "ok", RowStatus.INVALID: "bad", RowStatus.DONE: "ok", RowStatus.REFUSED: "bad"}
 
 
@@ -107,7 +115,7 @@ class Line:
     Attributes:
         word, tone: its status.
         said: what is to be said of the row as a whole.
-        charge_id, subscription_id, payment_id: what was made of it.
+        charge_id, subscription_id, payment_id, move_id: what was made of it.
     """
 
     number: int
@@ -119,6 +127,7 @@ class Line:
     charge_id: int | None = None
     subscription_id: int | None = None
     payment_id: int | None = None
+    move_id: int | None = None
 
 
 @dataclass(frozen=True)
@@ -167,6 +176,19 @@ def _statement(batch: Batch, asked: Asked) -> "Select[Any]":
     if batch.kind is BatchKind.REGISTRATION:
         made: Any = Subscription.id.label("subscription_id")
         return select(*columns, made).outerjoin(Subscription, Subscription.batch_row_id == BatchRow.id).where(*where)
+    if batch.kind is BatchKind.MASS_PAYMENT:
+        paid: tuple[Any, ...] = (
+            WalletTransaction.id.label("move_id"),
+            WalletTransaction.status.label("move_status"),
+            LimitApplication.id.label("application_id"),
+            LimitApplication.rule.label("limit_rule"),
+        )
+        return (
+            select(*columns, *paid)
+            .outerjoin(WalletTransaction, WalletTransaction.id == BatchRow.transaction_id)
+            .outerjoin(LimitApplication, LimitApplication.transaction_id == WalletTransaction.id)
+            .where(*where)
+        )
     charge = ScheduledCharge
     ordered: tuple[Any, ...] = (
         charge.id.label("charge_id"),
@@ -181,11 +203,12 @@ def heads_of(batch: Batch) -> list[Head]:
     """The columns of the file in its order, with the problems of columns that stand there."""
     wrong = {problem["column"]: problem["sentence"] for problem in batch.problems or ()}
     known = {column.key for column in COLUMNS[batch.kind]}
+    keys = KEYS | set(PAYEE) if batch.kind is BatchKind.MASS_PAYMENT else KEYS
     return [
         Head(
             key,
             key.replace("_", " ").capitalize().replace(" id", " ID") if key in known else key,
-            " ".join(filter(None, ("right num" if key == "amount" else "", "key" if key in KEYS else ""))),
+            " ".join(filter(None, ("right num" if key == "amount" else "", "key" if key in keys else ""))),
             wrong.get(key),
         )
         for key in batch.columns
@@ -254,6 +277,16 @@ def _line(batch: Batch, row: Any, cells: Sequence[Cell], errors: Sequence[Mappin
             said.append(row.charge_message)
     elif getattr(row, "subscription_id", None):
         word = _("Registered")
+    elif getattr(row, "move_id", None):
+        word, tone = MOVED[row.move_status]
+        if row.application_id is not None:
+            said.append(
+                _(
+                    "Over the %(rule)s: application no. %(number)s.",
+                    rule=Text(row.limit_rule.value).lower(),
+                    number=row.application_id,
+                )
+            )
     return Line(
         number=row.row_number,
         word=word,
@@ -264,4 +297,5 @@ def _line(batch: Batch, row: Any, cells: Sequence[Cell], errors: Sequence[Mappin
         charge_id=getattr(row, "charge_id", None),
         subscription_id=getattr(row, "subscription_id", None),
         payment_id=getattr(row, "payment_id", None),
+        move_id=getattr(row, "move_id", None),
     )

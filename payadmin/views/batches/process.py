@@ -8,6 +8,7 @@ from wtforms import Form, HiddenField, StringField
 
 from payadmin import step_up
 from payadmin.actions.batches import PROCESS_ACT, process_batch, process_subject
+from payadmin.actions.batches.paying import covers, why_not_covered
 from payadmin.db import db
 from payadmin.kernel.errors import Conflict, Refusal
 from payadmin.kernel.text import NumberText, _, _n
@@ -34,6 +35,8 @@ def act_words(batch: Batch) -> str:
     """What the button does, with its numbers: a registration says what it leaves out."""
     if batch.kind is BatchKind.SINGLE_PAYMENT:
         return _n("Process %(number)s payment", "Process %(number)s payments", batch.rows_valid)
+    if batch.kind is BatchKind.MASS_PAYMENT:
+        return _n("Pay %(number)s row", "Pay %(number)s rows", batch.rows_valid)
     if batch.rows_invalid:
         valid, invalid = NumberText(batch.rows_valid), NumberText(batch.rows_invalid)
         return _("Process %(valid)s valid, skip %(invalid)s invalid", valid=valid, invalid=invalid)
@@ -67,6 +70,8 @@ def process_page(batch: Batch, list_address: str) -> Any:
     for name, value in {"version": batch.version, "valid": batch.rows_valid, "skipped": batch.rows_invalid}.items():
         form[name].data = str(value)
     why_not = batch.why_not_processable
+    shown = covers(db.session(), batch) if batch.kind is BatchKind.MASS_PAYMENT and why_not is None else []
+    why_not = why_not or why_not_covered(shown)
     if why_not is None:
         form.offer.data = step_up.offer(current_actor(), PROCESS_ACT, process_subject(batch))
     page = render_template(
@@ -84,6 +89,7 @@ def process_page(batch: Batch, list_address: str) -> Any:
             if sums["valid_rows"]
         ],
         now=_due_now(batch) if why_not is None else 0,
+        covers=shown,
         address=back,
         back=back,
     )
@@ -91,7 +97,9 @@ def process_page(batch: Batch, list_address: str) -> Any:
 
 
 def _due_now(batch: Batch) -> int:
-    """How many rows run at once: those whose day is today."""
+    """How many rows run at once: those whose day is today, or all of them where rows have no day."""
+    if batch.kind is BatchKind.MASS_PAYMENT:
+        return int(batch.rows_valid)
     day = BatchRow.execute_date if batch.kind is BatchKind.SINGLE_PAYMENT else BatchRow.start_date
     rows = select(func.count()).select_from(BatchRow)
     due = rows.where(BatchRow.batch_id == batch.id, BatchRow.status == RowStatus.VALID, day <= lists.today())

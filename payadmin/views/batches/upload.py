@@ -1,17 +1,19 @@
-"""Batch Transaction (S2:68-71, S2:94-97): templates, and the upload of a file of either kind."""
+"""Batch Transaction (S2:68-71, S2:94-97): templates, and the upload of a file of each kind."""
 
 import functools
 import time
 from collections.abc import Sequence
 from typing import Any
 
-from flask import Blueprint, Flask, Response, current_app, redirect, render_template, request, url_for
+from flask import Blueprint, Flask, Response, current_app, jsonify, redirect, render_template, request, url_for
 from sqlalchemy import select
 from wtforms import Form, HiddenField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than its stubs
 from wtforms.validators import InputRequired
 
 from payadmin.actions import batches
+from payadmin.actions.batches.columns import PAYEE
+from payadmin.actions.batches.reading import StoreCards
 from payadmin.db import db
 from payadmin.kernel import sheets
 from payadmin.kernel.errors import Conflict, Forbidden, Invalid, NotFound, Refusal
@@ -23,12 +25,17 @@ from payadmin.permissions import Permission
 from payadmin.providers import CONNECTED, provider_for
 from payadmin.views import lists
 from payadmin.views.batches.pages import amounts, status_badge
+from payadmin.views.batches.payers import found_payers, organization_titles
 from payadmin.views.columns import PAGE_OF, titles_of
 from payadmin.views.fields import LinkField, SelectField, put
 from payadmin.views.filters import MOST_OPTIONS, row_id_of
 from payadmin.views.security import current_actor
 
-KINDS = {"registration": BatchKind.REGISTRATION, "single-payment": BatchKind.SINGLE_PAYMENT}
+KINDS = {
+    "registration": BatchKind.REGISTRATION,
+    "single-payment": BatchKind.SINGLE_PAYMENT,
+    "mass-payment": BatchKind.MASS_PAYMENT,
+}
 SLUGS = {kind: slug for slug, kind in KINDS.items()}
 TEMPLATE_TYPES = {
     "csv": "text/csv; charset=utf-8",
@@ -69,8 +76,22 @@ class UploadForm(Form):
         )
 
 
-def form_class() -> type[UploadForm]:
-    """The form with its look-up of the merchant."""
+class PayoutForm(Form):
+    """Who pays the rows of a mass payment, out of the wallets that they have."""
+
+    version = HiddenField()
+
+
+def form_class(kind: BatchKind) -> type[Form]:
+    """The form of a kind, with its look-up of the merchant, or of who pays."""
+    if kind is BatchKind.MASS_PAYMENT:
+        payer = LinkField(
+            "Paid by",
+            [InputRequired(NEEDED)],
+            titles=organization_titles,
+            address=functools.partial(url_for, "batch_transaction.payers"),
+        )
+        return type("PayoutLinkedForm", (PayoutForm,), {"merchant": payer})
     column = current_app.extensions[PAGE_OF][Batch].columns["merchant"]
     merchant = LinkField(
         "Merchant",
@@ -95,11 +116,11 @@ def index() -> Any:
     is_over = old is not None and old.status not in OPEN
     latest = _latest(kind)
     if request.method == "GET":
-        form = form_class()(data=_usual(old, latest))
+        form = form_class(kind)(data=_usual(kind, old, latest))
         problem: str | None = TOO_LARGE if request.args.get("refused") == "too-large" else None
         return _page(kind, form, latest, None if is_over else old, gone=old if is_over else None, problem=problem)
     old_id = old.id if old else None
-    form = form_class()(request.form)
+    form = form_class(kind)(request.form)
     status, problem, general, earlier = 422, None, None, None
     file = request.files.get("file")
     if file is None or not file.filename:
@@ -122,22 +143,33 @@ def index() -> Any:
 
 def _take_in(form: Any, data: bytes, name: str, kind: BatchKind, replaces: int | None) -> Batch:
     settings = current_app.extensions["payadmin.settings"]
-    provider = provider_for(
-        form.provider.data, simulator_url=settings.simulator_url, timeout_seconds=settings.provider_timeout_seconds
-    )
+    goes_through = kind is not BatchKind.MASS_PAYMENT
+    method, provider = (form.method.data, form.provider.data) if goes_through else (None, None)
     return batches.upload_batch(
         current_actor(),
         data,
         name=name,
         kind=kind,
         merchant_id=form.merchant.data,
-        method=form.method.data,
-        provider=form.provider.data,
-        store_cards=provider.store_cards,
+        method=method,
+        provider=provider,
+        store_cards=_card_store(provider) if provider else _no_cards,
         keys=settings.totp_keys,
         replaces=replaces,
         version=(row_id_of(form.version.data or "") or 0) if replaces else None,
     )
+
+
+def _card_store(provider: str) -> StoreCards:
+    settings = current_app.extensions["payadmin.settings"]
+    found = provider_for(
+        provider, simulator_url=settings.simulator_url, timeout_seconds=settings.provider_timeout_seconds
+    )
+    return found.store_cards
+
+
+def _no_cards(_numbers: Sequence[str]) -> None:
+    """A mass payment has no column for card numbers, so none is ever exchanged."""
 
 
 def _put(form: Any, refusal: Refusal) -> str | None:
@@ -163,7 +195,13 @@ def _let_it_arrive(stream: Any) -> None:
         return  # it has gone away
 
 
-@blueprint.get("/template/<any('registration', 'single-payment'):kind>.<any('csv', 'xlsx'):form>")
+@blueprint.get("/payers/")
+def payers() -> Response:
+    """The organizations that the form of a mass payment offers for what was typed: those that have a wallet."""
+    return jsonify(found_payers(request.args.get("q", "").strip()))
+
+
+@blueprint.get("/template/<any('registration', 'single-payment', 'mass-payment'):kind>.<any('csv', 'xlsx'):form>")
 def template(kind: str, form: str) -> Response:
     """A file to fill in: header and two example rows; as a workbook also drop-downs and hints."""
     units = db.session.scalars(select(Unit.code).order_by(Unit.code)).all()
@@ -196,12 +234,14 @@ def _latest(kind: BatchKind) -> Sequence[Batch]:
     return db.session.scalars(newest.limit(LATEST)).all()
 
 
-def _usual(old: Batch | None, latest: Sequence[Batch]) -> dict[str, Any]:
+def _usual(kind: BatchKind, old: Batch | None, latest: Sequence[Batch]) -> dict[str, Any]:
     """What the form begins with: the terms of the batch to be replaced, else of one's own last one."""
     mine = old or next((batch for batch in latest if batch.uploaded_by == current_actor().name), None)
     if mine is not None:
         known = {"merchant": mine.merchant_id, "method": mine.method, "provider": mine.provider}
         return known | ({"version": str(mine.version)} if old else {})
+    if kind is BatchKind.MASS_PAYMENT:
+        return {}
     merchants = select(Organization.id).where(
         Organization.kind == OrganizationKind.MERCHANT, Organization.status == OrganizationStatus.ACTIVE
     )
@@ -232,6 +272,7 @@ def _page(
         general=general,
         earlier=earlier,
         columns=batches.COLUMNS[kind],
+        payee=PAYEE,
         latest=[(batch, amounts(batch.totals)) for batch in latest],
         status_badge=status_badge,
         max_bytes=sheets.MAX_BYTES,

@@ -20,6 +20,7 @@ from payadmin.ledger.chart import CHART
 from payadmin.ledger.recipes import TITLES
 from payadmin.models.ledger import AccountingPeriod, LedgerAccount, LedgerTransaction
 from payadmin.models.payments import Payment
+from payadmin.models.wallets import WalletTransaction
 from payadmin.permissions import Permission
 from payadmin.queries import ledger as asked
 from payadmin.views import lists
@@ -86,36 +87,15 @@ class LedgerAccountsPage(PayAdminModelView):
 
     def details_context(self, row: LedgerAccount) -> dict[str, Any]:
         """The statement of the days that the address asks for, a page at a time, with running balances."""
-        session = db.session()
-        span = span_asked(newest=asked.newest_day(session, row.id))
-        lines, following = asked.page_of_statement(
-            session, row, span.first, span.last, after=_place(row, span), size=STATEMENT_SIZE
-        )
-        owners = asked.owner_names(session, [row.owner]) if row.owner else {}
-        args = urlencode(span.args)
-        return {
+        owners = asked.owner_names(db.session(), [row.owner]) if row.owner else {}
+        return statement_of(row) | {
             "row": row,
             "title": row.code,
             "back": self.list_address(),
             "head": head_words(row.number),
             "kind": say(CHART[row.number].kind.value),
-            "side": CHART[row.number].side,
             "guarded": CHART[row.number].guarded,
             "owner": owners.get(row.owner),
-            "scale": unit_scale(row.unit) or 0,
-            "balance": CHART[row.number].side * asked.balances(session, [row.id]).get(row.id, 0),
-            "span": span,
-            "sums": asked.sums_of(session, row, span.first, span.last),
-            "lines": lines,
-            "template_words": template_words,
-            "following": f"?{args}&after={_sealed(row, span, following)}" if following else None,
-            "first_page": f"?{args}" if request.args.get("after") else None,
-            "files": [
-                (kind, label, f"{url_for('.statement_file_view', row_id=row.id, kind=kind)}?{args}")
-                for kind, (label, _) in FILES.items()
-            ]
-            if self.may("export")
-            else [],
         }
 
     @expose("/<int:row_id>/statement/<any(csv,xlsx,pdf):kind>/")
@@ -171,6 +151,32 @@ class LedgerAccountsPage(PayAdminModelView):
             pdf=document,
             rows_in_pdf=sums.entries + 2,
         )
+
+
+def statement_of(account: LedgerAccount) -> dict[str, Any]:
+    """What `ledger/_statement.html` and its files show of an account, over the days that the address asks for."""
+    session = db.session()
+    span = span_asked(newest=asked.newest_day(session, account.id))
+    lines, following = asked.page_of_statement(
+        session, account, span.first, span.last, after=_place(account, span), size=STATEMENT_SIZE
+    )
+    side, args = CHART[account.number].side, urlencode(span.args)
+    address = url_for("ledger_accounts.statement_file_view", row_id=account.id, kind="csv").removesuffix("csv/")
+    return {
+        "account": account,
+        "side": side,
+        "scale": unit_scale(account.unit) or 0,
+        "balance": side * asked.balances(session, [account.id]).get(account.id, 0),
+        "span": span,
+        "sums": asked.sums_of(session, account, span.first, span.last),
+        "lines": lines,
+        "template_words": template_words,
+        "following": f"?{args}&after={_sealed(account, span, following)}" if following else None,
+        "first_page": f"?{args}" if request.args.get("after") else None,
+        "files": [(kind, label, f"{address}{kind}/?{args}") for kind, (label, _) in FILES.items()]
+        if current_actor().may(EXPORT)
+        else [],
+    }
 
 
 def _text(value: Any) -> str:
@@ -249,7 +255,19 @@ class JournalPage(PayAdminModelView):
             "payment": payment if payment is not None and pages[Payment].is_accessible() else None,
             "payment_url": url_for("transactions.details_view", row_id=payment.id) if payment is not None else None,
             "reversal": reversal,
+            "about": _record_behind(row),
         }
+
+
+def _record_behind(row: LedgerTransaction) -> tuple[str, str] | None:
+    """The address and the name of the record that a transaction is about, where it has a page of its own."""
+    if row.business != "wallet_transaction":
+        return None
+    pages = current_app.extensions[PAGE_OF]
+    found = db.session.get(WalletTransaction, row.business_id)
+    if found is None or not pages[WalletTransaction].is_accessible():
+        return None
+    return url_for("wallet_transactions.details_view", row_id=found.id), say(str(found))
 
 
 class ClosingForm(Form):

@@ -15,6 +15,7 @@ from payadmin.kernel.table_pdf import MOST_ROWS, PdfColumn, PdfTable, render_tab
 from payadmin.kernel.text import NumberText, _
 from payadmin.ledger.chart import CHART
 from payadmin.ledger.recipes import TITLES
+from payadmin.models.ledger import LedgerTransaction
 from payadmin.permissions import Permission
 from payadmin.queries import ledger as asked
 from payadmin.views import lists
@@ -51,8 +52,18 @@ def journals(payment_id: int) -> list[Journal] | None:
     """What the books say about a payment; None for whoever may not look into them."""
     if not current_actor().may(Permission.LEDGER_ENTRY_READ):
         return None
+    return _journals(asked.journals_of_payment(db.session(), payment_id))
+
+
+def journals_about(business: str, row_id: int) -> list[Journal] | None:
+    """What the books say about a record of another kind; None for whoever may not look into them."""
+    if not current_actor().may(Permission.LEDGER_ENTRY_READ):
+        return None
+    return _journals(asked.journals_about(db.session(), business, row_id))
+
+
+def _journals(found: Sequence[LedgerTransaction]) -> list[Journal]:
     session = db.session()
-    found = asked.journals_of_payment(session, payment_id)
     legs = asked.legs_of(session, [each.id for each in found])
     return [
         Journal(
@@ -153,5 +164,6 @@ def as_file(
 
 
 __all__ = [
-    "FILES", "PdfColumn", "PdfTable", "Span", "as_file", "head_words", "journals", "span_asked", "template_words"
+    "FILES", "PdfColumn", "PdfTable", "Span", "as_file", "head_words", "journals", "journals_about", "span_asked",
+    "template_words",
 ]  # fmt: skip

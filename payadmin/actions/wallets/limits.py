@@ -1,0 +1,165 @@
+"""Applications: what is over a limit is executed, rejected or expires, once (LI3, LI4).
+
+The decision pages belong to the risk room; these are the acts that they call.
+"""
+
+import datetime as dt
+from typing import Any, Final
+
+from payadmin.actions.wallets.moving import BUSINESS, facts, hold_key, names, recipe_of
+from payadmin.audit import Event
+from payadmin.config import current_settings
+from payadmin.kernel.errors import Conflict, Invalid
+from payadmin.kernel.masks import mask_pan_in_text
+from payadmin.kernel.text import _
+from payadmin.ledger import recipes
+from payadmin.ledger.posting import Posting, post
+from payadmin.models.wallets import (
+    REASON_LENGTH,
+    ApplicationStatus,
+    LimitApplication,
+    MoveStatus,
+    Wallet,
+    WalletTransaction,
+)
+from payadmin.permissions import Permission
+from payadmin.queries.wallets import why_unusable
+from payadmin.work import Work, use_case
+
+DECIDE: Final = Permission.FRAUD_APPLICATION_DECIDE
+OVER = "This application was decided already."
+
+
+@use_case(DECIDE, about=LimitApplication)
+def approve_application(work: Work, application_id: int, *, reason: str | None = None) -> ApplicationStatus:
+    """Execute what waits, exactly once, at this moment; wallets, owners and units are looked at again (LI3).
+
+    Its amounts are those that were confirmed when it was ordered.
+
+    Returns:
+        EXECUTED; or EXECUTION_FAILED when a wallet, its owner or its unit cannot be used any more: the money that was
+        set aside is given back then, and `failure` says why.
+
+    Raises:
+        Conflict: it was decided already.
+    """
+    words = _reason(reason, is_needed=False)
+    application, row, payer, payee = _taken(work, application_id)
+    problem = why_unusable(work.session, payer, pays=True) or why_unusable(work.session, payee, pays=False)
+    _decide(work, application, ApplicationStatus.APPROVED, words)
+    if problem is not None:
+        _change(work, application, ApplicationStatus.EXECUTION_FAILED, failure=str(problem))
+        _release(work, row, payer, payee)
+        return _told(work, application, ApplicationStatus.EXECUTION_FAILED, words)
+    done = recipes.executed(recipe_of(row, payer, payee))
+    post(work, [Posting(f"{BUSINESS}:{row.id}", done, BUSINESS, row.id, _today(work), ends=hold_key(row))])
+    if not work.change(WalletTransaction, row.id, status=MoveStatus.EXECUTED):
+        raise Conflict(OVER)
+    _change(work, application, ApplicationStatus.EXECUTED)
+    work.record(
+        Event.WALLET_MOVED, row, before={"status": MoveStatus.HELD}, after=facts(row), **names(row, payer, payee)
+    )
+    return _told(work, application, ApplicationStatus.EXECUTED, words)
+
+
+@use_case(DECIDE, about=LimitApplication)
+def reject_application(work: Work, application_id: int, *, reason: str) -> ApplicationStatus:
+    """Say no, with a reason; what was set aside is given back (LI3).
+
+    Raises:
+        Invalid: no reason.
+        Conflict: it was decided already.
+    """
+    words = _reason(reason)
+    return _end(work, application_id, ApplicationStatus.REJECTED, words)
+
+
+@use_case(Permission.WALLETS_WALLET_MOVE, about=LimitApplication)
+def withdraw_application(work: Work, application_id: int, *, reason: str) -> ApplicationStatus:
+    """Take an order back before it is decided, with a reason; what was set aside is given back.
+
+    Raises:
+        Invalid: no reason.
+        Conflict: it was decided already.
+    """
+    words = _reason(reason)
+    return _end(work, application_id, ApplicationStatus.WITHDRAWN, words)
+
+
+@use_case(Permission.SYSTEM_JOB_RUN, about=LimitApplication)
+def expire_application(work: Work, application_id: int) -> bool:
+    """Give back what nobody decided about in time (LI4); whether it did, since somebody may have decided meanwhile."""
+    seen = work.get(LimitApplication, application_id)
+    if seen.status is not ApplicationStatus.PENDING or seen.expires_at > work.now:
+        return False
+    _end(work, application_id, ApplicationStatus.EXPIRED, None)
+    return True
+
+
+def _taken(work: Work, application_id: int) -> tuple[LimitApplication, WalletTransaction, Wallet, Wallet]:
+    """An application that waits, its transaction and both wallets, held in the order that `move` holds them in."""
+    seen = work.get(LimitApplication, application_id)
+    row = work.get(WalletTransaction, seen.transaction_id)
+    assert row.from_wallet_id is not None
+    assert row.to_wallet_id is not None
+    wallet_ids = sorted({row.from_wallet_id, row.to_wallet_id})
+    held = {wallet_id: work.get(Wallet, wallet_id, lock=True) for wallet_id in wallet_ids}
+    application = work.get(LimitApplication, application_id, lock=True)
+    row = work.get(WalletTransaction, row.id, lock=True)
+    if application.status is not ApplicationStatus.PENDING or row.status is not MoveStatus.HELD:
+        raise Conflict(OVER)
+    return application, row, held[row.from_wallet_id or 0], held[row.to_wallet_id or 0]
+
+
+def _end(work: Work, application_id: int, status: ApplicationStatus, words: str | None) -> ApplicationStatus:
+    application, row, payer, payee = _taken(work, application_id)
+    _decide(work, application, status, words)
+    _release(work, row, payer, payee)
+    return _told(work, application, status, words)
+
+
+def _decide(work: Work, application: LimitApplication, status: ApplicationStatus, words: str | None) -> None:
+    _change(work, application, status, decided_at=work.now, decided_by=work.actor.name, reason=words)
+
+
+def _change(work: Work, application: LimitApplication, status: ApplicationStatus, **values: Any) -> None:
+    if not work.change(LimitApplication, application.id, status=status, **values):
+        raise Conflict(OVER)
+
+
+def _release(work: Work, row: WalletTransaction, payer: Wallet, payee: Wallet) -> None:
+    back = recipes.given_back(unit=row.unit, owner=payer.owner_key, amount=row.paid_minor)
+    post(work, [Posting(f"{BUSINESS}:{row.id}:back", back, BUSINESS, row.id, _today(work), ends=hold_key(row))])
+    if not work.change(WalletTransaction, row.id, status=MoveStatus.RELEASED):
+        raise Conflict(OVER)
+    work.record(
+        Event.WALLET_MOVE_RELEASED,
+        row,
+        before={"status": MoveStatus.HELD},
+        after={"status": MoveStatus.RELEASED},
+        **names(row, payer, payee),
+    )
+
+
+def _told(work: Work, application: LimitApplication, status: ApplicationStatus, words: str | None) -> ApplicationStatus:
+    work.record(
+        Event.LIMIT_APPLICATION_DECIDED,
+        application,
+        before={"status": ApplicationStatus.PENDING},
+        after={"status": status},
+        reason=words,
+        outcome="failed" if status is ApplicationStatus.EXECUTION_FAILED else "done",
+        wallet_transaction=application.transaction_id,
+    )
+    return status
+
+
+def _today(work: Work) -> dt.date:
+    return work.now.astimezone(current_settings().zone).date()
+
+
+def _reason(reason: str | None, *, is_needed: bool = True) -> str | None:
+    words = mask_pan_in_text((reason or "").strip())
+    if (is_needed and not words) or len(words) > REASON_LENGTH:
+        raise Invalid(_("Say why, in at most %(most)s characters.", most=REASON_LENGTH), field="reason")
+    return words or None
