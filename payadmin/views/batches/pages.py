@@ -119,7 +119,7 @@ class BatchesPage(PayAdminModelView):
             "not_covered": why_not_covered(shown),
             "seen": step_of(row),
             "may_process": may_process,
-            "may_order": may_process and row.why_not_processable is None,
+            "may_order": may_process and row.why_not_processable is None and why_not_covered(shown) is None,
             "may_replace": may_process and row.status in OPEN,
             "may_check": may_process and row.status in CHECKED and not row.problems,
             "may_resume": may_process and stands_still(row),
