@@ -35,7 +35,7 @@ SHOWN = (
 )  # fmt: skip
 # Files are not shown by the browser, and signing out ends the visit.
 NOT_VISITED = re.compile(r"/(export|file|download|invoice|template|logout|static|status|live)\b|\.(csv|json|pdf|xlsx)$")
-MOST_PAGES = 220
+MOST_PAGES = 320
 FOUND = "() => document.querySelectorAll('[onerror], [onload]').length + (window.pwned || 0)"
 LINKS = (
     "() => [...document.querySelectorAll('a[href], [data-dialog]')].map(a => a.getAttribute('href')).filter(Boolean)"

@@ -42,7 +42,17 @@ from tests.support.make import Make
 
 ZONE = ZoneInfo("Europe/London")
 KEYS = (b"k" * 32,)
-OTHERWISE = {"signature", "id", "created_at", "updated_at", "at", "customer_id", "entity_id", "planned_until"}
+OTHERWISE = {
+    "signature",
+    "id",
+    "created_at",
+    "updated_at",
+    "inactivated_at",
+    "at",
+    "customer_id",
+    "entity_id",
+    "planned_until",
+}
 MONDAY = dt.date(2026, 11, 23)
 
 
@@ -165,6 +175,8 @@ def test_a_bulk_row_is_the_row_that_registering_and_cancelling_write(app: Flask,
         bulk = db.session.scalars(select(Subscription).where(Subscription.subscription_id == one.subscription_id)).one()
         named = {"subscription_id": one.subscription_id, "merchant_id": merchants[1]}
         assert [row | named for row in alone] == contents(Subscription, Subscription.id == bulk.id)
+        left = one.status is SubscriptionStatus.INACTIVE
+        assert [each.inactivated_at is not None for each in (subscription, bulk)] == [left, left]
         trail = trail_of(subscription)
         for entry in trail:
             entry["keys"]["subscription_id"] = one.subscription_id
