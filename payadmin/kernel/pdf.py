@@ -1,7 +1,8 @@
 """What payadmin draws its PDFs with: fonts inside the file, text that is drawn and never interpreted as markup."""
 
+import io
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -65,7 +66,67 @@ class Box:
         canvas.rect(self.x, self.y, self.width, self.height, stroke=0, fill=1)
 
 
-def draw_watermark(canvas: "Canvas", width: float, height: float) -> None:
+Mark = TextMark | Box
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What all of payadmin's PDFs have in common.
+
+    Attributes:
+        size: width and height of a page.
+        title: what readers show as its name.
+        test: no money was moved: each page says so.
+    """
+
+    size: tuple[float, float]
+    title: str
+    test: bool
+    author: str = ""
+    subject: str = ""
+
+
+def render(
+    document: Document, lay_out: Callable[[], Sequence[Iterable[Mark]]], footer: Callable[[int, int], Iterable[Mark]]
+) -> bytes:
+    """A PDF with its fonts inside: the same facts make the same bytes.
+
+    Args:
+        document: what it is.
+        lay_out: the marks of each page; called when widths of texts can be asked for.
+        footer: the marks at the foot of a page, from its number and how many there are.
+    """
+    from reportlab.pdfgen.canvas import Canvas  # noqa: PLC0415  (50 ms that only documents should pay)
+
+    with one_at_a_time:
+        register_fonts()
+        pages = lay_out()
+        buffer = io.BytesIO()
+        canvas = Canvas(
+            buffer,
+            pagesize=document.size,
+            invariant=1,
+            pageCompression=1,
+            initialFontName=REGULAR,  # type: ignore[arg-type]  # the stubs say float
+            lang="en",
+        )
+        canvas.setTitle(one_line(document.title))
+        if document.author:
+            canvas.setAuthor(one_line(document.author))
+        if document.subject:
+            canvas.setSubject(one_line(document.subject))
+        canvas.setCreator("payadmin")
+        for number, page in enumerate(pages, 1):
+            if document.test:
+                _draw_watermark(canvas, *document.size)
+            for mark in (*page, *footer(number, len(pages))):
+                mark.draw(canvas)
+            canvas.showPage()
+        canvas.save()
+        return buffer.getvalue()
+
+
+def _draw_watermark(canvas: "Canvas", width: float, height: float) -> None:
     """Write TEST across a page of this size, so that nobody takes it for money."""
     canvas.saveState()
     canvas.setFillColor(WARN, alpha=0.07)

@@ -1,8 +1,8 @@
 """The operational report as a PDF: facts in, pages out; a row for each period, with its numbers beside each other."""
 
-import io
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import Final
 
 from payadmin.kernel.pdf import (
     ACCENT,
@@ -16,18 +16,15 @@ from payadmin.kernel.pdf import (
     SMALL,
     WARN,
     Box,
+    Document,
+    Mark,
     Style,
     TextMark,
-    draw_watermark,
-    one_at_a_time,
-    register_fonts,
+    render,
     width_of,
     wrap,
 )
 from payadmin.kernel.text import one_line
-
-if TYPE_CHECKING:
-    from reportlab.pdfgen.canvas import Canvas
 
 # A4, lying.
 _WIDTH, _HEIGHT, _MARGIN, _FLOOR = 841.89, 595.28, 42.0, 58.0
@@ -79,31 +76,8 @@ class ReportFacts:
 
 def render_report(facts: ReportFacts) -> bytes:
     """The report as a PDF with its fonts inside."""
-    from reportlab.pdfgen.canvas import Canvas  # noqa: PLC0415  (50 ms that only files should pay)
-
-    with one_at_a_time:
-        register_fonts()
-        pages = _Layout(facts).pages
-        buffer = io.BytesIO()
-        canvas = Canvas(
-            buffer,
-            pagesize=(_WIDTH, _HEIGHT),
-            invariant=1,
-            pageCompression=1,
-            initialFontName=REGULAR,  # type: ignore[arg-type]  # the stubs say float
-            lang="en",
-        )
-        canvas.setTitle(one_line(f"{facts.title}: {facts.about}"))
-        canvas.setCreator("payadmin")
-        for number, page in enumerate(pages, 1):
-            if facts.test:
-                draw_watermark(canvas, _WIDTH, _HEIGHT)
-            for mark in page:
-                mark.draw(canvas)
-            _draw_footer(canvas, facts, number, len(pages))
-            canvas.showPage()
-        canvas.save()
-        return buffer.getvalue()
+    document = Document((_WIDTH, _HEIGHT), f"{facts.title}: {facts.about}", facts.test)
+    return render(document, lambda: _Layout(facts).pages, partial(_footer, facts))
 
 
 @dataclass(slots=True)
@@ -111,7 +85,7 @@ class _Layout:
     """Places the facts on as many pages as they need, from the top down."""
 
     facts: ReportFacts
-    pages: list[list[TextMark | Box]] = field(default_factory=list)
+    pages: list[list[Mark]] = field(default_factory=list)
     y: float = 0
 
     def __post_init__(self) -> None:
@@ -189,11 +163,9 @@ class _Layout:
         self.pages[-1].append(TextMark(x, y, one_line(text), style, right))
 
 
-def _draw_footer(canvas: "Canvas", facts: ReportFacts, page: int, pages: int) -> None:
-    parts: tuple[TextMark | Box, ...] = (
+def _footer(facts: ReportFacts, page: int, pages: int) -> tuple[Mark, ...]:
+    return (
         Box(_MARGIN, 40, _RIGHT - _MARGIN, 0.6, HAIR),
         TextMark(_MARGIN, 27, wrap(f"{facts.title} · {facts.about}", SMALL, 560)[0], SMALL, right=False),
         TextMark(_RIGHT, 27, f"Page {page} of {pages}", SMALL, right=True),
     )
-    for part in parts:
-        part.draw(canvas)

@@ -1,4 +1,4 @@
-"""Analytics: its page from rollups beside the plain GROUP BY of the same payments; and what keeping rollups costs."""
+"""The dashboards from rollups beside the plain GROUP BY of the same payments; and what keeping rollups costs."""
 
 import datetime as dt
 import statistics
@@ -16,11 +16,12 @@ from payadmin.actions import reporting
 from payadmin.config import Settings
 from payadmin.db import db, utcnow
 from payadmin.jobs.reporting import compare, rebuild
+from payadmin.kernel.lengths import Length
 from payadmin.models.payments import Mode, Payment, PaymentStatus
 from payadmin.models.reporting import TRIGGERS, PaymentChange, Period
 from payadmin.permissions import Role
 from payadmin.queries.billing import Frame
-from payadmin.queries.reporting import moments
+from payadmin.queries.reporting import Span, moments
 from payadmin.work import SYSTEM
 from tests.bench import history
 from tests.bench.figures import DATABASES, Goal, Report, Say, database_of, shorter
@@ -57,7 +58,7 @@ def main(rows: int, writes: int, as_json: bool, kind: str) -> None:
             db.session.remove()
             db.engine.dispose()
     report.notes += [
-        "Pages: the whole answer by test client, charts' tables included; raw: four plain GROUP BY of the same days.",
+        "Pages: the whole answer by test client, charts' tables included; raw: plain GROUP BYs of the same days.",
         "Payments are those of 24 months; a year is half of them.",
         f"Upkeep: a payment made, then paid, each durably: the quietest of {ROUNDS} rounds of {writes}.",
         "Folding is what the scheduler does for it afterwards.",
@@ -99,6 +100,7 @@ def pages(report: Report, app: Flask, settings: Settings, say: Say) -> None:
         timing = ask(client, address, db.engine, most=REPEATS)
         report.figures[f"chart_{name}"] = timing.figures()
     billing(report, client, settings, say)
+    operational(report, client, settings, say)
     week, year = report.figures["week"]["p50_ms"], report.figures["year"]["p50_ms"]
     report.ratios["year_over_week"] = shorter(year / week)
     report.goals["year_over_raw"] = Goal(report.ratios["year_over_raw"], PAGE_LIMIT)
@@ -138,6 +140,30 @@ def _raw_billing(settings: Settings, frame: Frame) -> float:
             seconds += time.perf_counter() - began
     db.session.rollback()
     return seconds
+
+
+def operational(report: Report, client: Any, settings: Settings, say: Say) -> None:
+    """Time the operational report of months and of years, each beside one plain question for each period."""
+    today = utcnow().astimezone(settings.zone).date()
+    for length, before in ((Length.MONTH, 6), (Length.YEAR, 1)):
+        name = length.name.lower()
+        address = f"/operational-report/?period={name}&current={today}&periods={before}&unit=EUR"
+        timing = ask(client, address, db.engine, most=REPEATS)
+        raw, first = 0.0, length.first(today)
+        for _place in range(before + 1):
+            start, end = moments(settings.zone, Span(first, length.last(first)))
+            days = (Payment.created_at >= start, Payment.created_at < end)
+            sums = (func.count(), func.sum(Payment.captured_minor), func.sum(Payment.refunded_minor))
+            asked = select(Payment.status, *sums).where(Payment.mode == Mode.LIVE, Payment.unit == "EUR", *days)
+            db.session.rollback()
+            began = time.perf_counter()
+            db.session.execute(asked.group_by(Payment.status)).all()
+            raw += time.perf_counter() - began
+            first = length.before(first)
+        db.session.rollback()
+        report.figures[f"operational_{name}"] = timing.figures() | {"raw_ms": shorter(raw * 1000)}
+        report.ratios[f"operational_{name}_over_raw"] = shorter(timing.p50_ms / (raw * 1000))
+        say(f"operational report of {before + 1} {name}s: {timing.p50_ms} ms, raw {raw * 1000:.0f} ms")
 
 
 def _raw(settings: Settings, first: dt.date, last: dt.date) -> float:

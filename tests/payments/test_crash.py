@@ -54,7 +54,10 @@ def test_a_refund_survives_a_crash_at_every_commit(known: bool, desk: Desk) -> N
 
     def world(case: Case) -> object:
         [refund] = db.session.query(Refund).filter_by(payment_id=case.payment_id)
-        told = [line.event for line in db.session.query(PaymentEvent).filter_by(payment_id=case.payment_id)]
+        told = [
+            line.event
+            for line in db.session.query(PaymentEvent).filter_by(payment_id=case.payment_id).order_by(PaymentEvent.id)
+        ]
         return (
             desk.money(case.payment_id),
             refund.status,
