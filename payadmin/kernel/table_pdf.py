@@ -1,20 +1,32 @@
 """A table as a PDF, drawn as invoices are: the same fonts inside, text never interpreted as markup, the same bytes."""
 
-import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from itertools import accumulate, pairwise
+from typing import Final
 
-from payadmin.kernel.pdf import BOLD, HAIR, INK, QUIET, REGULAR, Style, one_at_a_time, register_fonts, width_of
+from payadmin.kernel.pdf import (
+    BOLD,
+    HAIR,
+    INK,
+    QUIET,
+    REGULAR,
+    Box,
+    Document,
+    Mark,
+    Style,
+    TextMark,
+    render,
+    width_of,
+)
 from payadmin.kernel.text import one_line
-
-if TYPE_CHECKING:
-    from reportlab.pdfgen.canvas import Canvas
 
 # A document is drawn in memory; more than this is a file for machines, and those have no limit.
 MOST_ROWS: Final = 5_000
 _WIDTH, _HEIGHT, _MARGIN, _FLOOR, _LINE = 841.89, 595.28, 36.0, 52.0, 14.0
-_SIZE = 8.0
+_TITLE, _CELL, _STRONG = Style(BOLD, 14, INK), Style(REGULAR, 8, INK), Style(BOLD, 8, INK)
+_HEAD, _QUIET = Style(BOLD, 8, QUIET), Style(REGULAR, 8, QUIET)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,91 +56,62 @@ class PdfTable:
 
 def render_table(table: PdfTable) -> bytes:
     """The table on A4 pages on their side, with the headings on each."""
-    from reportlab.pdfgen.canvas import Canvas  # noqa: PLC0415  (50 ms that only documents should pay)
-
-    with one_at_a_time:
-        register_fonts()
-        buffer = io.BytesIO()
-        canvas = Canvas(
-            buffer,
-            pagesize=(_WIDTH, _HEIGHT),
-            invariant=1,
-            pageCompression=1,
-            initialFontName=REGULAR,  # type: ignore[arg-type]  # the stubs say float
-        )
-        canvas.setTitle(one_line(table.title))
-        canvas.setCreator("payadmin")
-        _Writer(canvas, table).write()
-        canvas.save()
-        return buffer.getvalue()
+    document = Document((_WIDTH, _HEIGHT), table.title, test=False)
+    return render(document, lambda: _Layout(table).pages, partial(_footer, table))
 
 
-class _Writer:
-    def __init__(self, canvas: "Canvas", table: PdfTable) -> None:
-        self.canvas = canvas
+class _Layout:
+    def __init__(self, table: PdfTable) -> None:
         self.table = table
-        whole = sum(column.share for column in table.columns)
-        wide = _WIDTH - 2 * _MARGIN
-        self.edges: list[tuple[float, float]] = []
-        left = _MARGIN
-        for column in table.columns:
-            width = wide * column.share / whole
-            self.edges.append((left, left + width))
-            left += width
-        self.page = 0
-        self.y = 0.0
+        share = (_WIDTH - 2 * _MARGIN) / sum(column.share for column in table.columns)
+        ends = list(accumulate((column.share * share for column in table.columns), initial=_MARGIN))
+        self.edges = list(pairwise(ends))
+        self.pages: list[list[Mark]] = []
+        self._new_page()
+        for row in table.rows:
+            self._line(row, _CELL)
+        if table.sums:
+            self._line(table.sums, _STRONG)
 
-    def write(self) -> None:
-        self._begin()
-        for row in self.table.rows:
-            self._line(row, REGULAR, INK)
-        if self.table.sums:
-            self._line(self.table.sums, BOLD, INK)
-        self.canvas.showPage()
-
-    def _begin(self) -> None:
-        self.page += 1
-        self._text(_MARGIN, 28, f"{self.table.title} · {self.page}", REGULAR, QUIET)
+    def _new_page(self) -> None:
+        self.pages.append([])
         self.y = _HEIGHT - _MARGIN
-        if self.page == 1:
-            self.canvas.setFillColor(INK)
-            self.canvas.setFont(BOLD, 14)
-            self.canvas.drawString(_MARGIN, self.y - 8, one_line(self.table.title))
+        if len(self.pages) == 1:
+            self._text(_MARGIN, self.y - 8, self.table.title, _TITLE)
             self.y -= 30
             for label, value in self.table.facts:
-                self._text(_MARGIN, self.y, label, REGULAR, QUIET)
-                self._text(_MARGIN + 150, self.y, value, REGULAR, INK)
+                self._text(_MARGIN, self.y, label, _QUIET)
+                self._text(_MARGIN + 150, self.y, value, _CELL)
                 self.y -= _LINE
             self.y -= 8
-        self._row([column.label for column in self.table.columns], BOLD, QUIET)
+        self._row([column.label for column in self.table.columns], _HEAD)
 
-    def _line(self, cells: Sequence[str], font: str, colour: str) -> None:
+    def _line(self, cells: Sequence[str], style: Style) -> None:
         if self.y < _FLOOR:
-            self.canvas.showPage()
-            self._begin()
-        self._row(cells, font, colour)
+            self._new_page()
+        self._row(cells, style)
 
-    def _row(self, cells: Sequence[str], font: str, colour: str) -> None:
+    def _row(self, cells: Sequence[str], style: Style) -> None:
         for (left, right), column, cell in zip(self.edges, self.table.columns, cells, strict=True):
             if column.right:
-                self.canvas.setFillColor(colour)
-                self.canvas.setFont(font, _SIZE)
-                self.canvas.drawRightString(right - 6, self.y, one_line(cell))
+                self._text(right - 6, self.y, cell, style, right=True)
             else:
-                self._text(left, self.y, _cut(one_line(cell), font, right - left - 8), font, colour)
-        self.canvas.setStrokeColor(HAIR)
-        self.canvas.setLineWidth(0.4)
-        self.canvas.line(_MARGIN, self.y - 4, _WIDTH - _MARGIN, self.y - 4)
+                self._text(left, self.y, _cut(one_line(cell), style, right - left - 8), style)
+        self.pages[-1].append(Box(_MARGIN, self.y - 4, _WIDTH - 2 * _MARGIN, 0.4, HAIR))
         self.y -= _LINE
 
-    def _text(self, x: float, y: float, text: str, font: str, colour: str) -> None:
-        self.canvas.setFillColor(colour)
-        self.canvas.setFont(font, _SIZE)
-        self.canvas.drawString(x, y, one_line(text))
+    def _text(self, x: float, y: float, text: str, style: Style, *, right: bool = False) -> None:
+        self.pages[-1].append(TextMark(x, y, one_line(text), style, right))
 
 
-def _cut(text: str, font: str, width: float) -> str:
-    style = Style(font, _SIZE, INK)
+def _footer(table: PdfTable, page: int, pages: int) -> tuple[Mark, ...]:
+    return (
+        TextMark(_MARGIN, 28, one_line(table.title), _QUIET, right=False),
+        TextMark(_WIDTH - _MARGIN, 28, f"Page {page} of {pages}", _QUIET, right=True),
+    )
+
+
+def _cut(text: str, style: Style, width: float) -> str:
     shown = text
     while shown and width_of(shown, style) > width:
         shown = f"{shown[:-2]}…"

@@ -134,7 +134,7 @@ class ProductsPage(PayAdminModelView):
                 current_actor(), code=str(form.code.data), provider_id=provider_id, unit=unit, **form.terms()
             )
 
-        return self._terms_page(form, save, Text("New product"), self.address, "Product added.")
+        return self._terms_page(form, save, Text("New product"), self.address, _("Product added."))
 
     @expose("/<int:row_id>/edit/", methods=("GET", "POST"))
     def edit_view(self, row_id: int) -> Any:
@@ -154,7 +154,7 @@ class ProductsPage(PayAdminModelView):
             products.change_product(current_actor(), row_id, version=seen, **form.terms())
             return row_id
 
-        return self._terms_page(form, save, title, f"{self.address}{row_id}/", "Saved.", unit=unit)
+        return self._terms_page(form, save, title, f"{self.address}{row_id}/", _("Saved."), unit=unit)
 
     def _terms_page(
         self, form: TermsForm, save: Callable[[], int], title: str, back: str, said: str, *, unit: str | None = None
