@@ -15,15 +15,14 @@ from payadmin.db import db, utcnow
 from payadmin.kernel.errors import Conflict, Forbidden, Invalid, NotFound
 from payadmin.kernel.rates import DayRates, published_at, read_office
 from payadmin.models.approvals import ApprovalRequest
-from payadmin.models.ledger import LedgerAccount, LedgerBalance
-from payadmin.models.parties import CustomerStatus, OrganizationKind
+from payadmin.models.parties import OrganizationKind
 from payadmin.models.payments import Unit, UnitKind, UnitStatus
 from payadmin.models.tariffs import ExchangeRate
 from payadmin.permissions import Role
 from payadmin.queries.tariffs import quoted
 from payadmin.work import SYSTEM, Actor
 from tests.support.approvals import Room
-from tests.support.desk import Desk, trail
+from tests.support.desk import Desk
 from tests.support.pages import post
 
 DAY = dt.timedelta(days=1)
@@ -229,83 +228,3 @@ def test_a_unit_with_a_balance_or_that_something_stands_for_is_not_retired(room:
     with pytest.raises(Conflict, match="Accounts have a balance"):
         tariffs.set_unit_status(admin, euro.id, is_active=False, version=euro.version)
     assert unit("EUR").status is UnitStatus.ACTIVE
-
-
-# --- bonus units ------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def points(room: Room) -> int:
-    admin = room.person(Role.ADMIN)
-    found: int = tariffs.add_unit(admin, code="POINTS", name="Points", kind=UnitKind.BONUS, scale=0)
-    return found
-
-
-def held(owner: str) -> int:
-    db.session.rollback()
-    account = select(LedgerAccount.id).where(LedgerAccount.code == f"2010:{owner}:POINTS").scalar_subquery()
-    total = select(func.coalesce(func.sum(LedgerBalance.balance_minor), 0)).where(LedgerBalance.account_id == account)
-    return -int(db.session.scalar(total) or 0)
-
-
-def test_bonus_units_are_issued_and_redeemed_once_and_then_the_unit_is_retired(room: Room, points: int) -> None:
-    admin, customer = room.person(Role.ADMIN), room.make.customer()
-    owner, given = f"customer:{customer.id}", {"reason": "Welcome", "customer_id": customer.id}
-    first = tariffs.issue_bonus(admin, points, amount_minor=500, key="a", **given)
-    assert tariffs.issue_bonus(admin, points, amount_minor=500, key="a", **given) == first
-    assert held(owner) == 500
-    with pytest.raises(Conflict, match="balance"):
-        tariffs.set_unit_status(admin, points, is_active=False, version=unit("POINTS").version)
-    with pytest.raises(Conflict, match="not enough"):
-        tariffs.redeem_bonus(admin, points, amount_minor=501, key="b", **given)
-    tariffs.redeem_bonus(admin, points, amount_minor=500, key="c", **given)
-    assert held(owner) == 0
-    tariffs.set_unit_status(admin, points, is_active=False, version=unit("POINTS").version)
-    with pytest.raises(Conflict, match="retired"):
-        tariffs.issue_bonus(admin, points, amount_minor=1, key="d", **given)
-    events = [entry.event for entry in trail() if entry.event.startswith("tariffs.unit.") and entry.outcome == "done"]
-    assert (events.count("tariffs.unit.issued"), events.count("tariffs.unit.redeemed")) == (1, 1)
-
-
-def test_bonus_units_for_nobody_for_two_or_of_a_currency_are_refused(room: Room, points: int) -> None:
-    admin, customer, shop = room.person(Role.ADMIN), room.make.customer(), room.make.organization()
-    given = {"amount_minor": 1, "reason": "Welcome", "key": "a", "customer_id": customer.id}
-    for unit_id, values in (
-        (points, {"customer_id": None}),
-        (points, {"organization_id": shop.id}),
-        (points, {"amount_minor": 0}),
-        (points, {"reason": " "}),
-        (unit("EUR").id, {}),
-    ):
-        with pytest.raises(Invalid):
-            tariffs.issue_bonus(admin, unit_id, **given | values)
-    blocked = room.make.customer(status=CustomerStatus.BLOCKED)
-    with pytest.raises(Conflict, match="blocked"):
-        tariffs.issue_bonus(admin, points, **given | {"customer_id": blocked.id})
-    with pytest.raises(Forbidden):
-        tariffs.issue_bonus(room.person(Role.CFO), points, **given)
-
-
-def test_a_unit_that_accounts_are_kept_in_cannot_be_deleted(room: Room, points: int) -> None:
-    customer = room.make.customer()
-    admin = room.person(Role.ADMIN)
-    tariffs.issue_bonus(admin, points, amount_minor=1, reason="Welcome", key="a", customer_id=customer.id)
-    with pytest.raises(DatabaseError):
-        db.session.execute(text("DELETE FROM unit WHERE code = 'POINTS'"))
-    db.session.rollback()
-    assert unit("POINTS").id == points
-
-
-def test_the_page_of_a_bonus_unit_issues_and_redeems(room: Room, points: int) -> None:
-    shop = room.make.organization("Corner Shop").id
-    client = room.make.browse(Role.ADMIN)
-    assert "Issue" in client.get(f"/units/{points}/").text
-    assert client.get("/units/organizations/?q=Corner").json[0]["id"] == shop
-    form = {"organization": str(shop), "amount": "12", "reason": "Promotion", "key": "one"}
-    assert post(client, f"/units/{points}/issue/", **form).status_code == 303
-    assert held(f"organization:{shop}") == 12
-    too_much = post(client, f"/units/{points}/redeem/", **form | {"amount": "13", "key": "two"})
-    assert too_much.status_code == 409
-    assert "not enough money" in too_much.text
-    assert post(client, f"/units/{points}/redeem/", **form | {"key": "three"}).status_code == 303
-    assert held(f"organization:{shop}") == 0
