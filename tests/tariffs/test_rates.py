@@ -1,9 +1,11 @@
 """Rates and units: in force at once, never changed, never from the future; retired only when nothing is left."""
 
 import datetime as dt
+import io
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -136,6 +138,63 @@ def test_a_file_with_a_day_of_the_future_adds_nothing(specialist: Actor) -> None
     with pytest.raises(Invalid, match="future"):
         tariffs.import_ecb(specialist, days=days, sha256="0" * 64)
     assert db.session.scalar(select(func.count()).select_from(ExchangeRate)) == 0
+
+
+def test_a_file_with_a_rate_that_begins_later_today_or_tomorrow_adds_nothing(
+    specialist: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from payadmin import work
+
+    noon = dt.datetime(2026, 10, 26, 11, tzinfo=dt.UTC)  # Monday in Frankfurt, three hours before the ECB publishes
+    monkeypatch.setattr(work, "utcnow", lambda: noon)
+    for day in (MONDAY, MONDAY + DAY):
+        with pytest.raises(Invalid, match="begin at 16:00 in Frankfurt"):
+            tariffs.import_ecb(specialist, days=[DayRates(day, {"USD": Decimal(1)})], sha256="0" * 64)
+    assert tariffs.import_ecb(specialist, days=[DayRates(FRIDAY, {"USD": Decimal(1)})], sha256="0" * 64).added == 1
+
+
+def test_rates_of_a_file_that_are_far_from_the_ones_before_are_asked_about(room: Room, specialist: Actor) -> None:
+    given = {"sha256": "0" * 64}
+    tariffs.import_ecb(specialist, days=[DayRates(FRIDAY, {"USD": Decimal("1.08")})], **given)
+    slip = [DayRates(MONDAY, {"USD": Decimal(1084), "JPY": Decimal(163)})]
+    inside = [DayRates(FRIDAY, {"GBP": Decimal("0.8")}), DayRates(MONDAY, {"GBP": Decimal("800")})]
+    for days in (slip, inside):
+        with pytest.raises(Conflict, match="2026-10-26 [A-Z]{3} .*far from|far from the ones before") as caught:
+            tariffs.import_ecb(specialist, days=days, **given)
+        assert caught.value.data["ask"].startswith("2026-10-26")
+    assert db.session.query(ExchangeRate).count() == 1
+    assert tariffs.import_ecb(specialist, days=slip, is_sure=True, **given).added == 2
+    room.make.organization("Exchange Ltd", kind=OrganizationKind.EXCHANGE_OFFICE)
+    text = "base,quote,rate,valid_from\nEUR,USD,1070,2026-10-24T09:00\nEUR,USD,1.07,2026-10-23T09:00\n"
+    rates = list(read_office(text, ZoneInfo("Europe/Berlin")))
+    with pytest.raises(Conflict, match="EUR/USD 1070"):
+        tariffs.import_office_rates(specialist, office="Exchange Ltd", rates=rates, **given)
+    assert tariffs.import_office_rates(specialist, office="Exchange Ltd", rates=rates, is_sure=True, **given) == 2
+
+
+def test_files_of_the_ecb_and_of_offices_are_imported_on_the_page(room: Room) -> None:
+    room.make.organization("Exchange <b>Ltd</b>", kind=OrganizationKind.EXCHANGE_OFFICE)
+    client = room.make.browse(Role.FINANCIAL_SPECIALIST)
+    assert "Exchange &lt;b&gt;Ltd" in client.get("/exchange-rates/import/").text
+
+    def send(text: str, **data: str) -> Any:
+        file = (io.BytesIO(text.encode()), "rates.csv")
+        return post(client, "/exchange-rates/import/", file=file, **data)
+
+    assert "1 rate added" in send("Date,USD,\n2026-10-23,1.08,\n").text
+    lines = "base,quote,rate,valid_from\nEUR,USD,{rate},{day}T09:00\n"
+    office = {"office": "Exchange <b>Ltd</b>"}
+    assert "1 rate added" in send(lines.format(rate="1.07", day="2026-10-23"), **office).text
+    assert "1 rate was known" in send(lines.format(rate="1.07", day="2026-10-23"), **office).text
+    far = send(lines.format(rate="1070", day="2026-10-24"), **office)
+    assert (far.status_code, "EUR/USD 1070" in far.text, 'name="is_sure"' in far.text) == (409, True, True)
+    assert send(lines.format(rate="1070", day="2026-10-24"), is_sure="y", **office).status_code == 200
+    assert send(lines.format(rate="1", day="2026-10-24"), office="Nobody").status_code == 422
+    assert send("Date,USD,\n2026-10-23,1.08,\n", **office).status_code == 422
+    assert send("").status_code == 422
+    listed = client.get("/exchange-rates/").text
+    assert "Exchange &lt;b&gt;Ltd" in listed
+    assert "1070" in listed
 
 
 def test_a_rate_is_entered_on_its_page_asked_about_and_in_force(room: Room) -> None:
