@@ -284,8 +284,12 @@ class ContractsPage(PayAdminModelView):
     def remove_view(self, row_id: int, organization_id: int) -> Response:
         """Take the contract from an organization."""
         self.get_row(row_id)
-        tariffs.assign_contract(current_actor(), organization_id, contract_id=None)
-        flash("The organization has no contract now.", "success")
+        try:
+            tariffs.assign_contract(current_actor(), organization_id, contract_id=None, instead_of=row_id)
+        except Conflict as refusal:
+            flash(refusal.sentence, "error")
+        else:
+            flash("The organization has no contract now.", "success")
         return redirect(f"{self.address}{row_id}/", 303)
 
     @expose("/organizations/")
