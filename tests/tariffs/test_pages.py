@@ -86,6 +86,9 @@ def test_a_contract_shows_the_terms_of_the_version_in_force(cfo: FlaskClient, co
 )
 def test_what_an_amount_would_cost_is_told_and_why(cfo: FlaskClient, contract: str, asked: str, words: str) -> None:
     assert words in cfo.get(f"{contract}preview/?version=1&{asked}").text
+    whole = cfo.get(f"{contract}?version=1&{asked}").text  # without scripts
+    assert words in whole
+    assert "Terms of version 1" in whole
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,8 @@ class ContractsPage(PayAdminModelView):
             "heads": [say(_heading(head)) for _name, head in LINES],
             "table": [_cells(term) for term in terms],
             "kinds": [(each.transaction_type.name, each.unit, _about(each)) for each in terms],
-            "costs": None,
+            "costs": _costs(_named(terms, request.args.get("term", "")), request.args.get("amount", "")),
+            "asked": {name: request.args.get(name, "") for name in ("term", "amount")},
             "users": users[:USERS_SHOWN],
             "has_more": len(users) > USERS_SHOWN,
             "may_propose": self.may("edit"),
@@ -140,9 +141,8 @@ class ContractsPage(PayAdminModelView):
         row = self.get_row(row_id)
         versions = list(versions_of(db.session(), row.id))
         shown = self._version_shown(versions, in_force(db.session(), row.id, utcnow()))
-        kind, _sep, unit = request.args.get("term", "").partition(":")
         found = terms_of(db.session(), [shown.id])[shown.id] if shown is not None else []
-        term = next((each.term for each in found if (each.transaction_type.name, each.unit) == (kind, unit)), None)
+        term = _named([each.term for each in found], request.args.get("term", ""))
         return render_template("tariffs/_costs.html", costs=_costs(term, request.args.get("amount", "")))
 
     @expose("/<int:row_id>/compare/")
@@ -394,6 +394,11 @@ def _compared(each: Difference) -> dict[str, Any]:
         for name, head in LINES
     ]
     return {"about": _about(each.term), "word": word, "tone": tone, "lines": lines}
+
+
+def _named(terms: Iterable[Term], asked: str) -> Term | None:
+    """The term that an address asks for as “PAYMENT:EUR”."""
+    return next((each for each in terms if f"{each.transaction_type.name}:{each.unit}" == asked), None)
 
 
 def _costs(term: Term | None, typed: str) -> dict[str, Any] | None:
