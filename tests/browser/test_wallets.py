@@ -63,6 +63,9 @@ def test_a_transfer_and_an_exchange_are_seen_confirmed_and_found_in_the_books(de
     spent = round(float(before.split()[0].replace(",", "")) - float(after.split()[0].replace(",", "")), 2)
     assert spent == 30.10, "10.00, a commission of at least 0.10, and 20.00"
     assert figure(page, "Closing balance") == after
+    statement = page.locator("section:has(#h-statement) tbody tr").all_inner_texts()
+    assert len(statement) >= 2
     page.get_by_role("link", name="Account in the books").click()
     assert figure(page, "Balance now") == after
     assert page.locator("tbody tr").last.locator("td").last.inner_text() == after
+    assert page.locator("tbody tr").all_inner_texts() == statement, "the statement is what the ledger says, line by line"

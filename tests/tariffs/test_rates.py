@@ -159,7 +159,7 @@ def test_rates_of_a_file_that_are_far_from_the_ones_before_are_asked_about(room:
     slip = [DayRates(MONDAY, {"USD": Decimal(1084), "JPY": Decimal(163)})]
     inside = [DayRates(FRIDAY, {"GBP": Decimal("0.8")}), DayRates(MONDAY, {"GBP": Decimal("800")})]
     for days in (slip, inside):
-        with pytest.raises(Conflict, match="2026-10-26 [A-Z]{3} .*far from|far from the ones before") as caught:
+        with pytest.raises(Conflict, match="far from the ones before") as caught:
             tariffs.import_ecb(specialist, days=days, **given)
         assert caught.value.data["ask"].startswith("2026-10-26")
     assert db.session.query(ExchangeRate).count() == 1
