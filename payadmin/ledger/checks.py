@@ -262,7 +262,8 @@ def _once(context: Context, result: Result) -> None:
     fact = literal("wallet_transaction:") + cast(_W.id, String) + suffix
     booked = select(_T.id).where(_T.business == "wallet_transaction", _T.business_id == _W.id, _T.key == fact)
     for row_id, status in _rows(context, select(_W.id, _W.status).where(~booked.exists())):
-        result.fails(f"Wallet transaction {row_id} is {status.value.lower()}, and the books do not say so.")
+        sentence = f"Wallet transaction {row_id} is {status.value.lower()}, and the books do not say so."
+        result.fails(sentence, wallet_transaction=row_id)
 
 
 @_check("I5", _("Added up"), _("An account's balance is the sum of its entries, and so are its daily turnovers."))

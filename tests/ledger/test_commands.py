@@ -73,7 +73,8 @@ def test_a_backfill_that_is_killed_is_begun_again_and_books_nothing_twice(
 ) -> None:
     recorded(make, MANY)
     command = [sys.executable, "-c", "from payadmin.cli import main; main()", "ledger", "backfill"]
-    process = subprocess.Popen(command, cwd=ROOT, env=environment(app), stdout=subprocess.DEVNULL)
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen(command, cwd=ROOT, env=environment(app), **quiet)
     until = time.monotonic() + START_SECONDS
     while not booked() and time.monotonic() < until and process.poll() is None:
         time.sleep(0.05)

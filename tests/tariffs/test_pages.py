@@ -299,7 +299,7 @@ def test_a_profile_is_written_changed_and_given_to_a_merchant(room: Room, cfo: F
         {"cap_minor": "-1"},
         {"cap_minor": "21"},
         {"unit": "XXX"},
-        {"unit": "JPY"},
+        {"unit": "JPY", "cap_minor": "5.50"},
         {"valid_to": "2025-12-31"},
         {"valid_from": ""},
         {"funded_by": "NOBODY"},
