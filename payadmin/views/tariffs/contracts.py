@@ -117,8 +117,7 @@ class ContractsPage(PayAdminModelView):
             "heads": [say(_heading(head)) for _name, head in LINES],
             "table": [_cells(term) for term in terms],
             "kinds": [(each.transaction_type.name, each.unit, _about(each)) for each in terms],
-            "costs": _costs(_named(terms, request.args.get("term", "")), request.args.get("amount", "")),
-            "asked": {name: request.args.get(name, "") for name in ("term", "amount")},
+            "costs": _asked_costs(terms),
             "users": users[:USERS_SHOWN],
             "has_more": len(users) > USERS_SHOWN,
             "may_propose": self.may("edit"),
@@ -142,8 +141,7 @@ class ContractsPage(PayAdminModelView):
         versions = list(versions_of(db.session(), row.id))
         shown = self._version_shown(versions, in_force(db.session(), row.id, utcnow()))
         found = terms_of(db.session(), [shown.id])[shown.id] if shown is not None else []
-        term = _named([each.term for each in found], request.args.get("term", ""))
-        return render_template("tariffs/_costs.html", costs=_costs(term, request.args.get("amount", "")))
+        return render_template("tariffs/_costs.html", costs=_asked_costs([each.term for each in found]))
 
     @expose("/<int:row_id>/compare/")
     def compare_view(self, row_id: int) -> str:
@@ -396,9 +394,11 @@ def _compared(each: Difference) -> dict[str, Any]:
     return {"about": _about(each.term), "word": word, "tone": tone, "lines": lines}
 
 
-def _named(terms: Iterable[Term], asked: str) -> Term | None:
-    """The term that an address asks for as “PAYMENT:EUR”."""
-    return next((each for each in terms if f"{each.transaction_type.name}:{each.unit}" == asked), None)
+def _asked_costs(terms: Sequence[Term]) -> dict[str, Any] | None:
+    """What the address asks for: an amount, by one of these terms."""
+    kind, _sep, unit = request.args.get("term", "").partition(":")
+    term = next((each for each in terms if (each.transaction_type.name, each.unit) == (kind, unit)), None)
+    return _costs(term, request.args.get("amount", ""))
 
 
 def _costs(term: Term | None, typed: str) -> dict[str, Any] | None:
