@@ -29,6 +29,7 @@ from payadmin.models.ledger import (
 )
 from payadmin.models.ledger_rules import TRIGGERS
 from payadmin.models.payments import Mode, Payment, PaymentStatus
+from payadmin.models.tariffs import PaymentTariff
 from payadmin.models.wallets import MoveStatus, WalletTransaction
 
 MOST_ROWS: Final = 20
@@ -264,6 +265,10 @@ def _once(context: Context, result: Result) -> None:
     for row_id, status in _rows(context, select(_W.id, _W.status).where(~booked.exists())):
         sentence = f"Wallet transaction {row_id} is {status.value.lower()}, and the books do not say so."
         result.fails(sentence, wallet_transaction=row_id)
+    key = literal("payment:") + cast(PaymentTariff.payment_id, String) + ":cashback"
+    given = select(PaymentTariff.payment_id).where(PaymentTariff.cashback_minor > 0)
+    for (payment_id,) in _rows(context, given.where(~select(_T.id).where(_T.key == key).exists())):
+        result.fails(f"Cashback of payment {payment_id} is not in the books.")
 
 
 @_check("I5", _("Added up"), _("An account's balance is the sum of its entries, and so are its daily turnovers."))
