@@ -196,13 +196,21 @@ def read_office(text: str, zone: ZoneInfo) -> Iterator[OfficeRate]:
             continue
         if number > MOST_OFFICE_ROWS:
             raise Invalid("The file has too many lines.", field="file")
-        try:
-            line = dict(zip(head, (cell.strip() for cell in cells), strict=True))
-            moment, rate = dt.datetime.fromisoformat(line["valid_from"]), parse_rate(line["rate"])
-        except (ValueError, Invalid):
-            moment, rate = None, None
-        if moment is None or rate is None or not EARLIEST_YEAR <= moment.year <= LATEST_YEAR:
+        line = {name: cell.strip() for name, cell in zip(head, cells, strict=False)}
+        found = _office_rate(number, line, zone) if len(cells) == len(head) else None
+        if found is None:
             told = _("Line %(line)s needs a rate and a moment such as 2026-10-30T09:00.", line=number)
             raise Invalid(told, field="file")
-        aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=zone)
-        yield OfficeRate(number, line["base"], line["quote"], rate, aware)
+        yield found
+
+
+def _office_rate(number: int, line: dict[str, str], zone: ZoneInfo) -> OfficeRate | None:
+    """What a line says; None where that is no rate or no moment."""
+    try:
+        moment, rate = dt.datetime.fromisoformat(line["valid_from"]), parse_rate(line["rate"])
+    except (ValueError, Invalid):
+        return None
+    if not EARLIEST_YEAR <= moment.year <= LATEST_YEAR:
+        return None
+    aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=zone)
+    return OfficeRate(number, line["base"], line["quote"], rate, aware)
