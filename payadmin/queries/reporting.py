@@ -6,7 +6,7 @@ are those of another time zone, the same question is put to the payments themsel
 
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -136,14 +136,38 @@ _READ: Final = ("day", "status", "key", *MEASURES)
 def read(session: Session, scope: Scope, cuts: Sequence[Cut]) -> Answer:
     """Answer all cuts from one look at the database: they agree with each other whatever is written meanwhile."""
     cuts = tuple(dict.fromkeys(cuts))
-    spans = [cut.span or scope.span for cut in cuts]
+    asked = tuple(dict.fromkeys(_widened(cut) for cut in cuts))
+    spans = [cut.span or scope.span for cut in asked]
     whole = Span(min(span.first for span in spans), max(span.last for span in spans))
-    slices = frozenset(cut.slice for cut in cuts)
-    rows = _ask(session, scope, cuts, _folded_and_pending(session, scope, whole, slices))
-    if not any(row.cut < 0 and row.key == scope.zone.key for row in rows):
-        rows = _ask(session, scope, cuts, _raw(session, scope, whole, slices))
-        return Answer(_lines(cuts, rows), from_rollups=False)
-    return Answer(_lines(cuts, rows))
+    slices = frozenset(cut.slice for cut in asked)
+    rows = _ask(session, scope, asked, _folded_and_pending(session, scope, whole, slices))
+    from_rollups = any(row.cut < 0 and row.key == scope.zone.key for row in rows)
+    if not from_rollups:
+        rows = _ask(session, scope, asked, _raw(session, scope, whole, slices))
+    found = _lines(asked, rows)
+    return Answer({cut: _narrowed(cut, found[_widened(cut)]) for cut in cuts}, from_rollups)
+
+
+def _widened(cut: Cut) -> Cut:
+    """What the database is asked for a cut: all statuses, told apart, so that figures of several are one reading.
+
+    By days there would be too many lines: such a cut stays as it is.
+    """
+    return cut if cut.by_day else replace(cut, by_status=True, statuses=())
+
+
+def _narrowed(cut: Cut, lines: Sequence[Line]) -> Sequence[Line]:
+    """The lines of a cut, of what was asked for it: one, of nothing perhaps, where nothing is told apart."""
+    if cut.by_day:
+        return lines
+    sums: dict[tuple[PaymentStatus | None, str | None], Sums] = {}
+    if not (cut.by_status or cut.by_key):
+        sums[None, None] = Sums()
+    for line in lines:
+        if not cut.statuses or line.status in cut.statuses:
+            part = line.status if cut.by_status else None, line.key
+            sums[part] = sums.get(part, Sums()) + line.sums
+    return sorted((Line(each, None, *part) for part, each in sums.items()), key=_order)
 
 
 def _ask(session: Session, scope: Scope, cuts: Sequence[Cut], source: Source) -> list[Any]:
