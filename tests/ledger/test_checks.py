@@ -56,15 +56,18 @@ def test_sound_books_break_nothing(story: Books, settings: Settings) -> None:
 
 # The same transfer to somebody else, with every sum put right: entry, balances, days.
 MOVED = (
-    f"UPDATE ledger_entry SET account_id = {account(THIRD)} WHERE transaction_id = {of('pay')} "
-    f"AND account_id = {account(SECOND)}",
+    (
+        f"UPDATE ledger_entry SET account_id = {account(THIRD)} WHERE transaction_id = {of('pay')} "
+        f"AND account_id = {account(SECOND)}"
+    ),
     f"UPDATE ledger_balance SET balance_minor = balance_minor + 400 WHERE account_id = {account(SECOND)}",
     f"UPDATE ledger_balance SET balance_minor = balance_minor - 400 WHERE account_id = {account(THIRD)}",
     f"UPDATE ledger_turnover SET credit_minor = credit_minor - 400 WHERE account_id = {account(SECOND)}",
     f"UPDATE ledger_turnover SET credit_minor = credit_minor + 400 WHERE account_id = {account(THIRD)}",
 )
 SLIPPED_IN = (
-    "INSERT INTO ledger_transaction (key, template, business, business_id, effective_on, posted_at, posted_by, legs{more}) "
+    "INSERT INTO ledger_transaction "
+    "(key, template, business, business_id, effective_on, posted_at, posted_by, legs{more}) "
     "SELECT 'slipped in', template, business, business_id, '2026-11-01', posted_at, posted_by, legs{values} "
     "FROM ledger_transaction WHERE key = 'pay'"
 )
@@ -121,8 +124,10 @@ SLIPPED_IN = (
             "I8",
             "1110:desk:1:EUR: its days come to 501, it holds 500",
             [
-                "UPDATE ledger_turnover SET debit_minor = debit_minor + 1 "
-                f"WHERE account_id = {account('1110:desk:1:EUR')}"
+                (
+                    "UPDATE ledger_turnover SET debit_minor = debit_minor + 1 "
+                    f"WHERE account_id = {account('1110:desk:1:EUR')}"
+                )
             ],
         ),
         (

@@ -1,4 +1,4 @@
-"""Contracts, cashback profiles, units and requests as people use them: forms, mistakes at their field, what pages tell."""
+"""Contracts, cashback profiles, units and requests as people use them: forms, mistakes at their field, what is told."""
 
 import datetime as dt
 import re
@@ -161,9 +161,7 @@ def test_a_form_that_is_out_of_date_says_so_and_writes_nothing(cfo: FlaskClient,
     assert count(ContractVersion) == 2
 
 
-def test_a_version_begins_on_its_day_never_in_the_past_and_is_withdrawn_before(
-    cfo: FlaskClient, contract: str
-) -> None:
+def test_a_version_begins_on_its_day_never_in_the_past_and_is_withdrawn_before(cfo: FlaskClient, contract: str) -> None:
     form, today = f"{contract}version/", utcnow().date()
     for day in (today - 2 * DAY, today + 20 * 365 * DAY):
         late = post(cfo, form, seen_version=seen(cfo, form), valid_from=day.isoformat(), **term(rate_ppm="3"))

@@ -157,7 +157,7 @@ def test_rates_of_a_file_that_are_far_from_the_ones_before_are_asked_about(room:
     given = {"sha256": "0" * 64}
     tariffs.import_ecb(specialist, days=[DayRates(FRIDAY, {"USD": Decimal("1.08")})], **given)
     slip = [DayRates(MONDAY, {"USD": Decimal(1084), "JPY": Decimal(163)})]
-    inside = [DayRates(FRIDAY, {"GBP": Decimal("0.8")}), DayRates(MONDAY, {"GBP": Decimal("800")})]
+    inside = [DayRates(FRIDAY, {"GBP": Decimal("0.8")}), DayRates(MONDAY, {"GBP": Decimal(800)})]
     for days in (slip, inside):
         with pytest.raises(Conflict, match="far from the ones before") as caught:
             tariffs.import_ecb(specialist, days=days, **given)

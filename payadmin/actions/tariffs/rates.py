@@ -174,7 +174,9 @@ def _last_day(work: Work, days: Sequence[DayRates], units: Collection[str]) -> d
         raise Invalid("There is no day in this file.", field="file")
     late = max(each.day for each in days)
     if published_at(late) > work.now:
-        told = _("The file has rates of the future: those of %(day)s begin at 16:00 in Frankfurt.", day=late.isoformat())
+        told = _(
+            "The file has rates of the future: those of %(day)s begin at 16:00 in Frankfurt.", day=late.isoformat()
+        )
         raise Invalid(told, field="file")
     return late
 

@@ -4,6 +4,7 @@ Only roles with `fx:rate:read` come here: the CFO and Financial specialists. Rat
 """
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 from flask import flash, redirect, request
@@ -160,16 +161,16 @@ class RatesPage(PayAdminModelView):
         chosen = request.form.get("office", "")
         if request.method == "POST":
             try:
-                if chosen and chosen not in offices:
-                    raise Invalid("There is no such exchange office.", field="office")
-                done = self._imported(chosen, is_sure="is_sure" in request.form)
+                done = self._imported(chosen, offices, is_sure="is_sure" in request.form)
             except (Invalid, Conflict) as refusal:
                 problem, status, asks = refusal.sentence, refusal.status, "ask" in refusal.data
         shown = {"problem": problem, "done": done, "asks": asks, "offices": offices, "chosen": chosen}
         page_text = self.render("tariffs/import.html", title=Text("Import rates"), back=self.address, **shown)
         return page_text, status
 
-    def _imported(self, office: str, *, is_sure: bool) -> dict[str, Any]:
+    def _imported(self, office: str, offices: Sequence[str], *, is_sure: bool) -> dict[str, Any]:
+        if office and office not in offices:
+            raise Invalid("There is no such exchange office.", field="office")
         file = request.files.get("file")
         data = file.read(MOST_BYTES + 1) if file is not None else b""
         if not data:
