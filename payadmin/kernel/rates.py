@@ -4,6 +4,7 @@ import csv
 import datetime as dt
 import gzip
 import io
+import math
 import re
 import zipfile
 from collections.abc import Iterator
@@ -78,6 +79,11 @@ def convert(minor: int, scale: int, rate: Fraction, to_scale: int) -> int:
         to_scale: the other unit's decimals.
     """
     return half_even(minor * rate * Fraction(10) ** (to_scale - scale))
+
+
+def bought_for(minor: int, scale: int, rate: Fraction, to_scale: int) -> int:
+    """What is bought for an amount, as in `convert` but rounded down: no way there and back may make money."""
+    return math.floor(minor * rate * Fraction(10) ** (to_scale - scale))
 
 
 def rate_text(rate: Fraction, digits: int = DECIMALS) -> str:

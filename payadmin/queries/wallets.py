@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from payadmin.config import current_settings
 from payadmin.kernel.errors import Conflict, Invalid
 from payadmin.kernel.money import MAX_MINOR, Money
-from payadmin.kernel.rates import convert, rate_text
+from payadmin.kernel.rates import bought_for, convert, rate_text
 from payadmin.kernel.tariffs import ChargedTo, Term, TransactionType, commission, told
 from payadmin.kernel.text import _
 from payadmin.ledger import recipes
@@ -271,8 +271,7 @@ def _exchange_plan(session: Session, base: Plan, term: Term, scales: dict[str, i
         )
     cost = commission(term, amount)
     sold, bought_scale = scales[payer.unit], scales[payee.unit]
-    bought = convert(amount, sold, quote.rate, bought_scale)
-
+    bought = bought_for(amount, sold, quote.rate, bought_scale)
     if bought > MAX_MINOR:
         raise Invalid(_TOO_MUCH, field="amount")
 

@@ -148,6 +148,7 @@ class MoneyField(StringField):
         """Read minor units; the sentence says what an amount looks like."""
         self.data = None
         if not valuelist or not valuelist[0].strip():
+            self.raw_data = []  # blanks are nothing, for `InputRequired` too
             return
         most = {} if self.max_minor is None else {"max_minor": self.max_minor}
         try:
@@ -262,6 +263,8 @@ class LinkField(Field):
             self.data = row_id_of(valuelist[0].strip())
             if self.data is None:
                 raise ValueError("Choose one of the list.")
+        else:
+            self.raw_data = []  # blanks are nothing, for `InputRequired` too
 
     def pre_validate(self, form: Any) -> None:  # noqa: ARG002
         """The row must be there."""

@@ -246,6 +246,20 @@ def test_a_row_over_a_limit_waits_for_a_decision_and_its_row_says_so(payroll: Pa
     assert payroll.purses.unsound() == []
 
 
+def test_whoever_confirmed_the_file_lets_none_of_its_rows_pass_a_limit(payroll: Payroll) -> None:
+    payroll.purses.contract("MassPay", Term(TERM, "EUR", limit_single_minor=5_00))
+    both = payroll.purses.person(Role.PAYMENTS_OPERATOR, Role.ANTI_FRAUD)
+    batch = payroll.checked([payroll.row(1)])
+    payroll.room.process(batch.id, actor=both)
+    payroll.room.office.work()
+    number = payroll.purses.application(payroll.room.rows(batch.id)[0].transaction_id or 0).id
+    with pytest.raises(Forbidden, match="yourself"):
+        approve_application(both, number)
+    assert payroll.got() == 0
+    approve_application(payroll.purses.fraud, number)
+    assert payroll.got() == 10_00
+
+
 def test_a_contract_that_changed_after_the_check_is_not_taken_unseen(payroll: Payroll) -> None:
     contract_id = payroll.purses.contract("MassPay", Term(TERM, "EUR", 10_000, charged_to=ChargedTo.PAYER))
     batch = payroll.checked([payroll.row(1)])

@@ -99,7 +99,10 @@ def count_of(model: Any) -> int:
 # --- templates and the form -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("slug", "kind"), [("registration", REGISTRATION), ("single-payment", PAYMENT)])
+@pytest.mark.parametrize(
+    ("slug", "kind"),
+    [("registration", REGISTRATION), ("single-payment", PAYMENT), ("mass-payment", BatchKind.MASS_PAYMENT)],
+)
 def test_each_kind_has_templates_and_names_its_columns(
     operator: FlaskClient, room: BatchRoom, slug: str, kind: BatchKind
 ) -> None:

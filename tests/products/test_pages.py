@@ -58,6 +58,8 @@ def test_a_product_is_made_and_changed_by_its_forms(shop: Shop, admin: FlaskClie
         ({"price": "0"}, "zero"),
         ({"price": "1.234"}, "decimal"),
         ({"price": ""}, "This is needed"),
+        ({"price": " "}, "This is needed"),
+        ({"provider": " "}, "Choose one."),
         ({"unit": "JPY", "price": "12"}, "no open wallet in JPY"),
         ({"provider": "999999"}, "Choose one of the list"),
         ({"valid_to": "2001-01-01"}, "before the first"),
@@ -104,10 +106,11 @@ def test_files_say_what_pages_work_out(shop: Shop, admin: FlaskClient) -> None:
     assert (wallets["Alpha"], wallets["Streamer"]) == (("0", "1"), ("0", "1"))
 
 
-@pytest.mark.parametrize("what", ["poor", "blocked", "nobody", "tampered"])
+@pytest.mark.parametrize("what", ["poor", "blocked", "nobody", "blank", "tampered"])
 def test_a_sale_that_cannot_be_is_said_on_the_form(shop: Shop, admin: FlaskClient, what: str) -> None:
     product_id, payer = shop.product(), shop.wallet("Alpha", funds=5_00 if what == "poor" else 50_00)
-    data = {"wallet": "999999" if what == "nobody" else str(payer), "key": "k", "confirm": "1"}
+    wallet = {"nobody": "999999", "blank": " "}.get(what, str(payer))
+    data = {"wallet": wallet, "key": "k", "confirm": "1"}
     data |= {"seen_paid": "x" if what == "tampered" else "1000", "seen_received": "1000"}
     if what == "blocked":
         shop.status(product_id, is_active=False)

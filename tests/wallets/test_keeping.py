@@ -115,6 +115,31 @@ def test_a_wallet_is_adjusted_only_by_an_approved_request(purses: Purses, minor:
     assert purses.unsound() == []
 
 
+def test_a_form_that_was_used_corrects_nothing_else(purses: Purses) -> None:
+    wallet_id, other = purses.wallet("Alpha", funds=10_00), purses.wallet("Beta")
+
+    def ask(row_id: int, minor: int) -> None:
+        wallets.adjust_wallet(purses.admin, row_id, amount_minor=minor, reason="Counted twice", key="a1")
+
+    purses.approve(purses.cfo, filed(lambda: ask(wallet_id, 3_00)))
+    ask(wallet_id, 3_00)
+    for row_id, minor in ((wallet_id, 4_00), (wallet_id, -3_00), (other, 3_00)):
+        with pytest.raises(Conflict, match="another order"):
+            ask(row_id, minor)
+    assert (purses.amounts(wallet_id).available_minor, purses.count(WalletTransaction)) == (13_00, 1)
+
+
+def test_a_transfer_under_the_same_key_takes_no_adjustments_place(purses: Purses) -> None:
+    wallet_id, other = purses.wallet("Alpha", funds=10_00), purses.wallet("Beta")
+    number = filed(
+        lambda: wallets.adjust_wallet(purses.admin, wallet_id, amount_minor=3_00, reason="Counted twice", key="a1")
+    )
+    purses.transfer(wallet_id, other, 1_00, key="a1")
+    purses.approve(purses.cfo, number)
+    assert purses.request(number).status is ApprovalStatus.APPLIED
+    assert purses.amounts(wallet_id).available_minor == 12_00
+
+
 def test_whoever_asks_for_an_adjustment_does_not_approve_it(purses: Purses) -> None:
     wallet_id = purses.wallet("Alpha", funds=10_00)
     number = filed(lambda: wallets.adjust_wallet(purses.admin, wallet_id, amount_minor=1, reason="Why", key="a1"))

@@ -8,7 +8,7 @@ from sqlalchemy import select, update
 from payadmin.actions import ledger, wallets
 from payadmin.db import db, utcnow
 from payadmin.jobs.wallets import expire_applications
-from payadmin.kernel.errors import Conflict, Invalid
+from payadmin.kernel.errors import Conflict, Forbidden, Invalid
 from payadmin.kernel.tariffs import ChargedTo, Term, TransactionType
 from payadmin.models.audit import AuditEvent
 from payadmin.models.wallets import (
@@ -20,6 +20,7 @@ from payadmin.models.wallets import (
     WalletStatus,
     WalletTransaction,
 )
+from payadmin.permissions import Role
 from payadmin.work import SYSTEM
 from tests.support.make import writing
 from tests.wallets.conftest import Purses
@@ -167,6 +168,17 @@ def test_an_application_that_nobody_decides_expires(purses: Purses, pair: tuple[
     assert purses.application(row.id).status is ApplicationStatus.EXPIRED
     assert purses.amounts(pair[0]).available_minor == 1_000_00
     assert expire_applications() == 0
+
+
+def test_whoever_ordered_it_never_approves_it_with_whatever_account(purses: Purses, pair: tuple[int, int]) -> None:
+    both = purses.person(Role.ADMIN, Role.ANTI_FRAUD)
+    row = wallets.transfer(both, pair[0], to_id=pair[1], amount_minor=50_00, key="mine")
+    number = purses.application(row.id).id
+    for actor in (both, purses.person(Role.ANTI_FRAUD, same_as=both)):
+        with pytest.raises(Forbidden, match="yourself"):
+            wallets.approve_application(actor, number)
+    assert purses.amounts(pair[0]).held_minor == 50_50
+    assert wallets.approve_application(purses.fraud, number) is ApplicationStatus.EXECUTED
 
 
 def test_setting_aside_and_deciding_stand_in_the_trail(purses: Purses, pair: tuple[int, int]) -> None:

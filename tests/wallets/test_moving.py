@@ -175,6 +175,24 @@ def test_an_exchange_is_between_two_units_of_one_owner(purses: Purses, owner: st
         purses.exchange(sold, bought, 1_00)
 
 
+def test_going_there_and_back_makes_no_money_out_of_rounding(purses: Purses) -> None:
+    yen, euros = purses.wallet("Alpha", "JPY", funds=100), purses.wallet("Alpha")
+    purses.rate("EUR", "JPY", "160")
+    assert purses.exchange(yen, euros, 99).received_minor == 61
+    assert purses.exchange(euros, yen, 61).received_minor == 97
+    with pytest.raises(Conflict, match="exchange more"):
+        purses.exchange(yen, euros, 1)
+    assert purses.unsound() == []
+
+
+def test_no_form_takes_the_name_of_what_another_room_pays(purses: Purses) -> None:
+    payer, payee = purses.wallet("Alpha", funds=100_00), purses.wallet("Beta")
+    row = purses.transfer(payer, payee, 1, key="mass:1:R-1")
+    assert not row.key.startswith("mass:")
+    with pytest.raises(Invalid, match="out of date"):
+        purses.transfer(payer, payee, 1, key="")
+
+
 def test_an_exchange_without_a_rate_is_refused(purses: Purses) -> None:
     sold, bought = purses.wallet("Alpha", funds=100_00), purses.wallet("Alpha", "USD")
     with pytest.raises(Conflict, match="no rate"):

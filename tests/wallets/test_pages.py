@@ -7,13 +7,15 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
-from payadmin.actions import wallets
+from payadmin.actions import tariffs, wallets
 from payadmin.db import db
 from payadmin.kernel.tariffs import ChargedTo, Term, TransactionType
 from payadmin.models.approvals import ApprovalRequest
+from payadmin.models.ledger import LedgerTransaction
 from payadmin.models.parties import Organization
+from payadmin.models.payments import UnitKind
 from payadmin.models.wallets import MoveStatus, Wallet, WalletStatus, WalletTransaction
-from payadmin.permissions import Role
+from payadmin.permissions import GRANTS, Permission, Role
 from tests.support.pages import post
 from tests.wallets.conftest import Purses
 
@@ -101,6 +103,27 @@ def test_an_order_without_a_usable_amount_says_so_at_its_field(purses: Purses, b
     assert purses.count(WalletTransaction) == 0
 
 
+@pytest.mark.parametrize("blank", ["from_wallet", "to_wallet", "amount"])
+@pytest.mark.parametrize("step", [{}, {"confirm": "1", "seen_paid": "100", "seen_received": "100"}])
+def test_blanks_are_no_answer_to_an_order(purses: Purses, browse: Browse, blank: str, step: dict[str, str]) -> None:
+    payer, payee = purses.wallet("Alpha", funds=100_00), purses.wallet("Beta")
+    data = {"from_wallet": str(payer), "to_wallet": str(payee), "amount": "1.00", "key": "form:1"}
+    answer = post(browse(Role.ADMIN), "/wallet-transactions/transfer/", **data | {blank: " "} | step)
+    assert answer.status_code == 422
+    assert 'aria-invalid="true"' in answer.text
+    assert purses.count(WalletTransaction) == 0
+
+
+def test_blanks_and_a_form_without_its_token_issue_nothing(purses: Purses, browse: Browse) -> None:
+    unit_id = tariffs.add_unit(purses.admin, code="POINTS", name="Points", kind=UnitKind.BONUS, scale=0)
+    shop = purses.make.organization("Alpha").id
+    form = {"organization": str(shop), "amount": "12", "reason": "Promotion", "key": "one"}
+    client = browse(Role.ADMIN)
+    for wrong in (form | {"amount": " "}, form | {"organization": " "}, {k: form[k] for k in form if k != "key"}):
+        assert post(client, f"/units/{unit_id}/issue/", **wrong).status_code == 422
+    assert purses.count(LedgerTransaction) == 0
+
+
 def test_an_order_to_itself_or_across_units_says_so(purses: Purses, browse: Browse) -> None:
     payer, other = purses.wallet("Alpha", funds=100_00), purses.wallet("Beta", "USD")
     client = browse(Role.ADMIN)
@@ -135,6 +158,9 @@ def test_what_is_over_a_limit_says_that_it_will_wait(purses: Purses, browse: Bro
     assert fraud.get(f"/applications/{number}/").status_code == 200
     withdrawn = post(client, f"/wallet-transactions/{row_id}/withdraw/", reason="Typed wrong")
     assert withdrawn.status_code == 303
+    again = post(client, "/wallet-transactions/transfer/", **hidden(page), confirm="1")
+    assert again.location == answer.location
+    assert "the money has moved" not in client.get(again.location).text
     assert purses.amounts(payer).available_minor == 100_00
 
 
@@ -192,6 +218,24 @@ def test_wallets_are_looked_up_by_number_and_owner(purses: Purses, browse: Brows
     purses.wallet(purses.make.customer())
     found = browse(Role.ADMIN).get("/coins/wallets/", query_string={"q": typed}).get_json()
     assert len(found) == {"W-": 2, "Alp": 1, "Customer": 1}.get(typed, 0)
+
+
+def test_names_of_customers_are_hidden_from_who_may_not_read_them(
+    purses: Purses, browse: Browse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(GRANTS, Role.ADMIN, GRANTS[Role.ADMIN] - {Permission.PARTIES_PERSONAL_READ})
+    wallet_id = purses.wallet(purses.make.customer(name="Ana Lopez"), funds=10_00)
+    client = browse(Role.ADMIN)
+    pages = (
+        "/coins/",
+        f"/coins/{wallet_id}/",
+        "/coins/wallets/?q=W-",
+        f"/wallet-transactions/transfer/?from={wallet_id}",
+    )
+    for address in (*pages, "/coins/customers/?q=C"):
+        answer = client.get(address)
+        assert answer.status_code == 200
+        assert "Lopez" not in answer.text
 
 
 def test_other_roles_see_and_move_nothing(purses: Purses, browse: Browse) -> None:

@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import select
 
@@ -22,6 +22,7 @@ from payadmin.permissions import Permission
 from payadmin.queries.wallets import why_unusable
 from payadmin.work import Actor, Work, use_case
 
+ADJUSTMENT: Final = "adjustment:"
 WHY = "Books are corrected by hand only with a second person's consent."
 
 
@@ -77,27 +78,32 @@ def adjust_wallet(work: Work, wallet_id: int, *, amount_minor: int, reason: str,
     Raises:
         NeedsApproval: filed, and not done yet.
         Invalid: nothing to move, or no reason.
-        Conflict: the wallet, its owner or its unit cannot be used, or it does not hold so much.
+        Conflict: the wallet, its owner or its unit cannot be used, it does not hold so much, or the key stands for
+            another order.
     """
     words = _reason(reason)
     amount = abs(amount_minor)
     if not 0 < amount <= MAX_MINOR:
         raise Invalid("Write an amount above zero.", field="amount")
-    if not key or len(key) > KEY_LENGTH:
+    if not key or len(key) > KEY_LENGTH - len(ADJUSTMENT):
         raise Invalid("This form is out of date. Open it again.")
     wallet = work.get(Wallet, wallet_id, lock=True)
     takes = amount_minor < 0
-    before: WalletTransaction | None = work.one(select(WalletTransaction).where(WalletTransaction.key == key))
+    whose: tuple[int | None, int | None] = (wallet.id, None) if takes else (None, wallet.id)
+    fact = f"{ADJUSTMENT}{key}"
+    before: WalletTransaction | None = work.one(select(WalletTransaction).where(WalletTransaction.key == fact))
     if before is not None:
+        if (before.from_wallet_id, before.to_wallet_id, before.amount_minor) != (*whose, amount):
+            raise Conflict("This form was used for another order already. Open it again.")
         return before
     if (problem := why_unusable(work.session, wallet, pays=takes)) is not None:
         raise Conflict(problem)
     row = work.add(
         WalletTransaction(
-            key=key,
+            key=fact,
             kind=WalletKind.ADJUSTMENT,
-            from_wallet_id=wallet.id if takes else None,
-            to_wallet_id=None if takes else wallet.id,
+            from_wallet_id=whose[0],
+            to_wallet_id=whose[1],
             unit=wallet.unit,
             amount_minor=amount,
             paid_minor=amount,

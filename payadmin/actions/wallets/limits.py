@@ -6,20 +6,26 @@ The decision pages belong to the risk room; these are the acts that they call.
 import datetime as dt
 from typing import Any, Final
 
+from sqlalchemy import select
+
 from payadmin.actions.wallets.moving import BUSINESS, facts, hold_key, names, recipe_of
+from payadmin.approvals import person_of
 from payadmin.audit import Event
 from payadmin.config import current_settings
-from payadmin.kernel.errors import Conflict, Invalid
+from payadmin.kernel.errors import Conflict, Forbidden, Invalid
 from payadmin.kernel.masks import mask_pan_in_text
 from payadmin.kernel.text import _
 from payadmin.ledger import recipes
 from payadmin.ledger.posting import Posting, post
+from payadmin.models.access import StaffUser
+from payadmin.models.batches import Batch, BatchRow
 from payadmin.models.wallets import (
     REASON_LENGTH,
     ApplicationStatus,
     LimitApplication,
     MoveStatus,
     Wallet,
+    WalletKind,
     WalletTransaction,
 )
 from payadmin.permissions import Permission
@@ -28,6 +34,9 @@ from payadmin.work import Work, use_case
 
 DECIDE: Final = Permission.FRAUD_APPLICATION_DECIDE
 OVER = "This application was decided already."
+OWN = "You asked for this yourself, with this account or another of yours. Somebody else has to decide it."
+
+Held = tuple[LimitApplication, WalletTransaction, Wallet, Wallet]
 
 
 @use_case(DECIDE, about=LimitApplication)
@@ -41,6 +50,7 @@ def approve_application(work: Work, application_id: int, *, reason: str | None =
         set aside is given back then, and `failure` says why.
 
     Raises:
+        Forbidden: whoever ordered the transaction would approve it, with this account or another one.
         Conflict: it was decided already.
     """
     words = _reason(reason, is_needed=False)
@@ -89,15 +99,15 @@ def withdraw_application(work: Work, application_id: int, *, reason: str) -> App
 @use_case(Permission.SYSTEM_JOB_RUN, about=LimitApplication)
 def expire_application(work: Work, application_id: int) -> bool:
     """Give back what nobody decided about in time (LI4); whether it did, since somebody may have decided meanwhile."""
-    seen = work.get(LimitApplication, application_id)
-    if seen.status is not ApplicationStatus.PENDING or seen.expires_at > work.now:
+    application = _held(work, application_id)[0]
+    if application.status is not ApplicationStatus.PENDING or application.expires_at > work.now:
         return False
     _end(work, application_id, ApplicationStatus.EXPIRED, None)
     return True
 
 
-def _taken(work: Work, application_id: int) -> tuple[LimitApplication, WalletTransaction, Wallet, Wallet]:
-    """An application that waits, its transaction and both wallets, held in the order that `move` holds them in."""
+def _held(work: Work, application_id: int) -> Held:
+    """An application, its transaction and both wallets, held in the order that `move` holds them in."""
     seen = work.get(LimitApplication, application_id)
     row = work.get(WalletTransaction, seen.transaction_id)
     assert row.from_wallet_id is not None
@@ -106,9 +116,35 @@ def _taken(work: Work, application_id: int) -> tuple[LimitApplication, WalletTra
     held = {wallet_id: work.get(Wallet, wallet_id, lock=True) for wallet_id in wallet_ids}
     application = work.get(LimitApplication, application_id, lock=True)
     row = work.get(WalletTransaction, row.id, lock=True)
+    return application, row, held[row.from_wallet_id or 0], held[row.to_wallet_id or 0]
+
+
+def _taken(work: Work, application_id: int) -> Held:
+    """The same, of an application that still waits."""
+    found = _held(work, application_id)
+    application, row = found[:2]
     if application.status is not ApplicationStatus.PENDING or row.status is not MoveStatus.HELD:
         raise Conflict(OVER)
-    return application, row, held[row.from_wallet_id or 0], held[row.to_wallet_id or 0]
+    return found
+
+
+def _refuse_own(work: Work, transaction_id: int) -> None:
+    """Nobody lets an order of their own pass a limit: two accounts of one person are one person (MC1)."""
+    orderer = _orderer(work, work.get(WalletTransaction, transaction_id))
+    if orderer is None or work.actor.staff_id is None:
+        return
+    if person_of(work, work.actor.staff_id) == person_of(work, orderer):
+        raise Forbidden(OWN)
+
+
+def _orderer(work: Work, row: WalletTransaction) -> int | None:
+    """Who ordered a transaction; of a row that a worker paid, who confirmed its file."""
+    if row.kind is not WalletKind.MASS_PAYMENT:
+        return row.author_id
+    confirmed_by = select(Batch.processed_by).join(BatchRow, BatchRow.batch_id == Batch.id)
+    name = confirmed_by.where(BatchRow.transaction_id == row.id).scalar_subquery()
+    found: int | None = work.one(select(StaffUser.id).where(StaffUser.username == name))
+    return found
 
 
 def _end(work: Work, application_id: int, status: ApplicationStatus, words: str | None) -> ApplicationStatus:
@@ -119,6 +155,8 @@ def _end(work: Work, application_id: int, status: ApplicationStatus, words: str 
 
 
 def _decide(work: Work, application: LimitApplication, status: ApplicationStatus, words: str | None) -> None:
+    if status is ApplicationStatus.APPROVED:
+        _refuse_own(work, application.transaction_id)
     _change(work, application, status, decided_at=work.now, decided_by=work.actor.name, reason=words)
 
 

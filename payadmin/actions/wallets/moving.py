@@ -35,6 +35,7 @@ from payadmin.work import Work, use_case
 MOVE: Final = Permission.WALLETS_WALLET_MOVE
 BUSINESS: Final = "wallet_transaction"
 APPLIES_FOR: Final = dt.timedelta(hours=72)
+ORDER: Final = "order:"
 
 
 @use_case(MOVE, about=Wallet)
@@ -66,7 +67,7 @@ def transfer(
         from_id=from_id,
         to_id=to_id,
         amount_minor=amount_minor,
-        key=key,
+        key=_order_key(key),
         note=note,
         seen=seen,
     )
@@ -100,7 +101,7 @@ def exchange(
         from_id=from_id,
         to_id=to_id,
         amount_minor=amount_minor,
-        key=key,
+        key=_order_key(key),
         note=note,
         seen=seen,
     )
@@ -167,6 +168,11 @@ def recipe_of(row: WalletTransaction, payer: Wallet, payee: Wallet) -> recipes.R
     """How a transaction between two wallets is booked, from what its row says."""
     amounts = Booked(row.paid_minor, row.received_minor, row.commission_minor, row.spread_minor)
     return (exchange_recipe if row.kind is WalletKind.EXCHANGE else transfer_recipe)(payer, payee, amounts)
+
+
+def _order_key(key: str) -> str:
+    """What a form sends is a name of its own, never that of a row of a batch or of a sale."""
+    return f"{ORDER}{key}" if key else ""
 
 
 def _note(note: str | None) -> str | None:

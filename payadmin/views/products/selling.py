@@ -109,7 +109,7 @@ def _sold(product_id: int, form: SaleForm) -> Any:
     sale_id, moved = sale.id, db.session.get_one(WalletTransaction, sale.transaction_id)
     if moved.status is MoveStatus.HELD:
         flash("It is over a limit of the contract: the money is set aside until it is decided.", "warning")
-    else:
+    elif moved.status is MoveStatus.EXECUTED:
         flash("Sold: the price has moved to the service provider.", "success")
     return redirect(url_for("product_sales.details_view", row_id=sale_id), 303)
 

@@ -219,7 +219,7 @@ class UnitsPage(PayAdminModelView):
                     row_id,
                     amount_minor=form["amount"].data,
                     reason=str(form["reason"].data),
-                    key=str(form["key"].data),
+                    key=str(form["key"].data or ""),
                     organization_id=form["organization"].data,
                     customer_id=form["customer"].data,
                 )

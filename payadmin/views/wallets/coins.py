@@ -21,7 +21,7 @@ from payadmin.permissions import Permission
 from payadmin.queries.wallets import Amounts, amounts_of, why_unusable
 from payadmin.views import ui
 from payadmin.views.base import PayAdminModelView
-from payadmin.views.columns import EMPTY, Column, Kind, unit_scale
+from payadmin.views.columns import EMPTY, Column, Kind, masked, unit_scale
 from payadmin.views.fields import LinkField, MoneyField, SelectField, no_cards, no_controls, put
 from payadmin.views.filters import begins_with, row_id_of
 from payadmin.views.language import say
@@ -45,7 +45,8 @@ PUT_IN, TAKE_OUT = "in", "out"
 
 def _customer_titles(ids: set[int]) -> dict[int, str]:
     rows = db.session.execute(select(Customer.id, Customer.name, Customer.external_id).where(Customer.id.in_(ids)))
-    return {row.id: f"{row.name} ({row.external_id})" for row in rows}
+    show = masked("name")
+    return {row.id: f"{show(row.name)} ({row.external_id})" for row in rows}
 
 
 class WalletForm(Form):

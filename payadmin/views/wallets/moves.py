@@ -223,7 +223,7 @@ class WalletTransactionsPage(PayAdminModelView):
         )
         if row.status is MoveStatus.HELD:
             flash("It is over a limit of the contract: the money is set aside until it is decided.", "warning")
-        else:
+        elif row.status is MoveStatus.EXECUTED:
             flash("Done: the money has moved.", "success")
         return redirect(f"{self.address}{row.id}/", 303)
 

@@ -1,7 +1,7 @@
 """What the pages of wallets share: how wallets are called, how they are looked up, and the token of an order."""
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import or_, select
@@ -11,6 +11,7 @@ from payadmin.db import db
 from payadmin.kernel.text import _
 from payadmin.models.parties import Customer, Organization
 from payadmin.models.wallets import Wallet, WalletStatus
+from payadmin.views.columns import masked
 from payadmin.views.filters import begins_with, row_id_of
 from payadmin.views.language import say
 
@@ -31,7 +32,7 @@ class KeyField(HiddenField):
 
 
 def owner_names(wallets: Iterable[Any]) -> dict[str, str]:
-    """The names of owners, by `Wallet.owner_key`: one statement for each kind of owner."""
+    """The names of owners, by `Wallet.owner_key`: one statement for each kind of owner. Customers may be masked."""
     listed = list(wallets)
     found: dict[str, str] = {}
     for model, kind, ids in (
@@ -39,8 +40,9 @@ def owner_names(wallets: Iterable[Any]) -> dict[str, str]:
         (Customer, "customer", {each.customer_id for each in listed if each.customer_id}),
     ):
         if ids:
+            show: Callable[[Any], str] = masked("name") if model is Customer else str
             rows = db.session.execute(select(model.id, model.name).where(model.id.in_(ids)))
-            found |= {f"{kind}:{row.id}": row.name for row in rows}
+            found |= {f"{kind}:{row.id}": show(row.name) for row in rows}
     return found
 
 
