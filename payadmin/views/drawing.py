@@ -151,7 +151,8 @@ def _line(plot: "Plot", figure: Any, source: Any, colours: dict[str, Any], _widt
         if sum(1 for _position in plot.seen) <= MOST_MARKS:
             figure.scatter("at", f"v{number}", source=source, size=7, fill_color=colour, line_color=colours["paper"])
         first = first or drawn
-    figure.yaxis.formatter = _numbers()
+    # What does not begin at zero is told apart by its last digits: rates between 1.21 and 1.24.
+    figure.yaxis.formatter = _numbers() if plot.from_zero else models.BasicTickFormatter(use_scientific=False)
     figure.yaxis.ticker.desired_num_ticks = 5
     figure.add_tools(models.HoverTool(renderers=[first], mode="vline", tooltips=_tooltips(plot)), _crosshair(colours))
 

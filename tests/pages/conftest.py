@@ -136,9 +136,10 @@ PAGES = """
         return "Already green." if widget.colour is Colour.GREEN else None
 
 
-    @page(menu="products")
+    @page(menu="Finance")
     class WidgetPage(PayAdminModelView):
         model = Widget
+        read = Permission.WALLETS_PRODUCT_READ
         create = None
         edit = None
         pinned = ("place",)

@@ -217,7 +217,8 @@ def test_only_the_owner_changes_a_view(make: Make) -> None:
         saved_views.choose_first_view(other, "transactions", view_id=view_id)
     saved_views.delete_view(owner, view_id)
     assert db.session.query(SavedView).count() == 0
-    said = db.session.query(AuditEvent.event).filter(AuditEvent.entity == "saved_view", AuditEvent.outcome == "done")
+    done = AuditEvent.entity == "saved_view", AuditEvent.outcome == "done"
+    said = db.session.query(AuditEvent.event).filter(*done).order_by(AuditEvent.id)
     assert [event for (event,) in said] == ["records.view.saved"] * 3 + ["records.view.deleted"]
 
 
