@@ -227,8 +227,10 @@ ORDER BY 1""",
 def _entries_as_signed(context: Context, result: Result) -> None:
     """Compare the entries of each transaction with its legs."""
     for (transaction_id,) in context.session.execute(text(_OTHER_ENTRIES[_dialect(context)])):
-        sentence = f"The entries of transaction {transaction_id} are not the legs that were written."
-        result.fails(sentence, transaction=transaction_id)
+        result.fails(
+            f"The entries of transaction {transaction_id} are not the legs that were written.",
+            transaction=transaction_id,
+        )
 
 
 @_check("I3", _("Covered"), _("No wallet, hold, desk, payable or cash in transit is below zero."))
@@ -263,8 +265,10 @@ def _once(context: Context, result: Result) -> None:
     fact = literal("wallet_transaction:") + cast(_W.id, String) + suffix
     booked = select(_T.id).where(_T.business == "wallet_transaction", _T.business_id == _W.id, _T.key == fact)
     for row_id, status in _rows(context, select(_W.id, _W.status).where(~booked.exists())):
-        sentence = f"Wallet transaction {row_id} is {status.value.lower()}, and the books do not say so."
-        result.fails(sentence, wallet_transaction=row_id)
+        result.fails(
+            f"Wallet transaction {row_id} is {status.value.lower()}, and the books do not say so.",
+            wallet_transaction=row_id,
+        )
     key = literal("payment:") + cast(PaymentTariff.payment_id, String) + ":cashback"
     given = select(PaymentTariff.payment_id).where(PaymentTariff.cashback_minor > 0)
     for (payment_id,) in _rows(context, given.where(~select(_T.id).where(_T.key == key).exists())):

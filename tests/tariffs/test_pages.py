@@ -332,7 +332,7 @@ def test_units_are_added_renamed_retired_and_used_again(room: Room) -> None:
         post(admin, f"{made.location}status/{act}/", version=seen(admin, f"{made.location}edit/"))
         db.session.rollback()
         assert db.session.scalars(select(Unit.status).where(Unit.code == "EMONEY")).one() is status
-    assert post(admin, "/units/new/", kind="FIAT", code="BHD", name="Dinar").status_code == 303
+    assert post(admin, "/units/new/", kind="FIAT", code="BHD", name="Dinar", reference="").status_code == 303
     db.session.rollback()
     assert db.session.scalars(select(Unit.scale).where(Unit.code == "BHD")).one() == 3
 
@@ -352,6 +352,6 @@ def test_units_are_added_renamed_retired_and_used_again(room: Room) -> None:
 )
 def test_a_unit_that_makes_no_sense_is_said_at_its_field(room: Room, values: dict[str, str], status: int) -> None:
     before = count(Unit)
-    answer = post(room.make.browse(Role.ADMIN), "/units/new/", name="x", **values)
+    answer = post(room.make.browse(Role.ADMIN), "/units/new/", **{"name": "x", "reference": ""} | values)
     assert (answer.status_code, WRONG in answer.text) == (status, True)
     assert count(Unit) == before
