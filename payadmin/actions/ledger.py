@@ -16,7 +16,7 @@ from payadmin.kernel.masks import mask_pan_in_text
 from payadmin.kernel.text import _
 from payadmin.ledger import checks
 from payadmin.ledger.payments import follow, missing_payments
-from payadmin.ledger.posting import first_open_day
+from payadmin.ledger.posting import first_open_day, stop_posting
 from payadmin.models.approvals import ApprovalRequest, ApprovalStatus
 from payadmin.models.ledger import (
     AccountingPeriod,
@@ -144,16 +144,18 @@ def close_period(work: Work, *, last_day: dt.date, reason: str, offer: str = "",
     if not text or len(text) > REASON_LENGTH:
         raise Invalid(_("Say why, in at most %(most)s characters.", most=REASON_LENGTH), field="reason")
     step_up.spend(work, offer, code, CLOSE_ACT, closing_facts(last_day))
-    first_day = opening_day(work.session)
     today = work.now.astimezone(current_settings().zone).date()
     if last_day >= today:
         raise Conflict("Only days that are over can be closed.")
+    # From here on nobody posts until the end: what is counted, kept and dated below is all there is.
+    stop_posting(work.session)
+    closed_at = utcnow()
+    first_day = opening_day(work.session)
     if first_day is None:
         raise Conflict("There is nothing in the books yet.")
     if last_day < first_day:
         raise Conflict(_("The books are closed already up to %(day)s.", day=first_day - dt.timedelta(days=1)))
     posted = select(func.count()).where(LedgerTransaction.effective_on.between(first_day, last_day))
-    # From here on nobody posts until the end: the database's trigger takes the lock of the books.
     period = work.add(
         AccountingPeriod(
             first_day=first_day,
@@ -162,7 +164,7 @@ def close_period(work: Work, *, last_day: dt.date, reason: str, offer: str = "",
             closed_by_id=work.actor.staff_id,
             reason=text,
             transactions=work.session.scalar(posted) or 0,
-            created_at=work.now,
+            created_at=closed_at,
         )
     )
     if why := obstacles(work.session, last_day):

@@ -11,12 +11,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
-from typing import Final
+from typing import Final, TypeVar
 from zoneinfo import ZoneInfo
 
 from payadmin.kernel.errors import Invalid
 from payadmin.kernel.tariffs import half_even
 from payadmin.kernel.text import _
+
+N = TypeVar("N", Decimal, Fraction)
 
 WHOLE_DIGITS: Final = 15
 DECIMALS: Final = 12
@@ -31,7 +33,7 @@ MOST_ROWS: Final = 50_000
 OFFICE_COLUMNS: Final = ("base", "quote", "rate", "valid_from")
 MOST_OFFICE_ROWS: Final = 5_000
 EARLIEST_YEAR, LATEST_YEAR = 1900, 9000
-_RATE: Final = re.compile(r"([0-9]+)(?:\.([0-9]+))?", re.ASCII)
+_RATE: Final = re.compile(r"([0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.([0-9]+))?", re.ASCII)
 _CODE: Final = re.compile(r"[A-Z]{3}", re.ASCII)
 _ABSENT: Final = frozenset({"", "N/A", "-"})
 
@@ -47,13 +49,15 @@ class DayRates:
 def parse_rate(typed: str) -> Decimal:
     """A rate as people type it, such as “1.0842” or “17,310.5”; exact, and more than zero.
 
+    A comma stands between thousands only: “1,0842”, a decimal comma, would otherwise be ten thousand times as much.
+
     Raises:
         Invalid: not a plain number, zero, or more digits than are kept.
     """
-    match = _RATE.fullmatch(typed.strip().replace(",", "")) if len(typed) <= WHOLE_DIGITS + DECIMALS + 10 else None
+    match = _RATE.fullmatch(typed.strip()) if len(typed) <= WHOLE_DIGITS + DECIMALS + 10 else None
     if match is None:
         raise Invalid("Write a rate as a plain number, such as 1.0842.")
-    whole, decimals = match[1].lstrip("0"), (match[2] or "").rstrip("0")
+    whole, decimals = match[1].replace(",", "").lstrip("0"), (match[2] or "").rstrip("0")
     if len(whole) > WHOLE_DIGITS or len(decimals) > DECIMALS:
         raise Invalid(
             _("A rate has at most %(whole)s digits and %(most)s decimals.", whole=WHOLE_DIGITS, most=DECIMALS)
@@ -64,7 +68,7 @@ def parse_rate(typed: str) -> Decimal:
     return rate
 
 
-def is_doubtful(rate: Decimal, last: Decimal) -> bool:
+def is_doubtful(rate: N, last: N) -> bool:
     """Whether a rate is so far from the last one that it should be asked about."""
     return rate > last * DOUBTFUL or rate * DOUBTFUL < last
 

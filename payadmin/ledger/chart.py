@@ -130,12 +130,17 @@ def hold(owner: str, unit: str) -> Account:
 
 def provider_clearing(provider: str, unit: str) -> Account:
     """What a provider has taken for us and not settled yet."""
-    return Account("1210", unit, f"provider:{provider}")
+    return Account("1210", unit, provider_owner(provider))
 
 
 def cash_desk(desk: str, unit: str) -> Account:
     """What lies in a cash desk."""
     return Account("1110", unit, f"desk:{desk}")
+
+
+def provider_owner(code: str) -> str:
+    """How a provider owns accounts."""
+    return f"provider:{code}"
 
 
 def organization(row_id: int) -> str:

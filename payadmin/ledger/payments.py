@@ -17,10 +17,11 @@ from sqlalchemy import Select, select
 from payadmin.config import current_settings
 from payadmin.kernel.tariffs import FundedBy, returned, taken_back
 from payadmin.ledger import chart, recipes
-from payadmin.ledger.posting import Posting, Writer, available, post
+from payadmin.ledger.posting import Posting, Writer, available, hold_accounts, post
 from payadmin.ledger.tariffs import NOTHING, Applied, apply
 from payadmin.models.approvals import ApprovalRequest, ApprovalStatus
 from payadmin.models.ledger import LedgerTransaction
+from payadmin.models.parties import Customer, Organization
 from payadmin.models.payments import (
     ORDER_MACHINE,
     Mode,
@@ -28,6 +29,7 @@ from payadmin.models.payments import (
     Payment,
     PaymentStatus,
     Refund,
+    RefundReason,
     VoidRequest,
 )
 from payadmin.models.tariffs import PaymentTariff
@@ -60,15 +62,37 @@ def follow(work: Writer, payment_ids: Sequence[int], *, released: Collection[int
         Conflict: a wallet does not hold what has to leave it.
     """
     booked = 0
+    if len(payment_ids) > BATCH:
+        _hold(work, payment_ids)
     for start in range(0, len(payment_ids), BATCH):
         ids = payment_ids[start : start + BATCH]
         facts = list(_facts(work, ids, frozenset(released), current_settings().zone))
         there = _booked(work, ids, facts)
         missing = [each for each, needs in facts if each.key not in there and (needs is None or needs in there)]
+        missing = [each for each in missing if not _is_lost(each, there)]
         missing = _as_far_as_it_goes(work, missing)
         post(work, missing)
         booked += len(missing)
     return booked
+
+
+def _hold(work: Writer, payment_ids: Sequence[int]) -> None:
+    """Hold what all turns book on before the first of them: each would otherwise take it in an order of its own (I10).
+
+    Customers come before accounts, as in a single turn.
+    """
+    session = work.session
+    among = Payment.id.between(min(payment_ids), max(payment_ids))
+    rewarded = (
+        select(Payment.customer_id)
+        .join(Organization, Organization.id == Payment.merchant_id)
+        .where(among, Organization.cashback_profile_id.is_not(None))
+    )
+    held = select(Customer.id).where(Customer.id.in_(rewarded)).order_by(Customer.id)
+    owners = {chart.customer(each) for each in session.scalars(held.with_for_update(key_share=True))}
+    for merchant_id, provider in session.execute(select(Payment.merchant_id, Payment.provider).where(among).distinct()):
+        owners |= {chart.organization(merchant_id), chart.provider_owner(provider)}
+    hold_accounts(session, owners)
 
 
 def _as_far_as_it_goes(work: Writer, postings: Sequence[Posting]) -> list[Posting]:
@@ -97,6 +121,13 @@ def _as_far_as_it_goes(work: Writer, postings: Sequence[Posting]) -> list[Postin
 
 def _takes_back(posting: Posting) -> bool:
     return posting.key.endswith(TAKEN_BACK)
+
+
+def _is_lost(posting: Posting, there: Collection[str]) -> bool:
+    """Whether nothing was left to take back when the refund or void was booked: what came in since is other money."""
+    name = posting.key.removesuffix(TAKEN_BACK)
+    ends = ("succeeded", "voided", "refunded-before")
+    return _takes_back(posting) and any(f"{name}:{end}" in there for end in ends)
 
 
 def missing_payments(after_id: int, limit: int) -> "Select[Any]":
@@ -147,8 +178,10 @@ def _facts(work: Writer, ids: Sequence[int], released: frozenset[int], zone: Zon
     applied = apply(session, new, zone) if new else {}
     known = [row.id for row in payments]
     refunds = _by_payment(session.execute(
-        select(Refund.id, Refund.payment_id, Refund.amount_minor, Refund.status, Refund.created_at, Refund.updated_at)
-        .where(Refund.payment_id.in_(known)).order_by(Refund.id)
+        select(
+            Refund.id, Refund.payment_id, Refund.amount_minor, Refund.status, Refund.reason, Refund.created_at,
+            Refund.updated_at,
+        ).where(Refund.payment_id.in_(known)).order_by(Refund.id)
     ).all())  # fmt: skip
     voids = _by_payment(session.execute(
         select(VoidRequest.id, VoidRequest.payment_id, VoidRequest.status, VoidRequest.created_at)
@@ -264,14 +297,21 @@ class _Payment:
     def refund(self, refund: Any) -> Iterator[Fact]:
         amount, unit = refund.amount_minor, self.unit
         back = self._returned(amount)
+        if refund.status is OrderStatus.SUCCEEDED:
+            before = self.before[refund.id]
+            if refund.reason is RefundReason.IMPORTED:
+                # It was refunded before we charged anything; in parts, all of the commission goes back in the end.
+                back = taken_back(
+                    self.commission, amount_minor=self.row.captured_minor, refunded_minor=before, refund_minor=amount
+                )
+            # First what comes back to whoever paid for the cashback: a refund that is booked late may need it.
+            yield from self._taken_back(REFUND, refund.id, before=before, refund=amount, at=refund.updated_at)
         reserved = recipes.refund_reserved(unit=unit, merchant=self.merchant, amount=amount, returned=back)
         first = self._fact(REFUND, refund.id, "reserved", reserved, refund.created_at)
         yield first, None
         if refund.status is OrderStatus.SUCCEEDED:
             given = recipes.refund_succeeded(unit=unit, provider=self.provider, amount=amount)
             yield self._fact(REFUND, refund.id, "succeeded", given, refund.updated_at), None
-            before = self.before[refund.id]
-            yield from self._taken_back(REFUND, refund.id, before=before, refund=amount, at=refund.updated_at)
         elif ORDER_MACHINE.is_final(refund.status):
             failed = recipes.refund_failed(unit=unit, merchant=self.merchant, amount=amount, returned=back)
             yield self._fact(REFUND, refund.id, "failed", failed, refund.updated_at), None
@@ -285,9 +325,9 @@ class _Payment:
             reserved = recipes.refund_reserved(unit=self.unit, merchant=self.merchant, amount=amount, returned=back)
             given = recipes.refund_succeeded(unit=self.unit, provider=self.provider, amount=amount)
             at = self.row.updated_at
+            yield from self._taken_back(PAYMENT, self.row.id, before=0, refund=amount, at=at)
             yield self._fact(PAYMENT, self.row.id, "refund-imported", reserved, at), None
             yield self._fact(PAYMENT, self.row.id, "refunded-before", given, at), None
-            yield from self._taken_back(PAYMENT, self.row.id, before=0, refund=amount, at=at)
 
     def approval(self, request: Any, *, ended: bool) -> Iterator[Fact]:
         """What a waiting request holds; one that was decided before the books knew it held nothing in them."""

@@ -26,6 +26,7 @@ from payadmin.ledger.chart import Account
 from payadmin.ledger.recipes import Leg, Recipe
 from payadmin.models.audit import SIGNING_KEY
 from payadmin.models.ledger import AccountingPeriod, LedgerAccount, LedgerBalance, LedgerHold, LedgerTransaction
+from payadmin.models.ledger_rules import BOOKS_LOCK
 from payadmin.models.parties import Customer, Organization
 from payadmin.models.wallets import Wallet, WalletStatus, wallet_number
 
@@ -126,7 +127,8 @@ def post(work: Writer, postings: Sequence[Posting]) -> dict[str, int]:
         [each for each in new if each.reverses or each.ends],
     ]
     try:
-        if all(waves) and session.get_bind().dialect.name == "postgresql":
+        # What is inserted by several statements is locked by one before the first of them; drivers cut long ones too.
+        if (all(waves) or len(new) > _MANY) and session.get_bind().dialect.name == "postgresql":
             _lock_all(session, numbers.values())
         for wave in waves:
             done |= _insert(work, wave, numbers, done, first_open)
@@ -184,6 +186,21 @@ def available(session: Session, wallets: Iterable[Account], *, among: Iterable[A
     found = select(LedgerBalance.account_id, total).where(LedgerBalance.account_id.in_(by_number))
     rows = session.execute(found.group_by(LedgerBalance.account_id)).all()
     return dict.fromkeys(wanted, 0) | {by_number[number]: -int(minor) for number, minor in rows}
+
+
+def hold_accounts(session: Session, owners: Iterable[str]) -> None:
+    """Hold the accounts of these owners, and the house's, in their order: for transactions that post in turns (I10)."""
+    if session.get_bind().dialect.name == "postgresql":
+        found: list[int] = []
+        for some in _batches({"", *owners}):
+            found += session.scalars(select(_ACCOUNT.c.id).where(_ACCOUNT.c.owner.in_(some)))
+        _lock_all(session, found)
+
+
+def stop_posting(session: Session) -> None:
+    """Wait for everybody who posts, and let nobody begin before the end of this transaction: the books are closed."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text("SELECT pg_advisory_xact_lock(:books)"), {"books": BOOKS_LOCK})
 
 
 def first_open_day(session: Session) -> dt.date | None:

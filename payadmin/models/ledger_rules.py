@@ -119,8 +119,9 @@ BEGIN
     ORDER BY b.account_id FOR UPDATE;
 END $$"""
 
-DEFINERS: Final = ("ledger_post()", "ledger_open()", "ledger_lock(bigint[])")
-# A function with its owner's rights looks for tables here only, never in a caller's temporary schema.
+# They look for tables here only, never in a caller's temporary schema: with their owner's rights they would write into
+# a table of that name there, with the caller's they would believe what stands in it.
+PINNED: Final = ("ledger_post()", "ledger_open()", "ledger_lock(bigint[])", "ledger_close()", "ledger_hold_rules()")
 _PIN = "DO $do$ BEGIN EXECUTE format('ALTER FUNCTION {function} SET search_path = %I, pg_temp', current_schema()); END $do$"
 
 _ONLY_ADDED = (
@@ -139,7 +140,7 @@ POSTGRES: Final[tuple[str, ...]] = (
     _CLOSE,
     _HOLD,
     _LOCK,
-    *(_PIN.format(function=function) for function in DEFINERS),
+    *(_PIN.format(function=function) for function in PINNED),
     "REVOKE ALL ON FUNCTION ledger_lock(bigint[]) FROM PUBLIC",
     (
         "CREATE TRIGGER ledger_transaction_post AFTER INSERT ON ledger_transaction REFERENCING NEW TABLE AS new_rows "

@@ -157,12 +157,17 @@ def page_of_statement(
     return lines, ((shown[-1].effective_on, shown[-1].id) if len(rows) > size else None)
 
 
-def whole_statement(session: Session, account: LedgerAccount, first: dt.date, last: dt.date) -> Iterator[Line]:
-    """Every line of a statement, from a server-side cursor: nothing grows with their number."""
-    start = sums_of(session, account, first, last).opening_minor
+def whole_statement(
+    session: Session, account: LedgerAccount, first: dt.date, last: dt.date, *, opening_minor: int
+) -> Iterator[Line]:
+    """Every line of a statement, from a server-side cursor: nothing grows with their number.
+
+    Args:
+        opening_minor: what the account opened with, which the statement begins with.
+    """
     found = _entries(account, first, last).order_by(_E.effective_on, _E.id)
     rows = session.execute(found.execution_options(yield_per=1_000))
-    yield from _running(rows, start, CHART[account.number].side)
+    yield from _running(rows, opening_minor, CHART[account.number].side)
 
 
 def _running(rows: Any, balance: int, side: int) -> Iterator[Line]:

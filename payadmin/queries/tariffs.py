@@ -267,7 +267,7 @@ def latest_rate(
 
 
 def quoted(session: Session, base: str, quote: str, at: dt.datetime, *, office_id: int | None = None) -> Quoted | None:
-    """What one `base` costs in `quote` at a moment: by the pair's own rate, that turned round, or through the euro."""
+    """What one `base` costs in `quote` at a moment: by the last rate of the pair, either way, or through the euro."""
     if base == quote:
         return Quoted(Fraction(1), ())
     if (leg := _leg(session, base, quote, at, office_id)) is not None:
@@ -296,11 +296,15 @@ def rates_of_pair(
 def _leg(
     session: Session, base: str, quote: str, at: dt.datetime, office_id: int | None
 ) -> tuple[ExchangeRate, bool] | None:
-    if (found := latest_rate(session, base, quote, at, office_id=office_id)) is not None:
-        return found, False
-    if (found := latest_rate(session, quote, base, at, office_id=office_id)) is not None:
-        return found, True
-    return None
+    """The last rate of a pair, whichever way round it was written; of two of one moment the pair's own.
+
+    A rate that nobody renews would otherwise hold for one direction while the other follows the market.
+    """
+    own = latest_rate(session, base, quote, at, office_id=office_id)
+    turned = latest_rate(session, quote, base, at, office_id=office_id)
+    if turned is not None and (own is None or turned.valid_from > own.valid_from):
+        return turned, True
+    return (own, False) if own is not None else None
 
 
 def _of(*legs: tuple[ExchangeRate, bool]) -> Quoted:

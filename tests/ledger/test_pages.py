@@ -4,26 +4,33 @@ import csv
 import datetime as dt
 import io
 import re
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+from functools import partial
 
 import openpyxl
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import func, select, text
+from sqlalchemy import event, func, select, text
 
 from payadmin import step_up
 from payadmin.actions import ledger
 from payadmin.db import db, utcnow
 from payadmin.kernel.errors import Conflict, Forbidden, Invalid
+from payadmin.ledger import checks, recipes
+from payadmin.ledger.posting import Posting
+from payadmin.ledger.posting import post as post_facts
 from payadmin.models.ledger import AccountingPeriod, LedgerAccount, LedgerClosing, LedgerTransaction
 from payadmin.permissions import Role
 from payadmin.queries.ledger import sums_of, trial_balance
 from payadmin.work import SYSTEM
-from tests.ledger.conftest import Books
-from tests.support.approvals import Room, asked_refund
+from tests.ledger.conftest import Books, Pen
+from tests.support.approvals import Room, asked_refund, at_once
 from tests.support.desk import Desk, trail
-from tests.support.make import Make
+from tests.support.make import Make, writing
 from tests.support.pages import post
 
 Browse = Callable[..., FlaskClient]
@@ -50,12 +57,15 @@ def account_of(code_start: str) -> LedgerAccount:
     return db.session.scalars(select(LedgerAccount).where(LedgerAccount.code.startswith(code_start))).one()
 
 
-def check() -> None:
-    from payadmin.ledger import checks
-
-    check_id = ledger.start_check(SYSTEM, by_job=False)
-    results = list(checks.run(db.session(), ()))
+def run_checks() -> list[checks.Result]:
+    found = list(checks.run(db.session(), ()))
     db.session.rollback()
+    return found
+
+
+def check() -> None:
+    check_id = ledger.start_check(SYSTEM, by_job=False)
+    results = run_checks()
     ledger.note_result(SYSTEM, check_id, results=results)
 
 
@@ -132,6 +142,39 @@ def test_accounts_stand_with_their_balances_on_their_usual_side_on_the_page_and_
     assert balances["2010"] == "125.00"
     assert set(balances.values()) == {"125.00"}
     assert client.get("/ledger-accounts/?sort=balance").status_code == 400
+
+
+def test_a_statement_adds_up_although_something_is_booked_while_it_is_made(
+    booked: int, desk: Desk, browse: Browse
+) -> None:
+    client = browse(Role.CFO)
+    account = account_of("2010:").id
+    desk.make.payment(amount_minor=3_00)
+
+    def meanwhile() -> None:
+        with desk.app.app_context():
+            try:
+                book()
+            finally:
+                db.session.remove()
+
+    asked: list[str] = []
+
+    def after(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+        if "sum(ledger_turnover.entries)" in statement and not asked:
+            asked.append(statement)
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(meanwhile).result(timeout=30)
+
+    event.listen(db.engine, "after_cursor_execute", after)
+    try:
+        lines = list(csv.reader(io.StringIO(client.get(f"/ledger-accounts/{account}/statement/csv/").text)))
+    finally:
+        event.remove(db.engine, "after_cursor_execute", after)
+    assert asked
+    balance, credit = lines[0].index("Balance"), lines[0].index("Credit")
+    assert lines[-1][balance] == lines[-2][balance]
+    assert Decimal(lines[-1][credit]) == sum(Decimal(line[credit]) for line in lines[2:-1])
 
 
 def test_a_trial_balance_balances(booked: int, browse: Browse) -> None:
@@ -219,6 +262,78 @@ def test_a_closing_says_everything_that_stands_in_its_way_and_changes_nothing(bo
     assert "not checked during the last day" in said
     db.session.rollback()
     assert db.session.scalar(select(func.count()).select_from(AccountingPeriod)) == 0
+
+
+def test_what_is_posted_while_the_books_are_being_closed_is_counted_and_never_called_late(
+    booked: int, desk: Desk
+) -> None:
+    """Somebody posts, begins before the closing and ends in the middle of it: the closing waits, then counts it."""
+    room = Room(desk.app, desk.make)
+    check()
+    day = (utcnow() - YESTERDAY).date()
+    closer = room.person(Role.CFO)
+    with desk.app.test_request_context():
+        offer = step_up.offer(closer, ledger.CLOSE_ACT, ledger.closing_facts(day))
+    values = {"last_day": day, "reason": "Over.", "offer": offer, "code": room.code(closer)}
+
+    def close_meanwhile() -> int:
+        with desk.app.app_context():
+            try:
+                return ledger.close_period(closer, **values).id
+            finally:
+                db.session.remove()
+
+    def posting(key: str) -> Posting:
+        recipe = recipes.payment_paid(unit="EUR", provider="other", merchant="customer:1", amount=1_00)
+        return Posting(key, recipe, "test", 1, day)
+
+    with ThreadPoolExecutor(1) as pool:
+        writing()
+        session = db.session()
+        post_facts(Pen(session), [posting("first")])
+        closing = pool.submit(close_meanwhile)
+        time.sleep(1.5)  # it has begun, and waits
+        post_facts(Pen(session, now=utcnow()), [posting("second")])
+        session.commit()
+        period_id = closing.result(timeout=30)
+    db.session.rollback()
+    assert db.session.get_one(AccountingPeriod, period_id).transactions == 4
+    assert [each.rows for each in run_checks() if each.number == "I9"] == [[]]
+
+
+def test_what_is_slipped_into_a_closed_period_shows_even_if_no_balance_tells(
+    booked: int, desk: Desk, dialect: str
+) -> None:
+    room = Room(desk.app, desk.make)
+    check()
+    day = (utcnow() - YESTERDAY).date()
+    close(desk, room, day)
+    with db.engine.connect().execution_options(immediate=True) as connection, connection.begin():
+        if dialect == "sqlite":
+            connection.execute(text("DROP TRIGGER ledger_transaction_check"))
+            connection.execute(text("DROP TRIGGER ledger_transaction_post"))
+        else:
+            connection.execute(text("ALTER TABLE ledger_transaction DISABLE TRIGGER USER"))
+        row = "'slipped', 'J01', 'test', 1, effective_on, posted_at, 'x', legs FROM ledger_transaction WHERE id = 1"
+        columns = "key, template, business, business_id, effective_on, posted_at, posted_by, legs"
+        connection.execute(text(f"INSERT INTO ledger_transaction ({columns}) SELECT {row}"))
+    found = [row["sentence"] for each in run_checks() if each.number == "I9" for row in each.rows]
+    assert found == [f"3 transactions stand in the days to {day}; 2 did when they were closed."]
+
+
+def test_two_who_close_the_books_at_once_close_them_once(booked: int, desk: Desk) -> None:
+    room = Room(desk.app, desk.make)
+    check()
+    day = (utcnow() - YESTERDAY).date()
+    closers = [room.person(Role.CFO), room.person(Role.ACCOUNTANT)]
+    given = []
+    for each in closers:
+        with desk.app.test_request_context():
+            offer = step_up.offer(each, ledger.CLOSE_ACT, ledger.closing_facts(day))
+        given.append({"last_day": day, "reason": "Over.", "offer": offer, "code": room.code(each)})
+    acts = [partial(ledger.close_period, who, **values) for who, values in zip(closers, given, strict=True)]
+    answers = at_once(desk.app, acts)
+    assert sorted(type(each).__name__ for each in answers) == ["AccountingPeriod", "Conflict"]
 
 
 def test_a_closing_needs_the_right_a_reason_a_code_and_a_day_that_is_over(booked: int, desk: Desk) -> None:

@@ -4,7 +4,7 @@ import datetime as dt
 from collections.abc import Callable
 
 import pytest
-from sqlalchemy import select, text, update
+from sqlalchemy import event, select, text, update
 from sqlalchemy.exc import DatabaseError
 
 from payadmin.db import db
@@ -268,3 +268,23 @@ def test_a_balance_cannot_be_taken_for_an_entry_that_is_counted(books: Books) ->
             update(LedgerBalance).values(balance_minor=LedgerBalance.balance_minor - 5_00, last_entry_id=last)
         )
     db.session.rollback()
+
+
+def test_a_long_call_holds_all_of_its_accounts_before_the_first_is_moved(books: Books, dialect: str) -> None:
+    if dialect == "sqlite":
+        pytest.skip("SQLite has one writer at a time")
+    books.fund("customer:1", 1_000_00)
+    books.fund("customer:2", 1_000_00)
+    long = [transfer(f"long:{number}", "customer:1", "customer:2", 1) for number in range(1_500)]
+    said: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+        said.extend(word for word in ("ledger_lock(", "INSERT INTO ledger_transaction") if word in statement)
+
+    event.listen(db.engine, "before_cursor_execute", note)
+    try:
+        books.post(*long)
+    finally:
+        event.remove(db.engine, "before_cursor_execute", note)
+    assert said[0] == "ledger_lock("
+    assert said.count("INSERT INTO ledger_transaction") > 1

@@ -73,6 +73,10 @@ def test_the_role_posts_and_cannot_touch_a_balance(app: Flask, books: Books, dia
             said = refusal(statement)
             assert "permission denied" in said or "must be owner" in said, statement
         assert books.balance("2010:customer:1:EUR") == -7_00
+        assert "a hold is what its transactions moved" in refusal(
+            "CREATE TEMPORARY TABLE ledger_entry AS SELECT 1 AS id, 1 AS transaction_id, 1 AS account_id, "
+            "-5 AS amount_minor; INSERT INTO ledger_hold (account_id, amount_minor, placed_id) VALUES (1, 5, 1)"
+        )
     finally:
         db.session.remove()
         with db.engine.begin() as connection:

@@ -199,7 +199,9 @@ def test_conversions_are_rounded_once_half_to_even(
     assert convert(minor_units, scale, Fraction(rate), to_scale) == found
 
 
-@pytest.mark.parametrize("typed", ["0", "0.000", "-1", "", "1e5", "1.0000000000001", "inf", "1" * 16])
+@pytest.mark.parametrize(
+    "typed", ["0", "0.000", "-1", "", "1e5", "1.0000000000001", "inf", "1" * 16, "1,0842", "1,08", "1,2345.6", ",5"]
+)
 def test_rates_that_are_none_are_refused(typed: str) -> None:
     with pytest.raises(Invalid):
         parse_rate(typed)

@@ -10,7 +10,7 @@ from sqlalchemy.exc import DatabaseError
 from payadmin.actions import tariffs
 from payadmin.db import db, utcnow
 from payadmin.kernel.errors import Conflict, Forbidden, Invalid
-from payadmin.kernel.tariffs import FundedBy, Term, TransactionType
+from payadmin.kernel.tariffs import MOST_TERMS, FundedBy, Term, TransactionType
 from payadmin.models.approvals import ApprovalStatus
 from payadmin.models.parties import Organization, OrganizationKind
 from payadmin.models.tariffs import CashbackProfile, Contract, ContractStatus, ContractVersion
@@ -18,7 +18,8 @@ from payadmin.permissions import Role
 from payadmin.queries.tariffs import in_force, profile_of, ruling, terms_of
 from payadmin.work import Actor
 from tests.support.approvals import Room, filed
-from tests.support.desk import trail
+from tests.support.desk import told, trail
+from tests.support.pages import post
 
 K = TransactionType
 PAYMENT = Term(K.PAYMENT, "EUR", 25_000, 30)
@@ -180,6 +181,25 @@ def test_an_organization_has_one_contract_and_a_used_one_is_not_closed(room: Roo
     tariffs.assign_contract(cfo, shop.id, contract_id=None)
     db.session.rollback()
     assert ruling(db.session(), shop.id, K.PAYMENT, "EUR", utcnow()) is None
+
+
+@pytest.mark.parametrize(
+    ("day", "zone"), [("0001-01-01", "Europe/Berlin"), ("9999-12-31", "America/New_York")], ids=["first", "last"]
+)
+def test_a_day_at_the_end_of_the_calendar_is_refused(room: Room, day: str, zone: str) -> None:
+    term = {"terms-0-transaction_type": "PAYMENT", "terms-0-unit": "EUR", "terms-0-charged_to": "PAYEE"}
+    client = room.make.browse(Role.CFO)
+    with told(room.app, business_tz=zone):
+        answer = post(client, "/contracts/new/", code="FAR-1", name="Far", valid_from=day, **term)
+    assert answer.status_code == 422
+    db.session.rollback()
+    assert db.session.query(Contract).count() == 0
+
+
+def test_a_contract_has_no_more_terms_than_its_form(room: Room) -> None:
+    kinds = {f"terms-{number}-unit": "EUR" for number in range(MOST_TERMS)}
+    answer = post(room.make.browse(Role.CFO), "/contracts/new/", more="1", **kinds)
+    assert answer.status_code == 200
 
 
 def test_giving_a_contract_is_proposed_too(room: Room, cfo: Actor, specialist: Actor) -> None:

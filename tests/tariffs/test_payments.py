@@ -13,7 +13,7 @@ from payadmin.kernel.errors import Conflict, Invalid
 from payadmin.kernel.tariffs import ChargedTo, FundedBy, Term, TransactionType
 from payadmin.ledger import checks
 from payadmin.models.ledger import LedgerAccount, LedgerBalance
-from payadmin.models.payments import Payment
+from payadmin.models.payments import OrderStatus, Payment, PaymentStatus, Refund, RefundReason
 from payadmin.models.tariffs import Contract, PaymentTariff
 from payadmin.permissions import Role
 from payadmin.queries.ledger import journals_of_payment
@@ -22,6 +22,7 @@ from payadmin.work import SYSTEM, Actor
 from tests.support.approvals import Room, asked_refund
 from tests.support.books import by_the_owner
 from tests.support.desk import Desk
+from tests.support.make import writing
 
 K = TransactionType
 # 2.9 % and 0.30: 3.20 of 100.00.
@@ -209,6 +210,29 @@ def test_a_merchant_that_has_not_enough_is_told_and_nothing_is_refunded(cfo: Act
     assert wallet(shop) == 100_00 - 3_20
 
 
+@pytest.mark.parametrize("term", [TERM, RETURNS], ids=["kept", "returned"])
+@pytest.mark.parametrize("parts", [(100_00,), (33_33, 33_33, 33_34)], ids=["at once", "in parts"])
+def test_what_was_imported_as_refunded_costs_the_merchant_nothing(
+    cfo: Actor, shop: int, room: Room, parts: tuple[int, ...], term: Term
+) -> None:
+    contract_for(cfo, shop, term)
+    profile_for(cfo, shop, funded_by=FundedBy.MERCHANT)
+    now = utcnow()
+    payment = room.make.payment(status=PaymentStatus.TOTALLY_REFUNDED, refunded_minor=100_00, created_at=now)
+    imported = {"status": OrderStatus.SUCCEEDED, "reason": RefundReason.IMPORTED, "requested_by": "x", "unit": "EUR"}
+    writing()
+    for place, minor in enumerate(parts):
+        names = dict.fromkeys(("key", "provider_key", "reference"), f"import-{place}")
+        at = {"created_at": now + place * DAY / 10, "updated_at": now + place * DAY / 10}
+        db.session.add(Refund(payment_id=payment.id, amount_minor=minor, **names, **at, **imported))
+    db.session.flush()
+    db.session.info.pop("payadmin.changed", None)
+    db.session.commit()
+    book()
+    assert (wallet(shop), balance(INCOME), purse(payment)) == (0, 0, 0)
+    assert broken() == []
+
+
 def test_what_a_transaction_would_cost_is_told_with_its_contract_and_limits(cfo: Actor, shop: int) -> None:
     transfer = Term(K.TRANSFER, "EUR", 5_000, charged_to=ChargedTo.PAYER, limit_day_minor=500_00)
     contract_for(cfo, shop, TERM, transfer)
@@ -326,12 +350,28 @@ def test_cashback_that_was_spent_is_taken_back_as_far_as_the_wallet_goes(
     assert broken() == []
 
 
+def test_cashback_that_was_spent_is_lost_and_not_taken_from_what_comes_in_later(
+    cfo: Actor, shop: int, desk: Desk
+) -> None:
+    profile_for(cfo, shop, unit="EUR", rate_ppm=100_000)
+    payment = paid(desk)
+    spend(payment, 10_00)
+    desk.refund(payment.id, 50_00)
+    desk.settle()
+    assert (purse(payment), balance(EXPENSE)) == (0, -10_00)
+    paid(desk, customer_id=payment.customer_id)
+    assert purse(payment) == 10_00
+    desk.refund(payment.id, 50_00)
+    desk.settle()
+    assert (purse(payment), balance(EXPENSE)) == (5_00, -15_00)
+    assert broken() == []
+
+
 def spend(payment: Payment, amount: int) -> None:
     """The customer spends cashback."""
     from payadmin.ledger import recipes
     from payadmin.ledger.posting import Posting, post
     from tests.support.books import Pen
-    from tests.support.make import writing
 
     owner = f"customer:{payment.customer_id}"
     recipe = recipes.transfer(unit="EUR", payer=owner, payee="customer:999", amount=amount)

@@ -22,6 +22,7 @@ from payadmin.models.payments import Unit, UnitKind, UnitStatus
 from payadmin.models.tariffs import ExchangeRate
 from payadmin.permissions import Role
 from payadmin.queries.tariffs import quoted
+from payadmin.views.tariffs.pair import Pair, course
 from payadmin.work import SYSTEM, Actor
 from tests.support.approvals import Room
 from tests.support.desk import Desk
@@ -89,6 +90,33 @@ def test_the_pair_is_turned_round_or_goes_through_the_euro(specialist: Actor) ->
     assert rate_at("USD", "JPY") is None
 
 
+def test_of_both_directions_of_a_pair_the_newer_rate_counts_so_that_nobody_gains_by_going_round(
+    specialist: Actor,
+) -> None:
+    add(specialist, "0.95", base="USD", quote="EUR", valid_from=utcnow() - 300 * DAY)
+    add(specialist, "1.25")
+    assert rate_at("EUR", "USD") == Fraction("1.25")
+    assert rate_at("USD", "EUR") == Fraction("0.8")
+    assert rate_at("USD", "EUR", utcnow() - DAY) == Fraction("0.95")
+
+
+def test_the_chart_of_a_pair_follows_both_directions(specialist: Actor) -> None:
+    add(specialist, "0.95", base="USD", quote="EUR", valid_from=utcnow() - 300 * DAY)
+    add(specialist, "1.25")
+    today = utcnow().date()
+    db.session.rollback()
+    found = course(Pair("USD", "EUR", None, today - 30 * DAY, today + DAY))
+    assert (found[0], found[-1][1]) == ((today - 30 * DAY, Fraction("0.95")), Fraction("0.8"))
+
+
+def test_the_first_rate_of_a_pair_typed_the_wrong_way_round_is_asked_about(specialist: Actor) -> None:
+    add(specialist, "17000", quote="JPY")
+    with pytest.raises(Conflict) as caught:
+        add(specialist, "17000", base="JPY", quote="EUR")
+    assert caught.value.data["ask"] == "0.000058823529"
+    add(specialist, "0.00006", base="JPY", quote="EUR")
+
+
 def test_an_offices_rates_are_its_own(room: Room, specialist: Actor) -> None:
     office = room.make.organization("Exchange Ltd", kind=OrganizationKind.EXCHANGE_OFFICE)
     add(specialist, "1.10")
@@ -134,9 +162,10 @@ def test_an_offices_file_is_added_once_and_never_changed(room: Room, specialist:
 
 
 def test_a_file_with_a_day_of_the_future_adds_nothing(specialist: Actor) -> None:
-    days = [DayRates(FRIDAY, {"USD": Decimal(1)}), DayRates(utcnow().date() + 3 * DAY, {"USD": Decimal(1)})]
-    with pytest.raises(Invalid, match="future"):
-        tariffs.import_ecb(specialist, days=days, sha256="0" * 64)
+    for ahead in (1, 3):
+        late = DayRates(utcnow().date() + ahead * DAY, {"USD": Decimal(1)})
+        with pytest.raises(Invalid, match="future"):
+            tariffs.import_ecb(specialist, days=[DayRates(FRIDAY, {"USD": Decimal(1)}), late], sha256="0" * 64)
     assert db.session.scalar(select(func.count()).select_from(ExchangeRate)) == 0
 
 

@@ -181,6 +181,23 @@ def test_whoever_ordered_it_never_approves_it_with_whatever_account(purses: Purs
     assert wallets.approve_application(purses.fraud, number) is ApplicationStatus.EXECUTED
 
 
+def test_what_nobody_decided_in_time_is_not_executed_although_no_worker_has_ended_it_yet(
+    purses: Purses, pair: tuple[int, int]
+) -> None:
+    row = purses.transfer(*pair, 50_00)
+    number = purses.application(row.id).id
+    writing()
+    change = update(LimitApplication).values(expires_at=utcnow() - dt.timedelta(minutes=1))
+    db.session.execute(change.execution_options(explained=True, synchronize_session=False))
+    db.session.commit()
+    assert wallets.approve_application(purses.fraud, number) is ApplicationStatus.EXPIRED
+    assert purses.application(row.id).status is ApplicationStatus.EXPIRED
+    assert purses.get(WalletTransaction, row.id).status is MoveStatus.RELEASED
+    assert (purses.amounts(pair[0]).available_minor, purses.amounts(pair[1]).available_minor) == (1_000_00, 0)
+    assert expire_applications() == 0
+    assert purses.unsound() == []
+
+
 def test_setting_aside_and_deciding_stand_in_the_trail(purses: Purses, pair: tuple[int, int]) -> None:
     row = purses.transfer(*pair, 50_00)
     wallets.approve_application(purses.fraud, purses.application(row.id).id, reason="Known")

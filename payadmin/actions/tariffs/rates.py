@@ -17,7 +17,7 @@ from payadmin.kernel.text import _
 from payadmin.models.parties import Organization, OrganizationKind
 from payadmin.models.tariffs import NOTE_LENGTH, ExchangeRate, RateSource
 from payadmin.permissions import Permission
-from payadmin.queries.tariffs import active_units, latest_rate
+from payadmin.queries.tariffs import active_units, latest_rate, quoted
 from payadmin.work import Work, use_case
 
 WRITE: Final = Permission.FX_RATE_WRITE
@@ -84,8 +84,10 @@ def add_rate(
     last = latest_rate(work.session, base, quote, begins, office_id=office_id)
     if last is not None and last.valid_from == begins:
         raise Conflict(TAKEN, field="valid_from")
-    if last is not None and is_doubtful(rate, last.rate) and not is_sure:
-        told = rate_text(Fraction(last.rate))
+    # What is in force counts, however it is known: the first rate of a pair may be typed the wrong way round.
+    known = quoted(work.session, base, quote, begins, office_id=office_id)
+    if known is not None and is_doubtful(Fraction(rate), known.rate) and not is_sure:
+        told = rate_text(known.rate)
         raise Conflict(
             _(
                 "The last rate of this pair is %(last)s, far from this one. Look again, then say that you are sure.",
@@ -152,7 +154,10 @@ def import_ecb(work: Work, *, days: Sequence[DayRates], sha256: str, is_sure: bo
             if there is not None and there != rate:
                 different.append(f"{each.day.isoformat()} {code}")
         if rows:
-            work.session.execute(insert(_RATE).execution_options(explained=True), rows)
+            try:
+                work.session.execute(insert(_RATE).execution_options(explained=True), rows)
+            except IntegrityError as error:
+                raise Conflict(TAKEN) from error
         added += len(rows)
     _ask(far, is_sure=is_sure)
     if added:

@@ -47,7 +47,7 @@ def approve_application(work: Work, application_id: int, *, reason: str | None =
 
     Returns:
         EXECUTED; or EXECUTION_FAILED when a wallet, its owner or its unit cannot be used any more: the money that was
-        set aside is given back then, and `failure` says why.
+        set aside is given back then, and `failure` says why; or EXPIRED when its time was over before this (LI4).
 
     Raises:
         Forbidden: whoever ordered the transaction would approve it, with this account or another one.
@@ -55,6 +55,8 @@ def approve_application(work: Work, application_id: int, *, reason: str | None =
     """
     words = _reason(reason, is_needed=False)
     application, row, payer, payee = _taken(work, application_id)
+    if application.expires_at <= work.now:
+        return _end(work, application_id, ApplicationStatus.EXPIRED, None)
     problem = why_unusable(work.session, payer, pays=True) or why_unusable(work.session, payee, pays=False)
     _decide(work, application, ApplicationStatus.APPROVED, words)
     if problem is not None:

@@ -130,7 +130,12 @@ class LedgerAccountsPage(PayAdminModelView):
 
         def rows() -> Any:
             yield [span.first, None, None, "Opening balance", None, None, money(sums.opening_minor)]
-            for line in asked.whole_statement(session, row, span.first, span.last):
+            # What is booked while the file is made stands in its lines, so they are what its last line adds up.
+            debits, credits_, closing = 0, 0, sums.opening_minor
+            for line in asked.whole_statement(session, row, span.first, span.last, opening_minor=closing):
+                debits += max(line.amount_minor, 0)
+                credits_ += max(-line.amount_minor, 0)
+                closing = line.balance_minor
                 debit = money(line.amount_minor) if line.amount_minor > 0 else None
                 credit = money(-line.amount_minor) if line.amount_minor < 0 else None
                 balance = money(line.balance_minor)
@@ -144,8 +149,7 @@ class LedgerAccountsPage(PayAdminModelView):
                     balance,
                 ]
             yield [
-                span.last, None, None, "Closing balance", money(sums.debit_minor), money(sums.credit_minor),
-                money(sums.closing_minor),
+                span.last, None, None, "Closing balance", money(debits), money(credits_), money(closing),
             ]  # fmt: skip
 
         def document() -> PdfTable:

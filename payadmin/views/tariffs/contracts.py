@@ -12,7 +12,7 @@ from payadmin.actions import tariffs
 from payadmin.db import db, utcnow
 from payadmin.kernel.errors import Conflict, Invalid, NotFound, Refusal
 from payadmin.kernel.money import parse_minor
-from payadmin.kernel.tariffs import Difference, Term, commission, differences, percent_text, told
+from payadmin.kernel.tariffs import MOST_TERMS, Difference, Term, commission, differences, percent_text, told
 from payadmin.kernel.text import Text, _
 from payadmin.models.parties import Organization
 from payadmin.models.tariffs import NAME_LENGTH, Contract, ContractStatus, ContractVersion
@@ -311,7 +311,8 @@ class ContractsPage(PayAdminModelView):
         sentence: str | None = None
         status = 200
         if request.method == "POST" and "more" in request.form:
-            form.terms.append_entry()
+            if len(form.terms) < MOST_TERMS:  # the form itself breaks beyond
+                form.terms.append_entry()
         elif request.method == "POST":
             status = 422
             if form.validate():

@@ -131,18 +131,18 @@ def course(asked: Pair) -> list[tuple[dt.date, Fraction]]:
 
 
 def _turned(asked: Pair, base: str, quote: str) -> dict[dt.date, Fraction] | None:
-    """The rates of a pair by business day, turned round where only the other direction has any."""
+    """The rates of a pair by business day, whichever way round they were written, as `quoted` takes them."""
     begin, end = moment_of(asked.first), moment_of(asked.last + DAY)
     session, office_id = db.session(), asked.office_id
-    for left, right, turned in ((base, quote, False), (quote, base, True)):
-        rows = rates_of_pair(session, left, right, begin, end, office_id=office_id)
-        rows = [each for each in rows if each[0] < end]
-        before = latest_rate(session, left, right, begin, office_id=office_id)
-        if rows or before is not None:
-            found = {asked.first: Fraction(before.rate)} if before is not None else {}
-            found |= {at.astimezone(zone()).date(): Fraction(each) for at, each in rows}
-            return {day: 1 / each if turned else each for day, each in found.items()}
-    return None
+    found: list[tuple[dt.datetime, bool, Fraction]] = []
+    for left, right, is_own in ((base, quote, True), (quote, base, False)):
+        rows = list(rates_of_pair(session, left, right, begin, end, office_id=office_id))
+        if (before := latest_rate(session, left, right, begin, office_id=office_id)) is not None:
+            rows.append((before.valid_from, before.rate))
+        found += [(at, is_own, Fraction(each) if is_own else 1 / Fraction(each)) for at, each in rows if at < end]
+    # The last rate of a day counts; of two of one moment the pair's own, which stands behind the other.
+    days = {max(asked.first, at.astimezone(zone()).date()): each for at, _is_own, each in sorted(found)}
+    return days or None
 
 
 def converted(asked: Pair, amount: str, day: dt.date | None) -> Converted:

@@ -21,6 +21,7 @@ from payadmin.views.filters import begins_with, moment_of, row_id_of
 from payadmin.views.language import say
 
 MOST_FOUND = 20
+EARLIEST, LATEST = dt.date(1900, 1, 1), dt.date(2200, 1, 1)
 
 
 class PercentField(StringField):
@@ -48,7 +49,8 @@ class BeginsField(DateField):
     @property
     def moment(self) -> dt.datetime | None:
         """When the day begins, in UTC; None where none is chosen."""
-        return moment_of(self.data) if self.data is not None else None
+        # Time zones overflow at the calendar's ends; days so far away are refused anyway.
+        return moment_of(min(max(self.data, EARLIEST), LATEST)) if self.data is not None else None
 
 
 def percent_cell(row: Any) -> str:
