@@ -815,19 +815,27 @@ def import_payments(file: Path, home: Path) -> None:
 
 @import_group.command("rates")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--office", metavar="NAME", help="The file is this exchange office's: base, quote, rate, valid_from.")
+@click.option("--sure", is_flag=True, help="Rates that are far from the ones before were looked at and are right.")
 @_HOME
-def import_rates(file: Path, home: Path) -> None:
-    """Import the ECB's euro rates (eurofxref-hist), all or none; the same file again changes nothing."""
+def import_rates(file: Path, home: Path, *, office: str | None, sure: bool) -> None:
+    """Import the ECB's euro rates (eurofxref-hist) or an office's, all or none; the same file again changes nothing."""
     import hashlib
 
     from payadmin.actions import tariffs
-    from payadmin.kernel.rates import read_ecb, unpacked
+    from payadmin.kernel.rates import read_ecb, read_office, unpacked
     from payadmin.work import SYSTEM
 
-    data = file.read_bytes()
-    with _in_app(_settings(home)):
+    data, settings = file.read_bytes(), _settings(home)
+    given: dict[str, Any] = {"sha256": hashlib.sha256(data).hexdigest(), "is_sure": sure}
+    with _in_app(settings):
+        if office is not None:
+            rates = _refusable(lambda: list(read_office(unpacked(data), settings.zone)))
+            added = _refusable(lambda: tariffs.import_office_rates(SYSTEM, office=office, rates=rates, **given))
+            click.echo(f"{added:,} rates added; {len(rates) - added:,} were known.")
+            return
         days = _refusable(lambda: list(read_ecb(unpacked(data))))
-        found = _refusable(lambda: tariffs.import_ecb(SYSTEM, days=days, sha256=hashlib.sha256(data).hexdigest()))
+        found = _refusable(lambda: tariffs.import_ecb(SYSTEM, days=days, **given))
     click.echo(f"{found.added:,} rates added; {found.known:,} were known.")
     if found.unknown:
         click.echo(f"Left out, because they are no units here: {', '.join(found.unknown)}.")

@@ -26,6 +26,7 @@ from payadmin.models.ledger import (
     LedgerTurnover,
 )
 from payadmin.models.payments import Mode, OrderStatus, Payment, Refund, VoidRequest
+from payadmin.models.wallets import ApplicationStatus, LimitApplication
 from payadmin.permissions import Permission
 from payadmin.work import Work, use_case
 
@@ -207,6 +208,8 @@ def obstacles(session: Any, last_day: dt.date) -> list[str]:
         ApprovalRequest.created_at < end,
     ):
         found.append(_("%(number)s requests about money of these days wait for a decision.", number=waiting))
+    if held := count(LimitApplication.status == ApplicationStatus.PENDING, LimitApplication.created_at < end):
+        found.append(_("%(number)s transactions of these days are over a limit and wait for a decision.", number=held))
     on_their_way = sum(
         count(order.status.in_(_OPEN_ORDERS), order.created_at < end, order.payment_id.in_(live))
         for order in (Refund, VoidRequest)

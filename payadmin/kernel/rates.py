@@ -28,6 +28,9 @@ ECB_TIME: Final = dt.time(16, 0)
 ECB_ZONE: Final = ZoneInfo("Europe/Berlin")
 MOST_BYTES: Final = 20_000_000
 MOST_ROWS: Final = 50_000
+OFFICE_COLUMNS: Final = ("base", "quote", "rate", "valid_from")
+MOST_OFFICE_ROWS: Final = 5_000
+EARLIEST_YEAR, LATEST_YEAR = 1900, 9000
 _RATE: Final = re.compile(r"([0-9]+)(?:\.([0-9]+))?", re.ASCII)
 _CODE: Final = re.compile(r"[A-Z]{3}", re.ASCII)
 _ABSENT: Final = frozenset({"", "N/A", "-"})
@@ -125,7 +128,7 @@ def read_ecb(text: str) -> Iterator[DayRates]:
     Raises:
         Invalid: it is not that file, or a line makes no sense; the sentence names the line.
     """
-    lines = csv.reader(io.StringIO(text))
+    lines = _rows(text)
     head = [name.strip() for name in next(lines, [])]
     codes = head[1:-1] if head and not head[-1] else head[1:]
     known = bool(codes) and head[0] == "Date" and all(_CODE.fullmatch(code) for code in codes)
@@ -142,6 +145,14 @@ def read_ecb(text: str) -> Iterator[DayRates]:
             raise Invalid(_("Line %(line)s: the day is in the file twice.", line=number), field="file")
         seen.add(found.day)
         yield found
+
+
+def _rows(text: str) -> Iterator[list[str]]:
+    """The rows of a CSV file; what no reader of CSV can take is refused with a sentence."""
+    try:
+        yield from csv.reader(io.StringIO(text))
+    except csv.Error as error:
+        raise Invalid("This file cannot be read as CSV.", field="file") from error
 
 
 def _day(line: list[str], codes: list[str], number: int) -> DayRates:
@@ -182,15 +193,30 @@ def read_office(text: str, zone: ZoneInfo) -> Iterator[OfficeRate]:
     Raises:
         Invalid: it has other columns, or a line makes no sense; the sentence names the line.
     """
-    lines = csv.DictReader(io.StringIO(text))
-    if set(lines.fieldnames or ()) != {"base", "quote", "rate", "valid_from"}:
+    lines = _rows(text)
+    head = [name.strip() for name in next(lines, [])]
+    if sorted(head) != sorted(OFFICE_COLUMNS):
         raise Invalid("The file should have the columns base, quote, rate and valid_from.", field="file")
-    for number, line in enumerate(lines, 2):
-        try:
-            moment = dt.datetime.fromisoformat((line["valid_from"] or "").strip())
-            rate = parse_rate(line["rate"] or "")
-        except (ValueError, Invalid):
+    for number, cells in enumerate(lines, 2):
+        if not any(cells):
+            continue
+        if number > MOST_OFFICE_ROWS:
+            raise Invalid("The file has too many lines.", field="file")
+        line = {name: cell.strip() for name, cell in zip(head, cells, strict=False)}
+        found = _office_rate(number, line, zone) if len(cells) == len(head) else None
+        if found is None:
             told = _("Line %(line)s needs a rate and a moment such as 2026-10-30T09:00.", line=number)
-            raise Invalid(told, field="file") from None
-        aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=zone)
-        yield OfficeRate(number, (line["base"] or "").strip(), (line["quote"] or "").strip(), rate, aware)
+            raise Invalid(told, field="file")
+        yield found
+
+
+def _office_rate(number: int, line: dict[str, str], zone: ZoneInfo) -> OfficeRate | None:
+    """What a line says; None where that is no rate or no moment."""
+    try:
+        moment, rate = dt.datetime.fromisoformat(line["valid_from"]), parse_rate(line["rate"])
+    except (ValueError, Invalid):
+        return None
+    if not EARLIEST_YEAR <= moment.year <= LATEST_YEAR:
+        return None
+    aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=zone)
+    return OfficeRate(number, line["base"], line["quote"], rate, aware)

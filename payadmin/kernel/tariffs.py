@@ -2,7 +2,7 @@
 
 Percentages are whole parts per million, so 2.5 % is 25,000 and nothing is ever a float. The percentage of an amount is
 worked out exactly and rounded once, half to even; then the fixed part is added, then minimum and maximum hold. Cashback
-is rounded down. `docs/tariffs.md` tells it with examples, and `tests/tariffs/commissions.csv` in numbers.
+is rounded down. `docs/tariffs.md` tells it with examples, and `tests/tariffs/golden/commissions.csv` in numbers.
 """
 
 import itertools

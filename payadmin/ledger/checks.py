@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import and_, case, func, literal, or_, select, text
+from sqlalchemy import String, and_, case, cast, func, literal, or_, select, text
 from sqlalchemy.orm import Session, aliased
 
 from payadmin.db import utcnow
@@ -29,6 +29,8 @@ from payadmin.models.ledger import (
 )
 from payadmin.models.ledger_rules import TRIGGERS
 from payadmin.models.payments import Mode, Payment, PaymentStatus
+from payadmin.models.tariffs import PaymentTariff
+from payadmin.models.wallets import MoveStatus, WalletTransaction
 
 MOST_ROWS: Final = 20
 AGES: Final = {
@@ -37,7 +39,14 @@ AGES: Final = {
     30: _("payments unsettled for more than 30 days"),
 }
 _A, _B, _C, _E, _H = LedgerAccount, LedgerBalance, LedgerClosing, LedgerEntry, LedgerHold
-_T, _O, _P = LedgerTransaction, LedgerTurnover, AccountingPeriod
+_T, _O, _P, _W = LedgerTransaction, LedgerTurnover, AccountingPeriod, WalletTransaction
+# How the fact ends by which the books say that a wallet transaction stands where it stands.
+_FACT_OF: Final = {
+    MoveStatus.EXECUTED: "",
+    MoveStatus.HELD: ":held",
+    MoveStatus.RELEASED: ":back",
+    MoveStatus.REVERSED: ":reversed",
+}
 
 
 @dataclass(frozen=True)
@@ -139,6 +148,7 @@ def _unchanged(context: Context, result: Result) -> None:
     for name in missing:
         result.fails(f"The database does not have its rule any more: {name}.")
     _signatures(context, result)
+    _entries_as_signed(context, result)
     result.figures.append(
         Figure(_("reversals"), _number(context, select(func.count()).where(_T.reverses_id.is_not(None))))
     )
@@ -174,23 +184,51 @@ def _missing_rules(context: Context) -> list[str]:
 
 
 def _signatures(context: Context, result: Result) -> None:
-    """Compare each transaction, and its entries, with what was signed when it was written."""
+    """Compare each transaction with what was signed when it was written; every one is."""
     if not context.keys:
         return
-    signed = unsigned = 0
+    signed = 0
     columns = list(_T.__table__.columns)
     for row in context.session.execute(
         select(*columns).order_by(_T.id), execution_options={"yield_per": 1_000}
     ).mappings():
         if row["signature"] is None:
-            unsigned += 1
+            result.fails(f"Transaction {row['id']} was not signed by payadmin.", transaction=row["id"])
         elif not seals.is_signed(context.keys, written(row), row["signature"]):
             result.fails(f"Transaction {row['id']} is not as payadmin wrote it.", transaction=row["id"])
         else:
             signed += 1
     result.figures.append(Figure(_("transactions as they were signed"), signed))
-    if unsigned:
-        result.figures.append(Figure(_("transactions without a signature"), unsigned))
+
+
+# What is signed are the legs of a transaction; an entry is nothing but one of them.
+_OTHER_ENTRIES: Final = {
+    "sqlite": """
+SELECT DISTINCT t.id FROM ledger_transaction t JOIN ledger_entry e ON e.transaction_id = t.id
+WHERE json_extract(t.legs, '$[' || (e.leg - 1) || '][0]') IS NOT e.account_id
+  OR json_extract(t.legs, '$[' || (e.leg - 1) || '][1]') IS NOT e.unit
+  OR json_extract(t.legs, '$[' || (e.leg - 1) || '][2]') IS NOT e.amount_minor
+  OR e.effective_on <> t.effective_on
+UNION SELECT t.id FROM ledger_transaction t
+WHERE json_array_length(t.legs) <> (SELECT count(*) FROM ledger_entry e WHERE e.transaction_id = t.id)
+ORDER BY 1""",
+    "postgresql": """
+SELECT DISTINCT t.id FROM ledger_transaction t JOIN ledger_entry e ON e.transaction_id = t.id
+WHERE (t.legs -> (e.leg - 1) ->> 0)::bigint IS DISTINCT FROM e.account_id
+  OR t.legs -> (e.leg - 1) ->> 1 IS DISTINCT FROM e.unit
+  OR (t.legs -> (e.leg - 1) ->> 2)::bigint IS DISTINCT FROM e.amount_minor
+  OR e.effective_on <> t.effective_on
+UNION SELECT t.id FROM ledger_transaction t
+WHERE jsonb_array_length(t.legs) <> (SELECT count(*) FROM ledger_entry e WHERE e.transaction_id = t.id)
+ORDER BY 1""",
+}
+
+
+def _entries_as_signed(context: Context, result: Result) -> None:
+    """Compare the entries of each transaction with its legs."""
+    for (transaction_id,) in context.session.execute(text(_OTHER_ENTRIES[_dialect(context)])):
+        sentence = f"The entries of transaction {transaction_id} are not the legs that were written."
+        result.fails(sentence, transaction=transaction_id)
 
 
 @_check("I3", _("Covered"), _("No wallet, hold, desk, payable or cash in transit is below zero."))
@@ -219,6 +257,18 @@ def _once(context: Context, result: Result) -> None:
     twice = select(_T.key, func.count()).group_by(_T.key).having(func.count() > 1)
     for key, count in _rows(context, twice):
         result.fails(f"{key} is booked {count} times.")
+    moved = _number(context, select(func.count()).select_from(_W))
+    result.figures.append(Figure(_("wallet transactions"), moved))
+    suffix = case(*((_W.status == status, what) for status, what in _FACT_OF.items()))
+    fact = literal("wallet_transaction:") + cast(_W.id, String) + suffix
+    booked = select(_T.id).where(_T.business == "wallet_transaction", _T.business_id == _W.id, _T.key == fact)
+    for row_id, status in _rows(context, select(_W.id, _W.status).where(~booked.exists())):
+        sentence = f"Wallet transaction {row_id} is {status.value.lower()}, and the books do not say so."
+        result.fails(sentence, wallet_transaction=row_id)
+    key = literal("payment:") + cast(PaymentTariff.payment_id, String) + ":cashback"
+    given = select(PaymentTariff.payment_id).where(PaymentTariff.cashback_minor > 0)
+    for (payment_id,) in _rows(context, given.where(~select(_T.id).where(_T.key == key).exists())):
+        result.fails(f"Cashback of payment {payment_id} is not in the books.")
 
 
 @_check("I5", _("Added up"), _("An account's balance is the sum of its entries, and so are its daily turnovers."))
@@ -249,6 +299,8 @@ def _added_up(context: Context, result: Result) -> None:
 
 @_check("I6", _("Reserved"), _("What payments reserve for refunds is payable; what is set aside is what holds say."))
 def _reserved(context: Context, result: Result) -> None:
+    held = select(func.count()).select_from(_H).where(_H.ended_id.is_(None))
+    result.figures.append(Figure(_("amounts set aside"), _number(context, held)))
     booked = select(_T.id).where(_T.business == "payment", _T.business_id == Payment.id, _T.template == "J01").exists()
     reserving = and_(Payment.mode == Mode.LIVE, Payment.reserved_minor > 0, booked)
     wanted = dict(
@@ -276,6 +328,24 @@ def _reserved(context: Context, result: Result) -> None:
         result.figures.append(Figure(_("set aside"), have, unit))
         if say != have:
             result.fails(f"Open holds come to {say} minor units of {unit}, the books say {have}.")
+    _waiting(context, result)
+
+
+def _waiting(context: Context, result: Result) -> None:
+    """What is set aside for transactions of wallets is what those that wait would take."""
+    waiting = select(_W.unit, func.sum(_W.paid_minor)).where(_W.status == MoveStatus.HELD).group_by(_W.unit)
+    held = (
+        select(_A.unit, func.sum(_H.amount_minor))
+        .join(_A, _A.id == _H.account_id)
+        .join(_T, _T.id == _H.placed_id)
+        .where(_H.ended_id.is_(None), _T.business == "wallet_transaction")
+        .group_by(_A.unit)
+    )
+    wanted, aside = (dict(context.session.execute(each).all()) for each in (waiting, held))
+    for unit in sorted(wanted.keys() | aside.keys()):
+        say, have = int(wanted.get(unit, 0)), int(aside.get(unit, 0))
+        if say != have:
+            result.fails(f"Wallet transactions that wait hold {say} minor units of {unit}, the books {have} for them.")
 
 
 def _balances(context: Context, number: str, *, by: Any = None) -> dict[Any, int]:
@@ -368,7 +438,9 @@ def _closed(context: Context, result: Result) -> None:
 
 
 @_check(
-    "I10", "In order", "Every transaction touches its accounts in the same order, so that nobody waits in a circle."
+    "I10",
+    _("In order"),
+    _("Every transaction touches its accounts in the same order, so that nobody waits in a circle."),
 )
 def _in_order(context: Context, result: Result) -> None:
     first, second = aliased(_E), aliased(_E)

@@ -52,7 +52,6 @@ class WalletKind(StrEnum):
     EXCHANGE = "Exchange"
     MASS_PAYMENT = "Mass payment"
     SALE = "Product sale"
-    CASHBACK = "Cashback"
     BONUS_ISSUE = "Bonus units issued"
     BONUS_REDEEM = "Bonus units redeemed"
     ADJUSTMENT = "Adjustment"
@@ -67,8 +66,8 @@ TERMS_OF: dict[WalletKind, TransactionType] = {
 }
 
 
-# What has one wallet only: its counterpart is an account of the house, or may be.
-_ALONE = "kind IN ('ADJUSTMENT', 'CASHBACK', 'BONUS_ISSUE', 'BONUS_REDEEM')"
+# What has one wallet only: its counterpart is an account of the house.
+_ALONE = "kind IN ('ADJUSTMENT', 'BONUS_ISSUE', 'BONUS_REDEEM')"
 
 
 class MoveStatus(StrEnum):

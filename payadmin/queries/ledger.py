@@ -50,6 +50,14 @@ def balances(session: Session, account_ids: Sequence[int]) -> dict[int, int]:
     return {account: int(minor) for account, minor in session.execute(found.group_by(_B.account_id))}
 
 
+def usual_balance(account_id: Any) -> Any:
+    """What one account comes to, above zero on its usual side, as part of another statement."""
+    credits_ = [head.number for head in CHART.values() if head.side < 0]
+    side = case((LedgerAccount.number.in_(credits_), -1), else_=1)
+    total = select(func.sum(_B.balance_minor)).where(_B.account_id == LedgerAccount.id).scalar_subquery()
+    return select(side * func.coalesce(total, 0)).where(LedgerAccount.id == account_id).scalar_subquery()
+
+
 # ---- whose account -------------------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Iterable
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -39,3 +40,8 @@ def sale_states(session: Session, transaction_ids: Iterable[int]) -> dict[int, M
     """How the wallet transactions of sales stand: one question for all of them."""
     rows = select(WalletTransaction.id, WalletTransaction.status).where(WalletTransaction.id.in_(set(transaction_ids)))
     return {row.id: row.status for row in session.execute(rows)}
+
+
+def sale_state(transaction_id: Any) -> Any:
+    """The same for one sale, as part of another statement."""
+    return select(WalletTransaction.status).where(WalletTransaction.id == transaction_id).scalar_subquery()

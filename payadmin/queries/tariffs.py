@@ -152,6 +152,11 @@ def count_users(session: Session, link: Any, row_ids: Sequence[int]) -> dict[int
     return dict(session.execute(counted).all())
 
 
+def number_of_users(link: Any, row_id: Any) -> Any:
+    """The same for one row, as part of another statement."""
+    return select(func.count()).where(link == row_id).scalar_subquery()
+
+
 def profile_of(session: Session, organization_id: int, day: dt.date) -> CashbackProfile | None:
     """The cashback profile of a merchant that is in force on a day, if there is one."""
     wanted = (

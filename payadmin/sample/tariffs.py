@@ -10,7 +10,7 @@ from typing import Final
 
 from sqlalchemy import select
 
-from payadmin.actions import records, tariffs
+from payadmin.actions import records, tariffs, wallets
 from payadmin.db import db, utcnow
 from payadmin.kernel.rates import DayRates, OfficeRate, published_at, read_ecb
 from payadmin.kernel.tariffs import ChargedTo, FundedBy, Term, TransactionType
@@ -73,7 +73,7 @@ def load_tariffs(*, full: bool = False, progress: Callable[[int, int], None] | N
     _add_units()
     known = db.session.scalar(select(ExchangeRate.id).limit(1)) is not None
     if not known:
-        tariffs.import_ecb(SYSTEM, days=days, sha256=hashlib.sha256(data).hexdigest())
+        tariffs.import_ecb(SYSTEM, days=days, sha256=hashlib.sha256(data).hexdigest(), is_sure=True)
         for office, permille in OFFICES.items():
             _add_office(office, permille, days[-OFFICE_DAYS:])
     step(1, 2)
@@ -95,7 +95,7 @@ def _add_units() -> None:
         owner = db.session.scalars(shop.limit(1)).first()
         if owner is not None:
             why = "To start with"
-            tariffs.issue_bonus(SYSTEM, points, organization_id=owner, amount_minor=10_000, reason=why, key="demo")
+            wallets.issue_bonus(SYSTEM, points, organization_id=owner, amount_minor=10_000, reason=why, key="demo")
 
 
 def _add_office(name: str, permille: int, days: Sequence[DayRates]) -> None:

@@ -9,7 +9,7 @@ from payadmin.db import db, utcnow
 from payadmin.kernel.tariffs import ChargedTo, Term, TransactionType
 from payadmin.models.parties import Customer, Organization, OrganizationKind
 from payadmin.models.tariffs import Contract
-from payadmin.models.wallets import Wallet, WalletTransaction
+from payadmin.models.wallets import Wallet, WalletKind, WalletTransaction
 from payadmin.permissions import Permission
 from payadmin.queries.tariffs import quoted
 from payadmin.queries.wallets import amounts_of
@@ -29,7 +29,8 @@ FUNDS: Final = 600_00
 
 def load_wallets() -> None:
     """Add what is missing; a second time nothing. Without merchants whose payments were booked it adds only wallets."""
-    if db.session.scalar(select(WalletTransaction.id).limit(1)) is not None:
+    moved = select(WalletTransaction.id).where(WalletTransaction.kind == WalletKind.TRANSFER)
+    if db.session.scalar(moved.limit(1)) is not None:
         return
     payouts = _organization(PAYOUTS, OrganizationKind.MASSPAY)
     partner = _organization(PARTNER, OrganizationKind.PARTNER)

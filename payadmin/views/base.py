@@ -179,7 +179,8 @@ class PayAdminModelView(RevealPages):
         """The money column that the rows are added up by, for each unit."""
         if self.sum_column is not None:
             return self.columns[self.sum_column]
-        return next((self.columns[key] for key in self.shown if self.columns[key].kind is Kind.MONEY), None)
+        shown = (self.columns[key] for key in self.shown)
+        return next((found for found in shown if found.kind is Kind.MONEY and found.worked_out is None), None)
 
     # --- one row ------------------------------------------------------------------------------------------------------
 

@@ -50,6 +50,9 @@ class Column:
 
     `key` names it in URLs and forms: the relationship's name where there is one, else the attribute's. `attr` is always
     the column itself, for a link the foreign key.
+
+    `worked_out` is for what is not kept but asked of other tables: it makes the value from that of `attr`, for files.
+    On screens, `names_for` and `cell` of the page show it.
     """
 
     key: str
@@ -62,6 +65,7 @@ class Column:
     target: "type[Base] | None" = None
     target_attr: InstrumentedAttribute[Any] | None = None
     told_by: InstrumentedAttribute[Any] | None = None
+    worked_out: Callable[[Any], Any] | None = None
 
     @property
     def name(self) -> str:

@@ -200,7 +200,7 @@ class PageCore(ModelView):
 
     def _sorts(self, table: Any, column: Column) -> bool:
         units = [column.unit_key] if column.unit_key else []
-        return sorts(table, column, [*self.pinned, *units])
+        return column.worked_out is None and sorts(table, column, [*self.pinned, *units])
 
     def _default_sort(self) -> Sort:
         wanted = self.default_sort or ("-created_at" if self._sorts_by("created_at") else "-id")

@@ -50,7 +50,7 @@ def table_of(
             picked.append(getattr(other, column.title_attr.key))
             makers.append(_text_maker(column.title_attr.property.columns[0].info.get("mask")))
         else:
-            picked.append(source)
+            picked.append(source if column.worked_out is None else column.worked_out(source))
             makers.append(_maker(column))
         head.append(f"{column.label} (UTC)" if column.kind is Kind.MOMENT else column.label)
         if column.kind is Kind.MONEY:

@@ -1,6 +1,7 @@
 """Customers and organizations."""
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from flask import current_app, g, url_for
@@ -12,7 +13,7 @@ from payadmin.models.parties import Customer, Organization, OrganizationStatus
 from payadmin.models.tariffs import Contract
 from payadmin.models.wallets import Wallet
 from payadmin.permissions import Permission
-from payadmin.queries.tariffs import count_users, in_force
+from payadmin.queries.tariffs import count_users, in_force, number_of_users
 from payadmin.queries.usage import OUTSIDERS, dealt_with
 from payadmin.queries.wallets import amounts_of, wallets_of
 from payadmin.views.base import PayAdminModelView
@@ -24,7 +25,7 @@ from payadmin.views.security import current_actor
 if TYPE_CHECKING:
     from sqlalchemy import Select
 
-COUNTED = {"staff": _("Users"), "wallets": _("Wallets")}
+COUNTED = {"staff": (_("Users"), StaffUser.organization_id), "wallets": (_("Wallets"), Wallet.organization_id)}
 
 
 @page(menu="customers")
@@ -71,8 +72,9 @@ class OrganizationsPage(PayAdminModelView):
 
     def _refresh_cache(self) -> None:
         # Columns that are counted, not kept.
-        for key, label in COUNTED.items():
-            self.columns[key] = Column(key, label, Kind.NUMBER, Organization.id, {"readonly": True})
+        for key, (label, link) in COUNTED.items():
+            counted = partial(number_of_users, link)
+            self.columns[key] = Column(key, label, Kind.NUMBER, Organization.id, {"readonly": True}, worked_out=counted)
         super()._refresh_cache()
 
     def names_for(self, shown: Iterable[Column], rows: Sequence[Any]) -> dict[str, dict[Any, Any]]:
@@ -80,7 +82,7 @@ class OrganizationsPage(PayAdminModelView):
         shown = list(shown)
         names: dict[str, dict[Any, Any]] = super().names_for(shown, rows)
         keys, ids = {column.key for column in shown}, [row.id for row in rows]
-        for key, link in (("staff", StaffUser.organization_id), ("wallets", Wallet.organization_id)):
+        for key, (_label, link) in COUNTED.items():
             if key in keys:
                 names[key] = {
                     row_id: speech().grouped(number) for row_id, number in count_users(db.session(), link, ids).items()

@@ -31,6 +31,25 @@ def number_of(address: str) -> str:
     return address.rstrip("/").rpartition("/")[2]
 
 
+def lines_of(page: Page) -> list[tuple[int, int]]:
+    """Every line of a statement: the number of its transaction, and its amount in pence, debits above zero."""
+    found = []
+    for row in page.locator("tbody tr").all():
+        cells = row.locator("td")
+        signed = [minor_of(cells.nth(3).text_content()), -minor_of(cells.nth(4).text_content())]
+        found.append((int(cells.nth(1).get_by_role("link").inner_text()), sum(signed)))
+    return found
+
+
+def minor_of(text: str | None) -> int:
+    return int(re.sub(r"\D", "", text or "") or 0)
+
+
+def entries_of(desk: Desk, account_id: str) -> list[tuple[int, int]]:
+    wanted = "SELECT transaction_id, amount_minor FROM ledger_entry WHERE account_id = ? ORDER BY effective_on, id"
+    return [(int(number), int(minor)) for number, minor in desk.demo.rows(wanted, account_id)]
+
+
 def test_a_transfer_and_an_exchange_are_seen_confirmed_and_found_in_the_books(desk: Desk) -> None:
     page = desk.page("admin")
     own, other = wallets_of(page, "Northwind Payouts"), wallets_of(page, "Lumen Partners")
@@ -65,4 +84,5 @@ def test_a_transfer_and_an_exchange_are_seen_confirmed_and_found_in_the_books(de
     assert figure(page, "Closing balance") == after
     page.get_by_role("link", name="Account in the books").click()
     assert figure(page, "Balance now") == after
+    assert lines_of(page) == entries_of(desk, number_of(page.url))
     assert page.locator("tbody tr").last.locator("td").last.inner_text() == after

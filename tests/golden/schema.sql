@@ -1862,7 +1862,7 @@ CREATE TABLE wallet_transaction (
 	CONSTRAINT pk_wallet_transaction PRIMARY KEY (id),
 	CONSTRAINT ck_wallet_transaction_units_exchanged CHECK ((kind = 'EXCHANGE') = (unit <> to_unit)),
 	CONSTRAINT ck_wallet_transaction_held_of_a_wallet CHECK (status <> 'HELD' OR from_wallet_id IS NOT NULL),
-	CONSTRAINT ck_wallet_transaction_both_wallets CHECK (kind IN ('ADJUSTMENT', 'CASHBACK', 'BONUS_ISSUE', 'BONUS_REDEEM') OR (from_wallet_id IS NOT NULL AND to_wallet_id IS NOT NULL)),
+	CONSTRAINT ck_wallet_transaction_both_wallets CHECK (kind IN ('ADJUSTMENT', 'BONUS_ISSUE', 'BONUS_REDEEM') OR (from_wallet_id IS NOT NULL AND to_wallet_id IS NOT NULL)),
 	CONSTRAINT ck_wallet_transaction_amount_positive CHECK (amount_minor > 0),
 	CONSTRAINT ck_wallet_transaction_commission_not_negative CHECK (commission_minor >= 0),
 	CONSTRAINT ck_wallet_transaction_two_wallets CHECK (from_wallet_id <> to_wallet_id),
@@ -1878,7 +1878,7 @@ CREATE TABLE wallet_transaction (
 	CONSTRAINT fk_wallet_transaction_to_wallet_id FOREIGN KEY(to_wallet_id) REFERENCES wallet (id),
 	CONSTRAINT fk_wallet_transaction_unit FOREIGN KEY(unit) REFERENCES unit (code),
 	CONSTRAINT uq_wallet_transaction_key UNIQUE ("key"),
-	CONSTRAINT ck_wallet_transaction_wallet_kind CHECK (kind IN ('TRANSFER', 'EXCHANGE', 'MASS_PAYMENT', 'SALE', 'CASHBACK', 'BONUS_ISSUE', 'BONUS_REDEEM', 'ADJUSTMENT')),
+	CONSTRAINT ck_wallet_transaction_wallet_kind CHECK (kind IN ('TRANSFER', 'EXCHANGE', 'MASS_PAYMENT', 'SALE', 'BONUS_ISSUE', 'BONUS_REDEEM', 'ADJUSTMENT')),
 	CONSTRAINT ck_wallet_transaction_move_status CHECK (status IN ('HELD', 'EXECUTED', 'RELEASED', 'REVERSED'))
 );
 CREATE INDEX ix_wallet_transaction_author_id ON wallet_transaction (author_id);

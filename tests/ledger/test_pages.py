@@ -1,5 +1,6 @@
 """The books' pages: health, statements, journal, trial balance, periods; and the way from a payment and back."""
 
+import csv
 import datetime as dt
 import io
 import re
@@ -119,6 +120,18 @@ def test_statements_and_trial_balances_leave_as_files_and_are_written_down(
     written = trail(event="reporting.export.finished")
     assert len(written) == 2
     assert all((each.keys or {})["sha256"] for each in written)
+
+
+def test_accounts_stand_with_their_balances_on_their_usual_side_on_the_page_and_in_its_file(
+    booked: int, browse: Browse
+) -> None:
+    client = browse(Role.CFO)
+    assert client.get("/ledger-accounts/").text.count("125.00") == 2
+    file = client.get("/ledger-accounts/export/csv/").text.removeprefix("\ufeff")
+    balances = {row["Account"][:4]: row["Balance"] for row in csv.DictReader(io.StringIO(file))}
+    assert balances["2010"] == "125.00"
+    assert set(balances.values()) == {"125.00"}
+    assert client.get("/ledger-accounts/?sort=balance").status_code == 400
 
 
 def test_a_trial_balance_balances(booked: int, browse: Browse) -> None:

@@ -208,6 +208,12 @@ ON_SQLITE = {
     "last_entry_id) VALUES (1, 0, 0, 0, 0)",
 }
 
+ON_POSTGRESQL = {
+    f"{table} emptied": f"TRUNCATE {table} CASCADE"
+    for table in ("ledger_transaction", "ledger_entry", "ledger_balance", "ledger_turnover", "ledger_hold",
+                  "ledger_account", "accounting_period")
+}  # fmt: skip
+
 
 @pytest.fixture
 def attacked(books: Books) -> Callable[[], object]:
@@ -241,6 +247,16 @@ def test_sqlite_refuses_to_write_over(attacked: Callable[[], object], dialect: s
     before = attacked()
     with pytest.raises(DatabaseError):
         db.session.execute(text(statement.replace(":", "\\:")))
+    assert attacked() == before
+
+
+@pytest.mark.parametrize("statement", ON_POSTGRESQL.values(), ids=ON_POSTGRESQL)
+def test_postgresql_refuses_to_empty_the_books(attacked: Callable[[], object], dialect: str, statement: str) -> None:
+    if dialect != "postgresql":
+        pytest.skip("SQLite does not know the word")
+    before = attacked()
+    with pytest.raises(DatabaseError):
+        db.session.execute(text(statement))
     assert attacked() == before
 
 

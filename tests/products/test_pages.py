@@ -1,5 +1,7 @@
 """Products over HTTP: the forms, a sale from the choice of a wallet to its journal and back, and who sees what."""
 
+import csv
+import io
 import re
 from typing import Any
 
@@ -93,6 +95,15 @@ def test_a_sale_is_shown_before_it_is_confirmed_and_leads_to_its_journal_and_bac
     assert moved is not None
     assert f'href="{sold.location}"' in admin.get(moved[1]).text
     assert "Executed" in admin.get("/product-sales/").text
+
+
+def test_files_say_what_pages_work_out(shop: Shop, admin: FlaskClient) -> None:
+    shop.sell(shop.product(), shop.wallet("Alpha", funds=50_00))
+    sales = list(csv.DictReader(io.StringIO(admin.get("/product-sales/export/csv/").text.removeprefix("\ufeff"))))
+    assert [row["Status"] for row in sales] == ["Executed"]
+    found = csv.DictReader(io.StringIO(admin.get("/organizations/export/csv/").text.removeprefix("\ufeff")))
+    wallets = {row["Name"]: (row["Users"], row["Wallets"]) for row in found}
+    assert (wallets["Alpha"], wallets["Streamer"]) == (("0", "1"), ("0", "1"))
 
 
 @pytest.mark.parametrize("what", ["poor", "blocked", "nobody", "blank", "tampered"])

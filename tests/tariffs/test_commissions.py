@@ -5,12 +5,21 @@ import itertools
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from payadmin.kernel.errors import Invalid
 from payadmin.kernel.money import decimal_text
-from payadmin.kernel.rates import convert, is_doubtful, parse_rate, rate_text, read_ecb
+from payadmin.kernel.rates import (
+    MOST_OFFICE_ROWS,
+    convert,
+    is_doubtful,
+    parse_rate,
+    rate_text,
+    read_ecb,
+    read_office,
+)
 from payadmin.kernel.tariffs import (
     WHOLE_PPM,
     Bound,
@@ -221,8 +230,43 @@ def test_the_file_of_the_ecb_is_read_without_what_it_does_not_quote() -> None:
         "Date,USD\n2026-10-30,0\n",
         "Date,USD,JPY\n2026-10-30,1\n",
         "Date,USD\n2026-10-30,1\n2026-10-30,1\n",
+        f"Date,USD\n2026-10-30,{'1' * 200_000}\n",
     ],
 )
 def test_a_file_that_is_not_the_ecbs_is_refused_with_its_line(text: str) -> None:
     with pytest.raises(Invalid):
         list(read_ecb(text))
+
+
+OFFICE = "base,quote,rate,valid_from\n"
+
+
+def test_an_offices_file_is_read_in_any_order_of_columns() -> None:
+    text = "valid_from,rate,quote,base\n2026-10-30T09:00, 1.07 ,USD,EUR\n\n"
+    [found] = read_office(text, ZoneInfo("Europe/Berlin"))
+    assert (found.line, found.base, found.quote, found.rate) == (2, "EUR", "USD", Decimal("1.07"))
+    assert found.valid_from.isoformat() == "2026-10-30T09:00:00+01:00"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "base,quote,rate\n",
+        "base,quote,rate,valid_from,more\n",
+        "base,base,rate,valid_from\n",
+        f"{OFFICE}EUR,USD,0,2026-10-30T09:00\n",
+        f"{OFFICE}EUR,USD,-1,2026-10-30T09:00\n",
+        f"{OFFICE}EUR,USD,1.07\n",
+        f"{OFFICE}EUR,USD,1.07,2026-10-30T09:00,x\n",
+        f"{OFFICE}EUR,USD,1.07,yesterday\n",
+        f"{OFFICE}EUR,USD,1.07,0001-01-01T00:00+14:00\n",
+        f"{OFFICE}EUR,USD,1.07,9999-12-31T23:59-14:00\n",
+        f"{OFFICE}EUR,USD,{'1' * 200_000},2026-10-30T09:00\n",
+        OFFICE + "EUR,USD,1.07,2026-10-30T09:00\n" * MOST_OFFICE_ROWS,
+    ],
+    ids=lambda text: text[:60],
+)
+def test_a_file_that_is_no_offices_is_refused(text: str) -> None:
+    with pytest.raises(Invalid):
+        list(read_office(text, ZoneInfo("Europe/Berlin")))

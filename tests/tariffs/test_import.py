@@ -1,4 +1,4 @@
-"""`payadmin import rates`: the ECB's file from the command line, all days or none."""
+"""`payadmin import rates`: the ECB's file, and those of exchange offices, from the command line; all rates or none."""
 
 import gzip
 from pathlib import Path
@@ -9,6 +9,7 @@ from flask import Flask
 
 from payadmin.cli import main
 from payadmin.db import db
+from payadmin.models.parties import OrganizationKind
 from payadmin.models.tariffs import ExchangeRate, RateSource
 from tests.support.approvals import Room
 from tests.support.crash import environment
@@ -45,3 +46,19 @@ def test_a_file_with_an_error_adds_nothing_and_names_the_line(app: Flask, room: 
     assert refused.exit_code == 1
     assert "Line 4" in refused.output
     assert db.session.query(ExchangeRate).count() == 0
+
+
+def test_an_offices_file_is_imported_once_and_far_rates_are_asked_about(app: Flask, room: Room, tmp_path: Path) -> None:
+    room.make.organization("Exchange Ltd", kind=OrganizationKind.EXCHANGE_OFFICE)
+    file = tmp_path / "office.csv"
+    file.write_text("base,quote,rate,valid_from\nEUR,USD,1.07,2026-10-23T09:00\n")
+    command = ("import", "rates", str(file), "--office")
+    assert run(app, *command, "Exchange Ltd").output.splitlines() == ["1 rates added; 0 were known."]
+    assert run(app, *command, "Exchange Ltd").output.splitlines() == ["0 rates added; 1 were known."]
+    unknown = run(app, *command, "Nobody")
+    assert (unknown.exit_code, "no exchange office called Nobody" in unknown.output) == (1, True)
+    file.write_text("base,quote,rate,valid_from\nEUR,USD,1070,2026-10-24T09:00\n")
+    far = run(app, *command, "Exchange Ltd")
+    assert (far.exit_code, "EUR/USD 1070" in far.output) == (1, True)
+    assert run(app, *command, "Exchange Ltd", "--sure").exit_code == 0
+    assert {row.source for row in db.session.query(ExchangeRate)} == {RateSource.OFFICE}

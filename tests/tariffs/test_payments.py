@@ -20,6 +20,7 @@ from payadmin.queries.ledger import journals_of_payment
 from payadmin.queries.tariffs import cost_of, tariff_of_payment
 from payadmin.work import SYSTEM, Actor
 from tests.support.approvals import Room, asked_refund
+from tests.support.books import by_the_owner
 from tests.support.desk import Desk
 
 K = TransactionType
@@ -244,6 +245,17 @@ def test_cashback_reaches_the_customers_wallet_once(
     assert balance(EXPENSE) == (-1_00 if funder is FundedBy.SYSTEM else 0)
     assert story(payment.id) == ["J01", "J23"]
     assert broken() == []
+
+
+def test_cashback_that_was_taken_out_of_the_books_is_missed(cfo: Actor, shop: int, desk: Desk) -> None:
+    profile_for(cfo, shop)
+    payment_id = paid(desk).id
+    number = f"(SELECT id FROM ledger_transaction WHERE key = 'payment:{payment_id}:cashback')"
+    by_the_owner(
+        f"DELETE FROM ledger_entry WHERE transaction_id = {number}",
+        f"DELETE FROM ledger_transaction WHERE key = 'payment:{payment_id}:cashback'",
+    )
+    assert f"Cashback of payment {payment_id} is not in the books." in broken()
 
 
 def test_caps_and_validity_are_respected(cfo: Actor, shop: int, desk: Desk, room: Room) -> None:

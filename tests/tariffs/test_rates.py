@@ -1,9 +1,11 @@
 """Rates and units: in force at once, never changed, never from the future; retired only when nothing is left."""
 
 import datetime as dt
+import io
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -15,15 +17,14 @@ from payadmin.db import db, utcnow
 from payadmin.kernel.errors import Conflict, Forbidden, Invalid, NotFound
 from payadmin.kernel.rates import DayRates, published_at, read_office
 from payadmin.models.approvals import ApprovalRequest
-from payadmin.models.ledger import LedgerAccount, LedgerBalance
-from payadmin.models.parties import CustomerStatus, OrganizationKind
+from payadmin.models.parties import OrganizationKind
 from payadmin.models.payments import Unit, UnitKind, UnitStatus
 from payadmin.models.tariffs import ExchangeRate
 from payadmin.permissions import Role
 from payadmin.queries.tariffs import quoted
 from payadmin.work import SYSTEM, Actor
 from tests.support.approvals import Room
-from tests.support.desk import Desk, trail
+from tests.support.desk import Desk
 from tests.support.pages import post
 
 DAY = dt.timedelta(days=1)
@@ -139,6 +140,63 @@ def test_a_file_with_a_day_of_the_future_adds_nothing(specialist: Actor) -> None
     assert db.session.scalar(select(func.count()).select_from(ExchangeRate)) == 0
 
 
+def test_a_file_with_a_rate_that_begins_later_today_or_tomorrow_adds_nothing(
+    specialist: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from payadmin import work
+
+    noon = dt.datetime(2026, 10, 26, 11, tzinfo=dt.UTC)  # Monday in Frankfurt, three hours before the ECB publishes
+    monkeypatch.setattr(work, "utcnow", lambda: noon)
+    for day in (MONDAY, MONDAY + DAY):
+        with pytest.raises(Invalid, match="begin at 16:00 in Frankfurt"):
+            tariffs.import_ecb(specialist, days=[DayRates(day, {"USD": Decimal(1)})], sha256="0" * 64)
+    assert tariffs.import_ecb(specialist, days=[DayRates(FRIDAY, {"USD": Decimal(1)})], sha256="0" * 64).added == 1
+
+
+def test_rates_of_a_file_that_are_far_from_the_ones_before_are_asked_about(room: Room, specialist: Actor) -> None:
+    given = {"sha256": "0" * 64}
+    tariffs.import_ecb(specialist, days=[DayRates(FRIDAY, {"USD": Decimal("1.08")})], **given)
+    slip = [DayRates(MONDAY, {"USD": Decimal(1084), "JPY": Decimal(163)})]
+    inside = [DayRates(FRIDAY, {"GBP": Decimal("0.8")}), DayRates(MONDAY, {"GBP": Decimal("800")})]
+    for days in (slip, inside):
+        with pytest.raises(Conflict, match="far from the ones before") as caught:
+            tariffs.import_ecb(specialist, days=days, **given)
+        assert caught.value.data["ask"].startswith("2026-10-26")
+    assert db.session.query(ExchangeRate).count() == 1
+    assert tariffs.import_ecb(specialist, days=slip, is_sure=True, **given).added == 2
+    room.make.organization("Exchange Ltd", kind=OrganizationKind.EXCHANGE_OFFICE)
+    text = "base,quote,rate,valid_from\nEUR,USD,1070,2026-10-24T09:00\nEUR,USD,1.07,2026-10-23T09:00\n"
+    rates = list(read_office(text, ZoneInfo("Europe/Berlin")))
+    with pytest.raises(Conflict, match="EUR/USD 1070"):
+        tariffs.import_office_rates(specialist, office="Exchange Ltd", rates=rates, **given)
+    assert tariffs.import_office_rates(specialist, office="Exchange Ltd", rates=rates, is_sure=True, **given) == 2
+
+
+def test_files_of_the_ecb_and_of_offices_are_imported_on_the_page(room: Room) -> None:
+    room.make.organization("Exchange <b>Ltd</b>", kind=OrganizationKind.EXCHANGE_OFFICE)
+    client = room.make.browse(Role.FINANCIAL_SPECIALIST)
+    assert "Exchange &lt;b&gt;Ltd" in client.get("/exchange-rates/import/").text
+
+    def send(text: str, **data: str) -> Any:
+        file = (io.BytesIO(text.encode()), "rates.csv")
+        return post(client, "/exchange-rates/import/", file=file, **data)
+
+    assert "1 rate added" in send("Date,USD,\n2026-10-23,1.08,\n").text
+    lines = "base,quote,rate,valid_from\nEUR,USD,{rate},{day}T09:00\n"
+    office = {"office": "Exchange <b>Ltd</b>"}
+    assert "1 rate added" in send(lines.format(rate="1.07", day="2026-10-23"), **office).text
+    assert "1 rate was known" in send(lines.format(rate="1.07", day="2026-10-23"), **office).text
+    far = send(lines.format(rate="1070", day="2026-10-24"), **office)
+    assert (far.status_code, "EUR/USD 1070" in far.text, 'name="is_sure"' in far.text) == (409, True, True)
+    assert send(lines.format(rate="1070", day="2026-10-24"), is_sure="y", **office).status_code == 200
+    assert send(lines.format(rate="1", day="2026-10-24"), office="Nobody").status_code == 422
+    assert send("Date,USD,\n2026-10-23,1.08,\n", **office).status_code == 422
+    assert send("").status_code == 422
+    listed = client.get("/exchange-rates/").text
+    assert "Exchange &lt;b&gt;Ltd" in listed
+    assert "1070" in listed
+
+
 def test_a_rate_is_entered_on_its_page_asked_about_and_in_force(room: Room) -> None:
     client = room.make.browse(Role.FINANCIAL_SPECIALIST)
     form = {"base": "EUR", "quote": "USD", "rate": "1.0842", "valid_from": "", "note": ""}
@@ -229,83 +287,3 @@ def test_a_unit_with_a_balance_or_that_something_stands_for_is_not_retired(room:
     with pytest.raises(Conflict, match="Accounts have a balance"):
         tariffs.set_unit_status(admin, euro.id, is_active=False, version=euro.version)
     assert unit("EUR").status is UnitStatus.ACTIVE
-
-
-# --- bonus units ------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def points(room: Room) -> int:
-    admin = room.person(Role.ADMIN)
-    found: int = tariffs.add_unit(admin, code="POINTS", name="Points", kind=UnitKind.BONUS, scale=0)
-    return found
-
-
-def held(owner: str) -> int:
-    db.session.rollback()
-    account = select(LedgerAccount.id).where(LedgerAccount.code == f"2010:{owner}:POINTS").scalar_subquery()
-    total = select(func.coalesce(func.sum(LedgerBalance.balance_minor), 0)).where(LedgerBalance.account_id == account)
-    return -int(db.session.scalar(total) or 0)
-
-
-def test_bonus_units_are_issued_and_redeemed_once_and_then_the_unit_is_retired(room: Room, points: int) -> None:
-    admin, customer = room.person(Role.ADMIN), room.make.customer()
-    owner, given = f"customer:{customer.id}", {"reason": "Welcome", "customer_id": customer.id}
-    first = tariffs.issue_bonus(admin, points, amount_minor=500, key="a", **given)
-    assert tariffs.issue_bonus(admin, points, amount_minor=500, key="a", **given) == first
-    assert held(owner) == 500
-    with pytest.raises(Conflict, match="balance"):
-        tariffs.set_unit_status(admin, points, is_active=False, version=unit("POINTS").version)
-    with pytest.raises(Conflict, match="not enough"):
-        tariffs.redeem_bonus(admin, points, amount_minor=501, key="b", **given)
-    tariffs.redeem_bonus(admin, points, amount_minor=500, key="c", **given)
-    assert held(owner) == 0
-    tariffs.set_unit_status(admin, points, is_active=False, version=unit("POINTS").version)
-    with pytest.raises(Conflict, match="retired"):
-        tariffs.issue_bonus(admin, points, amount_minor=1, key="d", **given)
-    events = [entry.event for entry in trail() if entry.event.startswith("tariffs.unit.") and entry.outcome == "done"]
-    assert (events.count("tariffs.unit.issued"), events.count("tariffs.unit.redeemed")) == (1, 1)
-
-
-def test_bonus_units_for_nobody_for_two_or_of_a_currency_are_refused(room: Room, points: int) -> None:
-    admin, customer, shop = room.person(Role.ADMIN), room.make.customer(), room.make.organization()
-    given = {"amount_minor": 1, "reason": "Welcome", "key": "a", "customer_id": customer.id}
-    for unit_id, values in (
-        (points, {"customer_id": None}),
-        (points, {"organization_id": shop.id}),
-        (points, {"amount_minor": 0}),
-        (points, {"reason": " "}),
-        (unit("EUR").id, {}),
-    ):
-        with pytest.raises(Invalid):
-            tariffs.issue_bonus(admin, unit_id, **given | values)
-    blocked = room.make.customer(status=CustomerStatus.BLOCKED)
-    with pytest.raises(Conflict, match="blocked"):
-        tariffs.issue_bonus(admin, points, **given | {"customer_id": blocked.id})
-    with pytest.raises(Forbidden):
-        tariffs.issue_bonus(room.person(Role.CFO), points, **given)
-
-
-def test_a_unit_that_accounts_are_kept_in_cannot_be_deleted(room: Room, points: int) -> None:
-    customer = room.make.customer()
-    admin = room.person(Role.ADMIN)
-    tariffs.issue_bonus(admin, points, amount_minor=1, reason="Welcome", key="a", customer_id=customer.id)
-    with pytest.raises(DatabaseError):
-        db.session.execute(text("DELETE FROM unit WHERE code = 'POINTS'"))
-    db.session.rollback()
-    assert unit("POINTS").id == points
-
-
-def test_the_page_of_a_bonus_unit_issues_and_redeems(room: Room, points: int) -> None:
-    shop = room.make.organization("Corner Shop").id
-    client = room.make.browse(Role.ADMIN)
-    assert "Issue" in client.get(f"/units/{points}/").text
-    assert client.get("/units/organizations/?q=Corner").json[0]["id"] == shop
-    form = {"organization": str(shop), "amount": "12", "reason": "Promotion", "key": "one"}
-    assert post(client, f"/units/{points}/issue/", **form).status_code == 303
-    assert held(f"organization:{shop}") == 12
-    too_much = post(client, f"/units/{points}/redeem/", **form | {"amount": "13", "key": "two"})
-    assert too_much.status_code == 409
-    assert "not enough money" in too_much.text
-    assert post(client, f"/units/{points}/redeem/", **form | {"key": "three"}).status_code == 303
-    assert held(f"organization:{shop}") == 0

@@ -16,6 +16,7 @@ from payadmin.models.parties import Customer, CustomerStatus, Organization, Orga
 from payadmin.models.wallets import MoveStatus, Wallet, WalletKind, WalletStatus, WalletTransaction
 from payadmin.permissions import Role
 from tests.support.approvals import filed
+from tests.support.books import by_the_owner
 from tests.support.make import writing
 from tests.wallets.conftest import Purses
 
@@ -215,3 +216,33 @@ def test_the_database_refuses_what_makes_no_sense(purses: Purses, statement: str
     with pytest.raises(DatabaseError):
         db.session.execute(text(statement))
     db.session.rollback()
+
+
+GONE = (
+    "DELETE FROM ledger_entry WHERE transaction_id IN (SELECT id FROM ledger_transaction WHERE key = '{key}')",
+    "DELETE FROM ledger_transaction WHERE key = '{key}'",
+    "UPDATE ledger_balance SET balance_minor = balance_minor - 400 WHERE account_id = {payer}",
+    "UPDATE ledger_balance SET balance_minor = balance_minor + 400 WHERE account_id = {payee}",
+    "UPDATE ledger_turnover SET debit_minor = debit_minor - 400 WHERE account_id = {payer}",
+    "UPDATE ledger_turnover SET credit_minor = credit_minor - 400 WHERE account_id = {payee}",
+)
+
+
+def test_a_transfer_whose_journal_was_taken_out_of_the_books_is_missed(purses: Purses) -> None:
+    payer, payee = purses.wallet("Alpha", funds=10_00), purses.wallet("Beta")
+    row_id = purses.transfer(payer, payee, 4_00).id
+    accounts = {name: purses.get(Wallet, each).account_id for name, each in (("payer", payer), ("payee", payee))}
+    by_the_owner(*(each.format(key=f"wallet_transaction:{row_id}", **accounts) for each in GONE))
+    assert purses.unsound() == [f"Wallet transaction {row_id} is executed, and the books do not say so."]
+
+
+def test_what_waits_without_money_set_aside_for_it_is_found(purses: Purses) -> None:
+    payer, payee = purses.wallet("Alpha", funds=50_00), purses.wallet("Beta")
+    purses.contract("Alpha", Term(TransactionType.TRANSFER, "EUR", limit_single_minor=1_00))
+    row_id = purses.transfer(payer, payee, 50_00).id
+    assert purses.unsound() == []
+    by_the_owner(f"UPDATE wallet_transaction SET status = 'RELEASED' WHERE id = {row_id}")
+    assert purses.unsound() == [
+        f"Wallet transaction {row_id} is released, and the books do not say so.",
+        "Wallet transactions that wait hold 0 minor units of EUR, the books 5000 for them.",
+    ]

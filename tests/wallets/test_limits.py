@@ -5,7 +5,7 @@ import datetime as dt
 import pytest
 from sqlalchemy import select, update
 
-from payadmin.actions import wallets
+from payadmin.actions import ledger, wallets
 from payadmin.db import db, utcnow
 from payadmin.jobs.wallets import expire_applications
 from payadmin.kernel.errors import Conflict, Forbidden, Invalid
@@ -193,3 +193,16 @@ def test_setting_aside_and_deciding_stand_in_the_trail(purses: Purses, pair: tup
         "wallets.transaction.executed",
     }
     assert wanted <= set(events)
+
+
+def test_books_stay_open_while_an_application_of_these_days_waits(purses: Purses, pair: tuple[int, int]) -> None:
+    row = purses.transfer(*pair, 50_00)
+    day, number = row.day, purses.application(row.id).id
+
+    def said() -> str:
+        db.session.rollback()
+        return " ".join(ledger.obstacles(db.session(), day))
+
+    assert "1 transactions of these days are over a limit and wait" in said()
+    wallets.reject_application(purses.fraud, number, reason="No")
+    assert "over a limit" not in said()

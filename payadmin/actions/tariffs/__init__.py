@@ -1,6 +1,5 @@
 """Tariffs: contracts and cashback profiles that a second person decides, exchange rates and units that need none."""
 
-from payadmin.actions.tariffs.bonus import issue_bonus, redeem_bonus
 from payadmin.actions.tariffs.cashback import assign_profile, save_profile
 from payadmin.actions.tariffs.contracts import (
     add_version,
@@ -22,9 +21,7 @@ __all__ = [
     "assign_profile",
     "import_ecb",
     "import_office_rates",
-    "issue_bonus",
     "open_contract",
-    "redeem_bonus",
     "rename_contract",
     "rename_unit",
     "save_profile",

@@ -88,11 +88,15 @@ def save_profile(
 
 
 @use_case(PROPOSE, about=Organization, gate=CASHBACK_GATE)
-def assign_profile(work: Work, organization_id: int, *, profile_id: int | None) -> None:
+def assign_profile(work: Work, organization_id: int, *, profile_id: int | None, instead_of: int | None = None) -> None:
     """Give a merchant a cashback profile in the place of the one it has; None takes it away. The same changes nothing.
+
+    Args:
+        instead_of: the profile that whoever decided saw it have; None: whatever it has.
 
     Raises:
         Invalid: the organization is no merchant (S3:63).
+        Conflict: it has another profile than was seen.
         NeedsApproval: the actor proposes only; the CFO decides.
     """
     organization = work.get(Organization, organization_id, lock=True)
@@ -101,6 +105,8 @@ def assign_profile(work: Work, organization_id: int, *, profile_id: int | None) 
     old = organization.cashback_profile_id
     if old == profile_id:
         return
+    if instead_of is not None and old != instead_of:
+        raise Conflict("This merchant has another profile by now. Look at what changed, then try again.")
     before = work.get(CashbackProfile, old).name if old is not None else None
     after = work.get(CashbackProfile, profile_id).name if profile_id is not None else None
     work.change(Organization, organization_id, cashback_profile_id=profile_id)

@@ -205,11 +205,16 @@ def set_contract_status(work: Work, contract_id: int, *, is_open: bool, version:
 
 
 @use_case(PROPOSE, about=Organization, gate=ASSIGN_GATE)
-def assign_contract(work: Work, organization_id: int, *, contract_id: int | None) -> None:
+def assign_contract(
+    work: Work, organization_id: int, *, contract_id: int | None, instead_of: int | None = None
+) -> None:
     """Give an organization a contract in the place of the one it has; None takes it away. The same changes nothing.
 
+    Args:
+        instead_of: the contract that whoever decided saw it have; None: whatever it has.
+
     Raises:
-        Conflict: the contract is closed, or the organization is.
+        Conflict: the contract is closed, or the organization is, or it has another contract than was seen.
         Invalid: payadmin itself has no contract.
         NeedsApproval: the actor proposes only; the CFO decides.
     """
@@ -225,6 +230,8 @@ def assign_contract(work: Work, organization_id: int, *, contract_id: int | None
     old = organization.contract_id
     if old == contract_id:
         return
+    if instead_of is not None and old != instead_of:
+        raise Conflict("This organization has another contract by now. Look at what changed, then try again.")
     before = work.get(Contract, old).code if old is not None else None
     work.change(Organization, organization_id, contract_id=contract_id)
     after = contract.code if contract is not None else None

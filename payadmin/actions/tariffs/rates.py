@@ -22,6 +22,7 @@ from payadmin.work import Work, use_case
 
 WRITE: Final = Permission.FX_RATE_WRITE
 CHUNK: Final = 2_000
+NAMED_MOST: Final = 5
 TAKEN: Final = _(
     "There is a rate of this pair that begins at this moment already. Rates are never changed: begin later."
 )
@@ -115,21 +116,25 @@ def add_rate(
 
 
 @use_case(WRITE)
-def import_ecb(work: Work, *, days: Sequence[DayRates], sha256: str) -> Imported:
+def import_ecb(work: Work, *, days: Sequence[DayRates], sha256: str, is_sure: bool = False) -> Imported:
     """Add the ECB's rates of these days as rates of the System; all of them or none. The same again changes nothing.
 
     Args:
         days: what its file says; each begins when the ECB publishes (16:00 in Frankfurt).
         sha256: of the file, for the trail.
+        is_sure: whether somebody has looked at rates that are far from the ones before.
 
     Raises:
-        Invalid: a day of the future.
+        Invalid: a rate that would begin in the future.
+        Conflict: new rates are far from the ones before, and nobody is sure (`data["ask"]` names them).
     """
     units = active_units(work.session)
     late = _last_day(work, days, units)
     unknown = sorted({code for each in days for code in each.rates if code not in units})
     added, known, different = 0, 0, list[str]()
     ordered = sorted(days, key=lambda each: each.day)
+    last: dict[str, Decimal] = {}
+    far: list[str] = []
     for start in range(0, len(ordered), CHUNK):
         part = ordered[start : start + CHUNK]
         kept = _kept(work, published_at(part[0].day), published_at(part[-1].day))
@@ -139,12 +144,17 @@ def import_ecb(work: Work, *, days: Sequence[DayRates], sha256: str) -> Imported
             there = kept.get((code, begins))
             if code in units and code != ECB_BASE and there is None:
                 rows.append(_row(work, code, rate, begins))
+                before = last[code] if code in last else _before(work, code, begins)
+                if before is not None and is_doubtful(rate, before):
+                    far.append(f"{each.day.isoformat()} {code} {format(rate, 'f')}")
+            last[code] = rate if there is None else there
             known += there == rate
             if there is not None and there != rate:
                 different.append(f"{each.day.isoformat()} {code}")
         if rows:
             work.session.execute(insert(_RATE).execution_options(explained=True), rows)
         added += len(rows)
+    _ask(far, is_sure=is_sure)
     if added:
         work.record(
             Event.RATES_IMPORTED,
@@ -163,9 +173,30 @@ def _last_day(work: Work, days: Sequence[DayRates], units: Collection[str]) -> d
     if not days:
         raise Invalid("There is no day in this file.", field="file")
     late = max(each.day for each in days)
-    if late > work.now.date() + dt.timedelta(days=1):
-        raise Invalid(_("The file has a day of the future: %(day)s.", day=late.isoformat()), field="file")
+    if published_at(late) > work.now:
+        told = _("The file has rates of the future: those of %(day)s begin at 16:00 in Frankfurt.", day=late.isoformat())
+        raise Invalid(told, field="file")
     return late
+
+
+def _before(work: Work, code: str, begins: dt.datetime) -> Decimal | None:
+    """What one euro cost before the first day of a file that has the currency."""
+    found = latest_rate(work.session, ECB_BASE, code, begins)
+    return found.rate if found is not None else None
+
+
+def _ask(far: Sequence[str], *, is_sure: bool) -> None:
+    """Ask about rates that are far from the ones before, as the form of one rate does."""
+    if far and not is_sure:
+        named = ", ".join(far[:NAMED_MOST]) + (" …" if len(far) > NAMED_MOST else "")
+        raise Conflict(
+            _(
+                "These rates are far from the ones before: %(rates)s. Look again, then say that you are sure.",
+                rates=named,
+            ),
+            field="file",
+            ask=named,
+        )
 
 
 def _row(work: Work, code: str, rate: Decimal, begins: dt.datetime) -> dict[str, Any]:
@@ -207,30 +238,37 @@ def _check_office(work: Work, office_id: int) -> None:
 
 
 @use_case(WRITE)
-def import_office_rates(work: Work, *, office: str, rates: Sequence[OfficeRate], sha256: str) -> int:
+def import_office_rates(
+    work: Work, *, office: str, rates: Sequence[OfficeRate], sha256: str, is_sure: bool = False
+) -> int:
     """Add the rates of an exchange office, all or none; how many are new. The same file again changes nothing.
 
     Args:
         office: its name.
         sha256: of the file, for the trail.
+        is_sure: whether somebody has looked at rates that are far from the ones before.
 
     Raises:
         NotFound: there is no exchange office of this name.
         Invalid: a line that makes no sense; the sentence names it.
-        Conflict: another rate of the office is kept for the same pair and moment.
+        Conflict: another rate of the office is kept for the same pair and moment; or new rates are far from the ones
+            before, and nobody is sure (`data["ask"]` names them).
     """
     found = work.one(select(Organization).where(Organization.name == office))
     if found is None or found.kind is not OrganizationKind.EXCHANGE_OFFICE:
         raise NotFound(_("There is no exchange office called %(name)s.", name=office))
     units = active_units(work.session)
+    far: list[str] = []
     added = []
-    for each in rates:
+    for each in sorted(rates, key=lambda rate: rate.valid_from):
         if each.base not in units or each.quote not in units or each.base == each.quote:
             raise Invalid(_("Line %(line)s: choose two units that can be used.", line=each.line), field="file")
         if each.valid_from > work.now:
             raise Invalid(_("Line %(line)s: the rate begins in the future.", line=each.line), field="file")
         kept = latest_rate(work.session, each.base, each.quote, each.valid_from, office_id=found.id)
         if kept is None or kept.valid_from != each.valid_from:
+            if kept is not None and is_doubtful(each.rate, kept.rate):
+                far.append(f"{each.base}/{each.quote} {format(each.rate, 'f')}")
             added.append(
                 work.add(
                     ExchangeRate(
@@ -246,6 +284,7 @@ def import_office_rates(work: Work, *, office: str, rates: Sequence[OfficeRate],
             )
         elif kept.rate != each.rate:
             raise Conflict(_("Line %(line)s: another rate is kept for this moment, and stays.", line=each.line))
+    _ask(far, is_sure=is_sure)
     if added:
         after = {"source": RateSource.OFFICE, "office": office, "added": len(added)}
         work.record(Event.RATES_IMPORTED, found, also=added, after=after, sha256=sha256)

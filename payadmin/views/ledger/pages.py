@@ -16,6 +16,7 @@ from payadmin.actions import ledger
 from payadmin.db import db
 from payadmin.kernel.errors import Invalid, Refusal
 from payadmin.kernel.money import Money
+from payadmin.kernel.text import _
 from payadmin.ledger.chart import CHART
 from payadmin.ledger.recipes import TITLES
 from payadmin.models.ledger import AccountingPeriod, LedgerAccount, LedgerTransaction
@@ -23,9 +24,9 @@ from payadmin.models.payments import Payment
 from payadmin.models.wallets import WalletTransaction
 from payadmin.permissions import Permission
 from payadmin.queries import ledger as asked
-from payadmin.views import lists
+from payadmin.views import lists, ui
 from payadmin.views.base import PayAdminModelView
-from payadmin.views.columns import EMPTY, PAGE_OF, Column, unit_scale
+from payadmin.views.columns import EMPTY, PAGE_OF, Column, Kind, unit_scale
 from payadmin.views.fields import no_controls, put
 from payadmin.views.language import say
 from payadmin.views.ledger.words import (
@@ -58,27 +59,43 @@ class LedgerAccountsPage(PayAdminModelView):
     create = None
     edit = None
     delete = None
-    column_list = ("code", "number", "owner", "unit", "created_at")
+    column_list = ("code", "number", "owner", "balance", "created_at")
     column_filters = ("unit", "owner", "code")
     default_sort = "-created_at"
-    phone = {"code": "m1", "unit": "m2", "number": "m3", "owner": "m4"}
+    phone = {"code": "m1", "balance": "m2", "number": "m3", "owner": "m4"}
+    list_also = ("number", "unit")
     details_template = "ledger/account.html"
     find_by = ("code",)
     needs = {"statement_file_view": EXPORT}
 
-    def names_for(self, shown: Iterable[Column], rows: Sequence[Any]) -> dict[str, dict[Any, str]]:
-        """The names of owners too: one query for each kind of owner, whatever the number of rows."""
+    def _refresh_cache(self) -> None:
+        # The database keeps balances in a table of their own.
+        self.columns["balance"] = Column(
+            "balance", _("Balance"), Kind.MONEY, LedgerAccount.id, {"readonly": True, "filter": False},
+            unit_key="unit", worked_out=asked.usual_balance,
+        )  # fmt: skip
+        super()._refresh_cache()
+
+    def names_for(self, shown: Iterable[Column], rows: Sequence[Any]) -> dict[str, dict[Any, Any]]:
+        """Also balances, and the names of owners: one query for each kind of them, whatever the number of rows."""
         shown = list(shown)
+        balances: dict[int, int] = {}
+        if any(column.key == "balance" for column in shown):
+            balances = asked.balances(db.session(), [row.id for row in rows])
         owners = sorted({row.owner for row in rows if getattr(row, "owner", "")})
         names = asked.owner_names(db.session(), owners) if any(column.key == "owner" for column in shown) else {}
-        return super().names_for(shown, rows) | {"owner": names}
+        return super().names_for(shown, rows) | {"owner": names, "balance": balances}
 
-    def cell(self, column: Column, names: dict[Any, str]) -> Any:
-        """Lines of the chart and owners by their names."""
+    def cell(self, column: Column, names: dict[Any, Any]) -> Any:
+        """Lines of the chart and owners by their names, balances in the account's unit."""
         if column.key == "number":
             return lambda row: head_words(row.number)
         if column.key == "owner":
             return lambda row: names.get(row.owner) or EMPTY
+        if column.key == "balance":
+            return lambda row: ui.amount(
+                CHART[row.number].side * names.get(row.id, 0), row.unit, unit_scale(row.unit) or 0
+            )
         return super().cell(column, names)
 
     def describe(self, row: LedgerAccount) -> str:

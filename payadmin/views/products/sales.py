@@ -5,9 +5,9 @@ from typing import Any
 
 from payadmin.db import db
 from payadmin.models.products import ProductSale
-from payadmin.models.wallets import WalletTransaction
+from payadmin.models.wallets import MoveStatus, WalletTransaction
 from payadmin.permissions import Permission
-from payadmin.queries.products import sale_states
+from payadmin.queries.products import sale_state, sale_states
 from payadmin.views.base import PayAdminModelView
 from payadmin.views.columns import EMPTY, Column, Kind, enum_cell, unit_scale
 from payadmin.views.ledger.words import journals_about
@@ -37,9 +37,11 @@ class ProductSalesPage(PayAdminModelView):
 
     def _refresh_cache(self) -> None:
         # Where a sale stands is what its wallet transaction says; it is not kept twice.
+        fixed = {"readonly": True, "filter": False}
         self.columns["state"] = Column(
-            "state", "Status", Kind.NUMBER, ProductSale.transaction_id, {"readonly": True, "filter": False}
-        )
+            "state", "Status", Kind.ENUM, ProductSale.transaction_id, fixed,
+            members=MoveStatus, worked_out=sale_state,
+        )  # fmt: skip
         super()._refresh_cache()
 
     def names_for(self, shown: Iterable[Column], rows: Sequence[Any]) -> dict[str, dict[Any, str]]:

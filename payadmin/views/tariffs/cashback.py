@@ -159,8 +159,12 @@ class CashbackPage(PayAdminModelView):
     def remove_view(self, row_id: int, organization_id: int) -> Response:
         """Take the profile from a merchant."""
         self.get_row(row_id)
-        tariffs.assign_profile(current_actor(), organization_id, profile_id=None)
-        flash("The merchant has no profile now.", "success")
+        try:
+            tariffs.assign_profile(current_actor(), organization_id, profile_id=None, instead_of=row_id)
+        except Conflict as refusal:
+            flash(refusal.sentence, "error")
+        else:
+            flash("The merchant has no profile now.", "success")
         return redirect(f"{self.address}{row_id}/", 303)
 
     @expose("/merchants/")

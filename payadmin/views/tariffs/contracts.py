@@ -117,7 +117,7 @@ class ContractsPage(PayAdminModelView):
             "heads": [say(_heading(head)) for _name, head in LINES],
             "table": [_cells(term) for term in terms],
             "kinds": [(each.transaction_type.name, each.unit, _about(each)) for each in terms],
-            "costs": None,
+            "costs": _asked_costs(terms),
             "users": users[:USERS_SHOWN],
             "has_more": len(users) > USERS_SHOWN,
             "may_propose": self.may("edit"),
@@ -140,10 +140,8 @@ class ContractsPage(PayAdminModelView):
         row = self.get_row(row_id)
         versions = list(versions_of(db.session(), row.id))
         shown = self._version_shown(versions, in_force(db.session(), row.id, utcnow()))
-        kind, _sep, unit = request.args.get("term", "").partition(":")
         found = terms_of(db.session(), [shown.id])[shown.id] if shown is not None else []
-        term = next((each.term for each in found if (each.transaction_type.name, each.unit) == (kind, unit)), None)
-        return render_template("tariffs/_costs.html", costs=_costs(term, request.args.get("amount", "")))
+        return render_template("tariffs/_costs.html", costs=_asked_costs([each.term for each in found]))
 
     @expose("/<int:row_id>/compare/")
     def compare_view(self, row_id: int) -> str:
@@ -284,8 +282,12 @@ class ContractsPage(PayAdminModelView):
     def remove_view(self, row_id: int, organization_id: int) -> Response:
         """Take the contract from an organization."""
         self.get_row(row_id)
-        tariffs.assign_contract(current_actor(), organization_id, contract_id=None)
-        flash("The organization has no contract now.", "success")
+        try:
+            tariffs.assign_contract(current_actor(), organization_id, contract_id=None, instead_of=row_id)
+        except Conflict as refusal:
+            flash(refusal.sentence, "error")
+        else:
+            flash("The organization has no contract now.", "success")
         return redirect(f"{self.address}{row_id}/", 303)
 
     @expose("/organizations/")
@@ -390,6 +392,13 @@ def _compared(each: Difference) -> dict[str, Any]:
         for name, head in LINES
     ]
     return {"about": _about(each.term), "word": word, "tone": tone, "lines": lines}
+
+
+def _asked_costs(terms: Sequence[Term]) -> dict[str, Any] | None:
+    """What the address asks for: an amount, by one of these terms."""
+    kind, _sep, unit = request.args.get("term", "").partition(":")
+    term = next((each for each in terms if (each.transaction_type.name, each.unit) == (kind, unit)), None)
+    return _costs(term, request.args.get("amount", ""))
 
 
 def _costs(term: Term | None, typed: str) -> dict[str, Any] | None:

@@ -12,15 +12,16 @@ from wtforms import BooleanField, Form, StringField
 from wtforms.validators import InputRequired, Length, Optional
 
 from payadmin.actions import tariffs
+from payadmin.actions.tariffs import Imported
 from payadmin.kernel.errors import Conflict, Invalid
-from payadmin.kernel.rates import MOST_BYTES, parse_rate, read_ecb, unpacked
+from payadmin.kernel.rates import MOST_BYTES, parse_rate, read_ecb, read_office, unpacked
 from payadmin.kernel.text import Text, _, _n
 from payadmin.models.payments import Mode
 from payadmin.models.tariffs import NOTE_LENGTH, ExchangeRate
 from payadmin.permissions import Permission
 from payadmin.views import charts
 from payadmin.views.base import PayAdminModelView
-from payadmin.views.columns import Column
+from payadmin.views.columns import Column, zone
 from payadmin.views.fields import MomentField, SelectField, no_cards, no_controls, put
 from payadmin.views.language import say
 from payadmin.views.registry import page
@@ -153,26 +154,35 @@ class RatesPage(PayAdminModelView):
 
     @expose("/import/", methods=("GET", "POST"))
     def import_view(self) -> Any:
-        """The ECB's file: all of its days or none."""
-        problem, done, status = None, None, 200
+        """The ECB's file, or that of an exchange office: all of its rates or none."""
+        problem, done, status, asks = None, None, 200, False
+        offices = [choice.label for choice in office_choices() if choice.value]
+        chosen = request.form.get("office", "")
         if request.method == "POST":
             try:
-                done = self._imported()
+                if chosen and chosen not in offices:
+                    raise Invalid("There is no such exchange office.", field="office")
+                done = self._imported(chosen, is_sure="is_sure" in request.form)
             except (Invalid, Conflict) as refusal:
-                problem, status = refusal.sentence, refusal.status
-        return self.render(
-            "tariffs/import.html", title=Text("Import the ECB's rates"), back=self.address, problem=problem, done=done
-        ), status
+                problem, status, asks = refusal.sentence, refusal.status, "ask" in refusal.data
+        shown = {"problem": problem, "done": done, "asks": asks, "offices": offices, "chosen": chosen}
+        page_text = self.render("tariffs/import.html", title=Text("Import rates"), back=self.address, **shown)
+        return page_text, status
 
-    def _imported(self) -> dict[str, Any]:
+    def _imported(self, office: str, *, is_sure: bool) -> dict[str, Any]:
         file = request.files.get("file")
         data = file.read(MOST_BYTES + 1) if file is not None else b""
         if not data:
             raise Invalid("Choose the file.", field="file")
         if len(data) > MOST_BYTES:
             raise Invalid("The file is too large to hold exchange rates.", field="file")
-        days = list(read_ecb(unpacked(data)))
-        found = tariffs.import_ecb(current_actor(), days=days, sha256=hashlib.sha256(data).hexdigest())
+        given: dict[str, Any] = {"sha256": hashlib.sha256(data).hexdigest(), "is_sure": is_sure}
+        if office:
+            rates = list(read_office(unpacked(data), zone()))
+            added = tariffs.import_office_rates(current_actor(), office=office, rates=rates, **given)
+            found = Imported(added, len(rates) - added, (), ())
+        else:
+            found = tariffs.import_ecb(current_actor(), days=list(read_ecb(unpacked(data))), **given)
         return {
             "added": _n("%(number)s rate added", "%(number)s rates added", found.added),
             "known": _n("%(number)s rate was known", "%(number)s rates were known", found.known),

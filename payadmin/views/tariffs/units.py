@@ -5,18 +5,21 @@ from typing import Any
 
 from flask import flash, jsonify, redirect, request, url_for
 from flask_admin import expose
+from sqlalchemy import select
 from werkzeug.wrappers import Response
 from wtforms import Form, HiddenField, StringField
 from wtforms.validators import InputRequired, Length, Optional
 
-from payadmin.actions import tariffs
+from payadmin.actions import tariffs, wallets
 from payadmin.actions.tariffs.units import NAME_LENGTH
 from payadmin.db import db
 from payadmin.kernel.errors import Conflict, Invalid
 from payadmin.kernel.money import MAX_SCALE, format_minor
 from payadmin.kernel.text import Text, _
-from payadmin.models.ledger import MEMO_LENGTH
+from payadmin.ledger.chart import Account
+from payadmin.models.ledger import LedgerAccount
 from payadmin.models.payments import Unit, UnitKind, UnitStatus
+from payadmin.models.wallets import NOTE_LENGTH
 from payadmin.permissions import Permission
 from payadmin.queries.tariffs import balances_in
 from payadmin.views.base import PayAdminModelView
@@ -91,7 +94,7 @@ def bonus_form(endpoint: str, scale: int) -> type[Form]:
         amount = MoneyField("Amount", [InputRequired("This is needed.")], scale=scale)
         reason = StringField(
             "Reason",
-            [InputRequired("This is needed."), Length(max=MEMO_LENGTH), no_controls, no_cards],
+            [InputRequired("This is needed."), Length(max=NOTE_LENGTH), no_controls, no_cards],
             description="It stands beside the transaction for good.",
         )
         key = HiddenField()
@@ -127,16 +130,26 @@ class UnitsPage(PayAdminModelView):
 
     def details_context(self, row: Unit) -> dict[str, Any]:
         """What is left of it, which is why it cannot be retired."""
-        found = balances_in(db.session(), row.code, SHOWN + 1)
+        session = db.session()
+        found = balances_in(session, row.code, SHOWN + 1)
+        issuance = Account("9020", row.code).code
+        books = self._accounts([code for code, _minor in found] + [issuance])
         return super().details_context(row) | {
             "related": [],
-            "balances": [(code, format_minor(minor, row.scale)) for code, minor in found[:SHOWN]],
+            "balances": [(code, format_minor(minor, row.scale), books.get(code)) for code, minor in found[:SHOWN]],
             "has_more": len(found) > SHOWN,
             "may_write": self.may("edit"),
             "is_retired": row.status is UnitStatus.RETIRED,
             "is_bonus": row.kind is UnitKind.BONUS,
-            "sees_books": current_actor().may(Permission.LEDGER_ENTRY_READ),
+            "issuance": books.get(issuance),
         }
+
+    def _accounts(self, codes: list[str]) -> dict[str, str]:
+        """The addresses of accounts in the books, for whoever may look into them."""
+        if not current_actor().may(Permission.LEDGER_ENTRY_READ):
+            return {}
+        rows = db.session.execute(select(LedgerAccount.id, LedgerAccount.code).where(LedgerAccount.code.in_(codes)))
+        return {row.code: url_for("ledger_accounts.details_view", row_id=row.id) for row in rows}
 
     @expose("/new/", methods=("GET", "POST"))
     def create_view(self) -> Any:
@@ -199,7 +212,7 @@ class UnitsPage(PayAdminModelView):
         form = bonus_form(self.endpoint, row.scale)(request.form if request.method == "POST" else None)
         sentence, status = None, 200 if request.method == "GET" else 422
         if request.method == "POST" and form.validate():
-            book = tariffs.issue_bonus if act == "issue" else tariffs.redeem_bonus
+            book = wallets.issue_bonus if act == "issue" else wallets.redeem_bonus
             try:
                 book(
                     current_actor(),

@@ -4,8 +4,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "0016"
-down_revision = "0015"
+revision = "0017"
+down_revision = "0016"
 branch_labels = None
 depends_on = None
 
@@ -68,7 +68,6 @@ def upgrade() -> None:
                 "EXCHANGE",
                 "MASS_PAYMENT",
                 "SALE",
-                "CASHBACK",
                 "BONUS_ISSUE",
                 "BONUS_REDEEM",
                 "ADJUSTMENT",
@@ -119,7 +118,7 @@ def upgrade() -> None:
             "status <> 'HELD' OR from_wallet_id IS NOT NULL", name=op.f("ck_wallet_transaction_held_of_a_wallet")
         ),
         sa.CheckConstraint(
-            "kind IN ('ADJUSTMENT', 'CASHBACK', 'BONUS_ISSUE', 'BONUS_REDEEM') OR (from_wallet_id IS NOT NULL AND to_wallet_id IS NOT NULL)",
+            "kind IN ('ADJUSTMENT', 'BONUS_ISSUE', 'BONUS_REDEEM') OR (from_wallet_id IS NOT NULL AND to_wallet_id IS NOT NULL)",
             name=op.f("ck_wallet_transaction_both_wallets"),
         ),
         sa.CheckConstraint("amount_minor > 0", name=op.f("ck_wallet_transaction_amount_positive")),
