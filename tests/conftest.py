@@ -4,15 +4,17 @@ import contextlib
 import os
 import shutil
 import socket
+import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import Engine, create_engine, event, make_url, text
 
 from payadmin import create_app
 from payadmin.config import Settings
@@ -26,6 +28,13 @@ SECRET = "test-secret-that-is-long-enough-for-signing"
 # How long an example takes says how busy the machine is, not whether the code is right.
 hypothesis.settings.register_profile("payadmin", deadline=None)
 hypothesis.settings.load_profile("payadmin")
+
+
+@event.listens_for(Engine, "connect")
+def _in_no_order(connection: Any, _record: Any) -> None:
+    """SQLite gives rows backwards where no order was asked for: PostgreSQL gives them in any, once space is reused."""
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute("PRAGMA reverse_unordered_selects = ON")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

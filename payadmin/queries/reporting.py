@@ -5,8 +5,8 @@ are those of another time zone, the same question is put to the payments themsel
 """
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -128,21 +128,49 @@ class Answer:
         return sum((line.sums for line in self.lines[cut]), Sums())
 
 
+# The rows that a cut adds up, over a span.
+Source = Callable[[Cut, Span], FromClause]
+_READ: Final = ("day", "status", "key", *MEASURES)
+
+
 def read(session: Session, scope: Scope, cuts: Sequence[Cut]) -> Answer:
     """Answer all cuts from one look at the database: they agree with each other whatever is written meanwhile."""
     cuts = tuple(dict.fromkeys(cuts))
-    spans = [cut.span or scope.span for cut in cuts]
+    asked = tuple(dict.fromkeys(_widened(cut) for cut in cuts))
+    spans = [cut.span or scope.span for cut in asked]
     whole = Span(min(span.first for span in spans), max(span.last for span in spans))
-    slices = frozenset(cut.slice for cut in cuts)
-    rows = _ask(session, scope, cuts, whole, _folded_and_pending(session, scope, whole, slices))
-    if not any(row.cut < 0 and row.key == scope.zone.key for row in rows):
-        return Answer(
-            _lines(cuts, _ask(session, scope, cuts, whole, _raw(session, scope, whole, slices))), from_rollups=False
-        )
-    return Answer(_lines(cuts, rows))
+    slices = frozenset(cut.slice for cut in asked)
+    rows = _ask(session, scope, asked, _folded_and_pending(session, scope, whole, slices))
+    from_rollups = any(row.cut < 0 and row.key == scope.zone.key for row in rows)
+    if not from_rollups:
+        rows = _ask(session, scope, asked, _raw(session, scope, whole, slices))
+    found = _lines(asked, rows)
+    return Answer({cut: _narrowed(cut, found[_widened(cut)]) for cut in cuts}, from_rollups)
 
 
-def _ask(session: Session, scope: Scope, cuts: Sequence[Cut], whole: Span, source: FromClause) -> list[Any]:
+def _widened(cut: Cut) -> Cut:
+    """What the database is asked for a cut: all statuses, told apart, so that figures of several are one reading.
+
+    By days there would be too many lines: such a cut stays as it is.
+    """
+    return cut if cut.by_day else replace(cut, by_status=True, statuses=())
+
+
+def _narrowed(cut: Cut, lines: Sequence[Line]) -> Sequence[Line]:
+    """The lines of a cut, of what was asked for it: one, of nothing perhaps, where nothing is told apart."""
+    if cut.by_day:
+        return lines
+    sums: dict[tuple[PaymentStatus | None, str | None], Sums] = {}
+    if not (cut.by_status or cut.by_key):
+        sums[None, None] = Sums()
+    for line in lines:
+        if not cut.statuses or line.status in cut.statuses:
+            part = line.status if cut.by_status else None, line.key
+            sums[part] = sums.get(part, Sums()) + line.sums
+    return sorted((Line(each, None, *part) for part, each in sums.items()), key=_order)
+
+
+def _ask(session: Session, scope: Scope, cuts: Sequence[Cut], source: Source) -> list[Any]:
     parts: list[Any] = [
         # Which zone the rollups are in, seen by the same snapshot as what they say.
         select(
@@ -154,7 +182,7 @@ def _ask(session: Session, scope: Scope, cuts: Sequence[Cut], whole: Span, sourc
         ).where(RollupState.id == THE_STATE)
     ]
     for place, cut in enumerate(cuts):
-        column = source.c
+        column = source(cut, cut.span or scope.span).c
         parted: list[Any] = []
         if cut.by_day:
             parted.append(column.day)
@@ -162,19 +190,13 @@ def _ask(session: Session, scope: Scope, cuts: Sequence[Cut], whole: Span, sourc
             parted.append(column.status)
         if cut.by_key:
             parted.append(column.key)
-        asked = select(
+        asked: Any = select(
             literal_column(str(place)).label("cut"),
             (column.day if cut.by_day else cast(null(), Date)).label("day"),
             (column.status if cut.by_status else cast(null(), String)).label("status"),
             (column.key if cut.by_key else cast(null(), String)).label("key"),
             *(cast(func.coalesce(func.sum(column[name]), 0), BigInteger).label(name) for name in MEASURES),
-        ).where(column.slice == cut.slice.name)
-        if cut.span is not None and cut.span != whole:
-            asked = asked.where(column.day.between(cut.span.first, cut.span.last))
-        elif cut.span is None and scope.span != whole:
-            asked = asked.where(column.day.between(scope.span.first, scope.span.last))
-        if cut.statuses:
-            asked = asked.where(column.status.in_([status.name for status in cut.statuses]))
+        )
         if parted:
             asked = asked.group_by(*parted).having(func.sum(column.count) != 0)
         parts.append(asked)
@@ -197,23 +219,28 @@ def _order(line: Line) -> tuple[Any, ...]:
 # ---- where the lines come from ---------------------------------------------------------------------------------------
 
 
-def _folded_and_pending(session: Session, scope: Scope, whole: Span, slices: frozenset[Slice]) -> FromClause:
-    day = PaymentDay
-    folded = select(day.slice, day.day, day.status, day.key, *(getattr(day, name) for name in MEASURES)).where(
-        day.mode == scope.mode.name,
-        day.slice.in_(sorted(slice_.name for slice_ in slices)),
-        day.unit == scope.unit,
-        day.day.between(whole.first, whole.last),
-    )
-    left = changes(session, scope.zone, whole, mode=scope.mode, unit=scope.unit)
-    pending = sliced(left, only=slices).subquery()
-    names = ("slice", "day", "status", "key", *MEASURES)
-    return union_all(folded, select(*(pending.c[name] for name in names))).cte("payments")
+def _folded_and_pending(session: Session, scope: Scope, whole: Span, slices: frozenset[Slice]) -> Source:
+    pending = sliced(changes(session, scope.zone, whole, mode=scope.mode, unit=scope.unit), only=slices).cte("pending")
+
+    def rows(cut: Cut, span: Span) -> FromClause:
+        # Each cut reads its own part of the key: (mode, slice, unit, day, status, key).
+        folded = select(*(getattr(PaymentDay, name) for name in _READ)).where(
+            PaymentDay.mode == scope.mode.name, PaymentDay.unit == scope.unit, *_of(cut, span, PaymentDay)
+        )
+        left = select(*(pending.c[name] for name in _READ)).where(*_of(cut, span, pending.c))
+        return union_all(folded, left).subquery()
+
+    return rows
 
 
-def _raw(session: Session, scope: Scope, whole: Span, slices: frozenset[Slice]) -> FromClause:
-    found = counted(session, scope.zone, whole, mode=scope.mode, unit=scope.unit)
-    return sliced(found, only=slices).cte("payments")
+def _raw(session: Session, scope: Scope, whole: Span, slices: frozenset[Slice]) -> Source:
+    found = sliced(counted(session, scope.zone, whole, mode=scope.mode, unit=scope.unit), only=slices).cte("payments")
+    return lambda cut, span: select(*(found.c[name] for name in _READ)).where(*_of(cut, span, found.c)).subquery()
+
+
+def _of(cut: Cut, span: Span, columns: Any) -> list[Any]:
+    wanted = [columns.slice == cut.slice.name, columns.day.between(span.first, span.last)]
+    return [*wanted, columns.status.in_([status.name for status in cut.statuses])] if cut.statuses else wanted
 
 
 def counted(

@@ -1262,7 +1262,6 @@ CREATE TABLE payment_day (
 	refunded_minor BIGINT NOT NULL,
 	CONSTRAINT pk_payment_day PRIMARY KEY (mode, slice, unit, day, status, "key")
 );
-CREATE INDEX ix_payment_day_day ON payment_day (day);
 CREATE TABLE payment_event (
 	id INTEGER NOT NULL,
 	payment_id INTEGER NOT NULL,
