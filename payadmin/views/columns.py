@@ -106,7 +106,8 @@ def _column(mapper: Mapper[Any], name: str, relations: Mapping[Any, str], labels
     attr = getattr(mapper.class_, name)
     source = mapper.column_attrs[name].columns[0]
     kind, key, target, target_attr = _kind(source), name, None, None
-    foreign = next(iter(source.foreign_keys), None)
+    # A key of several columns stands behind the column's own.
+    foreign = min(source.foreign_keys, key=lambda each: len(each.constraint.columns), default=None)
     if foreign is not None:
         remote = next((m for m in mapper.registry.mappers if m.local_table is foreign.column.table), None)
         if remote is not None:

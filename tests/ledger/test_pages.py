@@ -15,6 +15,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import event, func, select, text
+from werkzeug.test import EnvironBuilder
 
 from payadmin import step_up
 from payadmin.actions import ledger
@@ -130,6 +131,25 @@ def test_statements_and_trial_balances_leave_as_files_and_are_written_down(
     written = trail(event="reporting.export.finished")
     assert len(written) == 2
     assert all((each.keys or {})["sha256"] for each in written)
+
+
+@pytest.mark.parametrize("kind", ["csv", "xlsx"])
+@pytest.mark.parametrize("page", ["statement", "trial balance"])
+def test_files_are_sent_although_the_request_has_ended(booked: int, browse: Browse, page: str, kind: str) -> None:
+    client, account = browse(Role.CFO), account_of("2010:").id
+    address = f"/ledger-accounts/{account}/statement/{kind}/"
+    if page == "trial balance":
+        address = f"/trial-balance/file/{kind}/"
+    cookie = client.get_cookie(client.application.config["SESSION_COOKIE_NAME"])
+    assert cookie is not None
+    asked = EnvironBuilder(path=address, headers={"Cookie": f"{cookie.key}={cookie.value}"}).get_environ()
+
+    def serve() -> bytes:
+        """As a server does: what the application answers is read when the request is over."""
+        return b"".join(client.application.wsgi_app(asked, lambda *_told: None))
+
+    with ThreadPoolExecutor(1) as server:  # outside the application context that the test itself is in
+        assert len(server.submit(serve).result()) > 100
 
 
 def test_accounts_stand_with_their_balances_on_their_usual_side_on_the_page_and_in_its_file(

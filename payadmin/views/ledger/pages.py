@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from flask import current_app, flash, redirect, request, url_for
 from flask_admin import expose
 from itsdangerous import BadData, URLSafeSerializer
+from sqlalchemy.orm import Session
 from wtforms import DateField, Form, HiddenField, StringField, TextAreaField
 from wtforms.validators import InputRequired, Length
 
@@ -121,14 +122,15 @@ class LedgerAccountsPage(PayAdminModelView):
         row = self.get_row(row_id)
         session = db.session()
         span = span_asked(newest=asked.newest_day(session, row.id))
-        sums, scale = asked.sums_of(session, row, span.first, span.last), unit_scale(row.unit) or 0
+        sums, unit, scale = asked.sums_of(session, row, span.first, span.last), row.unit, unit_scale(row.unit) or 0
+        session.expunge(row)  # it is read until the last line is sent
 
         def money(minor: int) -> Money:
-            return Money(minor, row.unit, scale)
+            return Money(minor, unit, scale)
 
         head = ["Day", "Transaction", "Template", "Fact", "Debit", "Credit", "Balance"]
 
-        def rows() -> Any:
+        def rows(session: Session) -> Any:
             yield [span.first, None, None, "Opening balance", None, None, money(sums.opening_minor)]
             # What is booked while the file is made stands in its lines, so they are what its last line adds up.
             debits, credits_, closing = 0, 0, sums.opening_minor
@@ -152,14 +154,14 @@ class LedgerAccountsPage(PayAdminModelView):
                 span.last, None, None, "Closing balance", money(debits), money(credits_), money(closing),
             ]  # fmt: skip
 
-        def document() -> PdfTable:
+        def document(session: Session) -> PdfTable:
             columns = [PdfColumn(label, share) for label, share in zip(head[:4], (10, 9, 22, 24), strict=True)]
             columns += [PdfColumn(label, 13, right=True) for label in head[4:]]
             facts = [
                 ("Account", f"{row.code} · {CHART[row.number].name}"),
                 ("Days", f"{span.first} – {span.last}"),
             ]
-            texts = ([_text(cell) for cell in line] for line in rows())
+            texts = ([_text(cell) for cell in line] for line in rows(session))
             return PdfTable("Account statement", facts, columns, texts)
 
         return as_file(

@@ -4,6 +4,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from flask import Blueprint, Flask, render_template, request, url_for
+from sqlalchemy.orm import Session
 
 from payadmin.db import db
 from payadmin.kernel.errors import Forbidden, Invalid
@@ -52,12 +53,12 @@ def file(kind: str) -> Any:
     labels = ("Account", "Owner", "Opening balance", "Debit", "Credit", "Closing balance")
     head = list(labels)
 
-    def lines(*, each: bool) -> Any:
+    def lines(session: Session, *, each: bool) -> Any:
         for line in asked.trial_balance(session, unit, span.first, span.last, each=each):
             amounts = (line.opening_minor, line.debit_minor, line.credit_minor, line.closing_minor)
             yield [f"{line.number} {line.head.name}", line.owner, *(Money(minor, unit, scale) for minor in amounts)]
 
-    def document() -> PdfTable:
+    def document(session: Session) -> PdfTable:
         found = list(asked.trial_balance(session, unit, span.first, span.last))
         totals = _totals(found)
         columns = [PdfColumn(head[0], 26), PdfColumn(head[1], 14)]
@@ -65,7 +66,7 @@ def file(kind: str) -> Any:
         amounts = [str(Money(minor, unit, scale)).rpartition(" ")[0] for minor in (totals["debit"], totals["credit"])]
         texts = (
             [str(cell).rpartition(" ")[0] if isinstance(cell, Money) else str(cell) for cell in line]
-            for line in lines(each=False)
+            for line in lines(session, each=False)
         )
         facts = [("Currency", unit), ("Days", f"{span.first} – {span.last}")]
         return PdfTable("Trial balance", facts, columns, texts, ["Sum", "", "", *amounts, ""])
@@ -75,7 +76,7 @@ def file(kind: str) -> Any:
         "trial_balance",
         f"trial-balance-{unit}-{span.first}-{span.last}",
         head,
-        lambda: lines(each=True),
+        lambda session: lines(session, each=True),
         criteria={"unit": unit, **span.args},
         pdf=document,
         rows_in_pdf=20,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flask import Response, request, stream_with_context, url_for
+from sqlalchemy.orm import Session
 
 from payadmin.actions import records
 from payadmin.db import db
@@ -119,16 +120,16 @@ def as_file(
     page: str,
     name: str,
     head: Sequence[str],
-    rows: Callable[[], Iterable[Sequence[Any]]],
+    rows: Callable[[Session], Iterable[Sequence[Any]]],
     *,
     criteria: dict[str, str],
-    pdf: Callable[[], PdfTable],
+    pdf: Callable[[Session], PdfTable],
     rows_in_pdf: int,
 ) -> Response:
     """A table as CSV, Excel or PDF; what left the building is written down with its rows and its sha256.
 
     Args:
-        rows: makes the rows; they are sent as they come from the database.
+        rows: makes the rows, with a session of their own: the request's ends before the last of them is sent.
         pdf: makes the document; asked only if it is not too long.
         rows_in_pdf: how many lines the document would have.
 
@@ -145,8 +146,18 @@ def as_file(
         )
     said: dict[str, Any] = {"kind": kind, "filter": "&".join(f"{key}={value}" for key, value in criteria.items())}
     started = records.start_export(actor, page, permission=permission, columns=list(head), **said)
-    counter = Counter(rows())
-    pieces = iter([render_table(pdf())]) if kind == "pdf" else WRITERS[kind](head, counter, name)
+    engine = db.engine
+
+    def read() -> Iterator[Sequence[Any]]:
+        with Session(engine) as session:
+            yield from rows(session)
+
+    counter = Counter(read())
+    if kind == "pdf":
+        with Session(engine) as session:
+            pieces = iter([render_table(pdf(session))])
+    else:
+        pieces = WRITERS[kind](head, counter, name)
 
     def send() -> Iterator[bytes]:
         digest, size = hashlib.sha256(), 0
