@@ -24,7 +24,7 @@ TERMS: Final = (
     Term(_K.EXCHANGE, UNIT, 7_500),
     Term(_K.MASS_PAYMENT, UNIT, 0, 25, charged_to=ChargedTo.PAYER, limit_day_minor=5_000_00),
 )
-FUNDS: Final = 600_00
+FUNDS: Final = 900_00
 
 
 def load_wallets() -> None:
@@ -75,7 +75,7 @@ def _rich_merchant(*, except_for: set[int]) -> int | None:
     listed = [each for each in db.session.scalars(wanted) if each.id not in except_for]
     amounts = amounts_of(db.session(), listed)
     best = max(listed, key=lambda each: amounts[each.id].available_minor, default=None)
-    return best.id if best is not None and amounts[best.id].available_minor >= 2 * FUNDS else None
+    return best.id if best is not None and amounts[best.id].available_minor >= FUNDS * 4 // 3 else None
 
 
 def _move(from_id: int, to_id: int, minor: int, note: str) -> None:

@@ -55,7 +55,7 @@ def test_a_specialist_proposes_the_cfo_sees_the_difference_and_approves_and_late
 
     cfo = desk.page("cfo", "requests/?queue=to-decide")
     cfo.get_by_role("link", name="New version of contract RETAIL-1").click()
-    expect(cfo.locator("#main")).to_contain_text("2.25%")
+    expect(cfo.locator("#main")).to_contain_text("2.5%")
     expect(cfo.locator("#main")).to_contain_text("3%")
     decide(desk, cfo, "RETAIL-1")
     expect(cfo.get_by_text("Done in the name of specialist.")).to_be_visible()

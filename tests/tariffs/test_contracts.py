@@ -68,6 +68,9 @@ def test_a_version_that_begins_later_is_not_in_force_before(cfo: Actor) -> None:
     tariffs.add_version(cfo, contract_id, terms=[DEARER], version=seen, valid_from=later)
     assert said(contract_id) == [PAYMENT]
     assert said(contract_id, later) == [DEARER]
+    # What begins before it takes the place of what is in force, not of what is to come.
+    with pytest.raises(Invalid, match="in force then already"):
+        tariffs.add_version(cfo, contract_id, terms=[PAYMENT], version=contract(contract_id).version)
     tariffs.withdraw_version(cfo, contract_id, number=2, version=contract(contract_id).version)
     assert said(contract_id, later + DAY) == [PAYMENT]
 

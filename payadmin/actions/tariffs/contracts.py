@@ -36,7 +36,7 @@ from payadmin.models.tariffs import (
     ContractVersion,
 )
 from payadmin.permissions import Permission
-from payadmin.queries.tariffs import active_units, count_users, live, terms_of
+from payadmin.queries.tariffs import active_units, count_users, in_force, live, terms_of
 from payadmin.work import Work, use_case
 
 PROPOSE: Final = Permission.CONTRACTS_CONTRACT_PROPOSE
@@ -101,16 +101,16 @@ def add_version(
         valid_from: when it begins to be in force, never in the past; None: when this is done.
 
     Raises:
-        Invalid: a value that makes no sense, or nothing that differs from the latest version.
+        Invalid: a value that makes no sense, or nothing that differs from what is in force when it begins.
         Conflict: the contract is closed, another version begins at the same moment, or somebody else changed the
             contract meanwhile (`data["now"]` is its version).
         NeedsApproval: the actor proposes only; the CFO decides.
     """
     contract = _open(work, contract_id, version)
     number = contract.last_number + 1
-    before = _latest_terms(work, contract)
+    before = _terms_before(work, contract, _begins(work, valid_from))
     if not any(each.changed or each.before is None or each.after is None for each in differences(before, terms)):
-        raise Invalid("This says what the latest version says. Change something first.")
+        raise Invalid("This says what is in force then already. Change something first.")
     if not work.change(Contract, contract_id, when=(Contract.version == version,), last_number=number):
         raise Conflict(STALE, now=work.get(Contract, contract_id).version)
     _write(work, work.get(Contract, contract_id), number, terms, valid_from, note, before=before)
@@ -264,14 +264,10 @@ def _open(work: Work, contract_id: int, version: int) -> Contract:
     return contract
 
 
-def _latest_terms(work: Work, contract: Contract) -> list[Term]:
-    """What the newest version says that was not withdrawn."""
-    found = work.one(
-        select(ContractVersion.id)
-        .where(ContractVersion.contract_id == contract.id, live())
-        .order_by(ContractVersion.number.desc())
-    )
-    return [row.term for row in terms_of(work.session, [found])[found]] if found is not None else []
+def _terms_before(work: Work, contract: Contract, at: dt.datetime) -> list[Term]:
+    """What a version that begins at a moment takes the place of: none where it is the first to begin."""
+    found = in_force(work.session, contract.id, at)
+    return [row.term for row in terms_of(work.session, [found.id])[found.id]] if found is not None else []
 
 
 def _begins(work: Work, valid_from: dt.datetime | None) -> dt.datetime:

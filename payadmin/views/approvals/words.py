@@ -18,6 +18,8 @@ from payadmin.views.language import say
 NOTHING = "–"
 MENU_LABELS = {item.key: item.label for section in MENU for item in section.items}
 ROLES = {role.name: role.value for role in Role}
+# Together they say which term of a contract is told about.
+NAMING = ("transaction_type", "unit")
 # What the trail calls a field that is no column of its row.
 LABELS = {"amount_minor": _("Amount"), "roles": _("Roles"), "menu_access": _("Menu access")}
 
@@ -79,9 +81,14 @@ def _effect(told: Mapping[str, Any], unit: str | None) -> Effect:
     units = after.get("unit") or before.get("unit") or unit
     keys = [key for key in {**before, **after} if key != "unit" or "amount_minor" not in {**before, **after}]
     # Of what was there before, only what becomes another value is told.
-    keys = [key for key in keys if not before or before.get(key) != after.get(key)]
-    lines = tuple(_line(told.get("entity"), key, before.get(key), after.get(key), units) for key in keys)
-    return Effect(event_words(str(told["event"])), lines, bool(before))
+    changed = [key for key in keys if not before or before.get(key) != after.get(key)]
+    names = [key for key in NAMING if key in keys and key not in changed]
+    title = event_words(str(told["event"]))
+    if names == list(NAMING):
+        which = (say(_line(told.get("entity"), key, None, after[key], units).after) for key in names)
+        title = f"{say(title)}: {' · '.join(which)}"
+    lines = tuple(_line(told.get("entity"), key, before.get(key), after.get(key), units) for key in changed)
+    return Effect(title, lines, bool(before))
 
 
 def event_words(event: str) -> str:

@@ -193,13 +193,14 @@ class ContractsPage(PayAdminModelView):
 
     @expose("/<int:row_id>/version/", methods=("GET", "POST"))
     def version_view(self, row_id: int) -> Any:
-        """The next version, which begins as a copy of the latest one."""
+        """The next version, which begins as a copy of the one in force, or of the latest while none is."""
         row = self.get_row(row_id)
         if request.method == "POST":
             form = VersionForm(request.form)
         else:
-            latest = next((each for each in versions_of(db.session(), row_id) if each.withdrawn_at is None), None)
-            terms = terms_of(db.session(), [latest.id])[latest.id] if latest is not None else []
+            now = in_force(db.session(), row_id, utcnow())
+            copied_of = now or next((each for each in versions_of(db.session(), row_id) if not each.withdrawn_at), None)
+            terms = terms_of(db.session(), [copied_of.id])[copied_of.id] if copied_of is not None else []
             copied = [{each.name: getattr(term.term, each.name) for each in fields(Term)} for term in terms]
             form = VersionForm(data={"terms": copied, "seen_version": str(row.version)})
 
