@@ -140,7 +140,8 @@ def test_after_the_key_window_nothing_is_sent_and_staff_are_called(desk: Desk) -
     pass_time(hours=21)
     assert desk.work() == 0
     assert desk.posts(refund.reference) == 1
-    assert [line.event for line in db.session.query(PaymentEvent)][-1] == "Refund needs a decision"
+    told = db.session.query(PaymentEvent).order_by(PaymentEvent.id)
+    assert [line.event for line in told][-1] == "Refund needs a decision"
     _every_step_can_be_found(payment_id, "refund", refund.id)
 
 

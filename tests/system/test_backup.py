@@ -91,7 +91,7 @@ def elsewhere(settings: Settings, tmp_path: Path, dialect: str) -> Iterator[str]
 def rows(url: str, *what: Any) -> list[Any]:
     engine = make_engine(url)
     with engine.connect() as connection:
-        found = list(connection.execute(select(*what)).all())
+        found = list(connection.execute(select(*what).order_by(what[0].class_.id)).all())
     engine.dispose()
     return found
 
