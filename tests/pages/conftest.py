@@ -173,8 +173,8 @@ PAGES = """
 
 
 @pytest.fixture(scope="session")
-def package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
-    """What somebody wrote: a package of their own, with a model and one line."""
+def package(whole_app: Flask, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
+    """What somebody wrote: a package of their own, with a model and one line. `whole_app` was made before, without."""
     folder: Path = tmp_path_factory.mktemp("written") / "lab_of_pages"
     folder.mkdir()
     (folder / "__init__.py").write_text("")
