@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import and_, case, func, literal, or_, select, union_all
+from sqlalchemy import BigInteger, and_, case, cast, func, literal, or_, select, union_all
 from sqlalchemy.orm import Session
 
 from payadmin.db import db
@@ -55,7 +55,8 @@ def usual_balance(account_id: Any) -> Any:
     credits_ = [head.number for head in CHART.values() if head.side < 0]
     side = case((LedgerAccount.number.in_(credits_), -1), else_=1)
     total = select(func.sum(_B.balance_minor)).where(_B.account_id == LedgerAccount.id).scalar_subquery()
-    return select(side * func.coalesce(total, 0)).where(LedgerAccount.id == account_id).scalar_subquery()
+    minor = cast(side * func.coalesce(total, 0), BigInteger)  # PostgreSQL adds up to a numeric
+    return select(minor).where(LedgerAccount.id == account_id).scalar_subquery()
 
 
 # ---- whose account -------------------------------------------------------------------------------------------------

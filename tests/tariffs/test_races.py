@@ -38,9 +38,10 @@ def test_two_cfos_and_the_maker_decide_at_once_and_each_proposal_is_done_once(ap
                 for checker, form in zip(checkers, forms, strict=True)
             ],
         )
-        assert isinstance(said[2], Forbidden), said
+        # The maker is refused as the maker, or too late like whoever came second.
+        assert isinstance(said[2], Forbidden | Conflict), said
         done = [each.status for each in said if isinstance(each, Decision)]
-        assert (done, sum(isinstance(each, Conflict) for each in said)) == ([ApprovalStatus.APPLIED], 1), said
+        assert (done, sum(isinstance(each, Conflict) for each in said[:2])) == ([ApprovalStatus.APPLIED], 1), said
         current = in_force(db.session(), contract_id, utcnow())
         assert current is not None
         assert (current.number, [row.term for row in terms_of(db.session(), [current.id])[current.id]]) == (
