@@ -107,7 +107,9 @@ def _column(mapper: Mapper[Any], name: str, relations: Mapping[Any, str], labels
     source = mapper.column_attrs[name].columns[0]
     kind, key, target, target_attr = _kind(source), name, None, None
     # A key of several columns stands behind the column's own.
-    foreign = min(source.foreign_keys, key=lambda each: len(each.constraint.columns), default=None)
+    foreign = min(
+        source.foreign_keys, key=lambda each: len(each.constraint.columns) if each.constraint else 1, default=None
+    )
     if foreign is not None:
         remote = next((m for m in mapper.registry.mappers if m.local_table is foreign.column.table), None)
         if remote is not None:
