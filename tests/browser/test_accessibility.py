@@ -418,6 +418,7 @@ class Eyes:
         return {look: faults for look, faults in found.items() if faults}
 
     def _faults(self, page: Page, options: dict[str, Any] = OPTIONS) -> list[str]:
+        page.wait_for_load_state()  # a click that submits a form returns when its answer begins
         if not page.evaluate("'axe' in window"):
             page.evaluate(self._axe)
         # Without its preload: axe copies the styles of charts into a document of its own, which the policy stops.
