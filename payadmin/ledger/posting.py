@@ -11,6 +11,7 @@
 import datetime as dt
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice
 from typing import Any, Final, NoReturn, Protocol, cast
 
@@ -35,6 +36,13 @@ _TRANSACTION = cast("Table", LedgerTransaction.__table__)
 _HOLD = cast("Table", LedgerHold.__table__)
 _WALLET = cast("Table", Wallet.__table__)
 _MANY: Final = 500
+# Made once: to make them anew would cost as much as to run them.
+_NUMBERS: Final = select(
+    _ACCOUNT.c.code, _ACCOUNT.c.id, select(func.max(AccountingPeriod.last_day)).scalar_subquery()
+).where(_ACCOUNT.c.code.in_(bindparam("codes", expanding=True)))
+_BOOKED: Final = select(
+    *(_TRANSACTION.c[name] for name in ("key", "id", "template", "business", "business_id", "legs", "reverses_id"))
+).where(_TRANSACTION.c.key.in_(bindparam("keys", expanding=True)))
 
 Content = tuple[str, str, int, tuple[tuple[int, str, int], ...], int | None]
 
@@ -107,6 +115,7 @@ def post(work: Writer, postings: Sequence[Posting]) -> dict[str, int]:
     if not postings:
         return {}
     session = work.session
+    session.flush()  # rows of business are locked before accounts, always
     if len({each.key for each in postings}) < len(postings):
         msg = "two postings have the same key"
         raise ValueError(msg)
@@ -270,9 +279,8 @@ def _numbers(session: Session, codes: Iterable[str]) -> tuple[dict[str, int], dt
     """The numbers of the accounts that are there, and the last closed day, asked for together."""
     found: dict[str, int] = {}
     last_closed: dt.date | None = None
-    closed = select(func.max(AccountingPeriod.last_day)).scalar_subquery()
     for some in _batches(codes):
-        rows = session.execute(select(_ACCOUNT.c.code, _ACCOUNT.c.id, closed).where(_ACCOUNT.c.code.in_(some)))
+        rows = session.connection().execute(_NUMBERS, {"codes": some})
         for code, number, last_closed in rows:  # noqa: B007 - the same on every row
             found[code] = number
     return found, last_closed
@@ -281,10 +289,8 @@ def _numbers(session: Session, codes: Iterable[str]) -> tuple[dict[str, int], dt
 def _there(session: Session, keys: Iterable[str]) -> dict[str, _Found]:
     """What is booked already under these keys."""
     found: dict[str, _Found] = {}
-    table = _TRANSACTION.c
-    columns = (table.key, table.id, table.template, table.business, table.business_id, table.legs, table.reverses_id)
     for some in _batches(keys):
-        for row in session.execute(select(*columns).where(table.key.in_(some))):
+        for row in session.connection().execute(_BOOKED, {"keys": some}):
             legs = tuple((int(leg[0]), str(leg[1]), int(leg[2])) for leg in row.legs)
             content = (row.template, row.business, row.business_id, legs, row.reverses_id)
             found[row.key] = _Found(row.id, content)
@@ -313,8 +319,8 @@ def _insert(
     """Insert transactions; the number of each. One that somebody else booked meanwhile is compared with it."""
     if not wave:
         return {}
-    session = work.session
-    key: bytes | None = session.connection().get_execution_options().get(SIGNING_KEY)
+    connection = work.session.connection()
+    key: bytes | None = connection.get_execution_options().get(SIGNING_KEY)
     rows = []
     contents: dict[str, Content] = {}
     for each in wave:
@@ -334,10 +340,9 @@ def _insert(
         }
         row["signature"] = None if key is None else seals.sign(key, written(row))
         rows.append(row)
-    added = _insert_into(session, _TRANSACTION).on_conflict_do_nothing(index_elements=["key"])
-    made: dict[str, int] = dict(session.execute(added.returning(_TRANSACTION.c.key, _TRANSACTION.c.id), rows).all())
+    made: dict[str, int] = dict(connection.execute(_added(connection.dialect.name), rows).all())
     if lost := [each for each in wave if each.key not in made]:
-        there = _there(session, [each.key for each in lost])
+        there = _there(work.session, [each.key for each in lost])
         for each in lost:
             _refuse_other(each, there[each.key], contents[each.key])
             made[each.key] = there[each.key].id
@@ -377,6 +382,13 @@ def _batches(items: Iterable[str]) -> Iterator[list[str]]:
     rest = iter(items)
     while batch := list(islice(rest, _MANY)):
         yield batch
+
+
+@cache
+def _added(dialect: str) -> Any:
+    """The statement that posts: it leaves out what is booked already, and tells the number of each that it wrote."""
+    made = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}[dialect](_TRANSACTION)
+    return made.on_conflict_do_nothing(index_elements=["key"]).returning(_TRANSACTION.c.key, _TRANSACTION.c.id)
 
 
 def _insert_into(session: Session, table: Table) -> Any:

@@ -122,6 +122,8 @@ END $$"""
 # They look for tables here only, never in a caller's temporary schema: with their owner's rights they would write into
 # a table of that name there, with the caller's they would believe what stands in it.
 PINNED: Final = ("ledger_post()", "ledger_open()", "ledger_lock(bigint[])", "ledger_close()", "ledger_hold_rules()")
+# A posting finds a handful of rows by their keys; the planner, which takes legs for hundreds, would read all balances.
+_BY_KEY = tuple(f"ALTER FUNCTION ledger_post() SET enable_{way} = off" for way in ("seqscan", "hashjoin", "mergejoin"))
 _PIN = "DO $do$ BEGIN EXECUTE format('ALTER FUNCTION {function} SET search_path = %I, pg_temp', current_schema()); END $do$"
 
 _ONLY_ADDED = (
@@ -141,6 +143,7 @@ POSTGRES: Final[tuple[str, ...]] = (
     _HOLD,
     _LOCK,
     *(_PIN.format(function=function) for function in PINNED),
+    *_BY_KEY,
     "REVOKE ALL ON FUNCTION ledger_lock(bigint[]) FROM PUBLIC",
     (
         "CREATE TRIGGER ledger_transaction_post AFTER INSERT ON ledger_transaction REFERENCING NEW TABLE AS new_rows "
