@@ -73,6 +73,7 @@ class Term:
         returns_commission: whether a refund gives back its share of the commission.
         limit_single_minor, limit_day_minor, limit_month_minor: the most for one transaction, for a day, for a calendar
             month; None: no limit.
+        spread_ppm: the part of what an exchange buys that is kept, besides the commission; other kinds have none.
     """
 
     transaction_type: TransactionType
@@ -86,6 +87,7 @@ class Term:
     limit_single_minor: int | None = None
     limit_day_minor: int | None = None
     limit_month_minor: int | None = None
+    spread_ppm: int = 0
 
     @property
     def key(self) -> tuple[TransactionType, str]:
@@ -179,6 +181,11 @@ def returned(commission_minor: int, *, amount_minor: int, refund_minor: int) -> 
         refund_minor: what is refunded.
     """
     return commission_minor * refund_minor // amount_minor
+
+
+def spread_of(term: Term, bought_minor: int) -> int:
+    """What of the amount that an exchange buys is kept, rounded half to even; it comes besides the commission."""
+    return half_even(Fraction(bought_minor * term.spread_ppm, WHOLE_PPM))
 
 
 def taken_back(cashback_minor: int, *, amount_minor: int, refunded_minor: int, refund_minor: int) -> int:
@@ -279,7 +286,12 @@ def told(term: Term, found: Commission, scale: int) -> list[str]:
     elif found.bound is Bound.AMOUNT:
         steps.append(_("A payee never pays more than the amount, so it is %(most)s.", most=money(found.minor)))
     facts = {"payer": money(found.payer_minor), "payee": money(found.payee_minor)}
-    if term.charged_to is ChargedTo.PAYER:
+    if term.transaction_type is TransactionType.EXCHANGE:  # payer and payee are one
+        if term.charged_to is ChargedTo.PAYER:
+            steps.append(_("It is paid on top: %(paid)s leave the wallet.", paid=facts["payer"]))
+        else:
+            steps.append(_("It is taken from the amount: %(rest)s are exchanged.", rest=facts["payee"]))
+    elif term.charged_to is ChargedTo.PAYER:
         steps.append(_("The payer pays it: %(payer)s leave the payer, %(payee)s reach the payee.", **facts))
     else:
         steps.append(_("The payee pays it: %(payer)s leave the payer, %(payee)s reach the payee.", **facts))
@@ -357,6 +369,10 @@ def check_terms(terms: Iterable[Term]) -> None:
 def _problem(term: Term) -> tuple[str, str] | None:
     if not 0 <= term.rate_ppm <= WHOLE_PPM:
         return "rate_ppm", Text("A percentage is from 0 to 100.")
+    if not 0 <= term.spread_ppm < WHOLE_PPM:
+        return "spread_ppm", Text("A spread is below 100 percent.")
+    if term.spread_ppm and term.transaction_type is not TransactionType.EXCHANGE:
+        return "spread_ppm", Text("Only an exchange has a spread. Leave it empty.")
     if term.fixed_minor < 0:
         return "fixed_minor", Text("A fixed part is not negative.")
     for name in ("min_minor", "max_minor"):

@@ -163,6 +163,8 @@ class ContractTerm(Row, Base):
     __table_args__ = (
         UniqueConstraint("version_id", "transaction_type", "unit"),
         CheckConstraint(f"rate_ppm BETWEEN 0 AND {WHOLE_PPM}", name="rate_in_range"),
+        CheckConstraint(f"spread_ppm BETWEEN 0 AND {WHOLE_PPM - 1}", name="spread_in_range"),
+        CheckConstraint("spread_ppm = 0 OR transaction_type = 'EXCHANGE'", name="spread_of_exchanges"),
         CheckConstraint("fixed_minor >= 0", name="fixed_not_negative"),
         CheckConstraint("min_minor >= 0", name="min_not_negative"),
         CheckConstraint("max_minor >= 0", name="max_not_negative"),
@@ -187,6 +189,7 @@ class ContractTerm(Row, Base):
     limit_single_minor: Mapped[int | None] = minor_column("Limit of one")
     limit_day_minor: Mapped[int | None] = minor_column("Limit of a day")
     limit_month_minor: Mapped[int | None] = minor_column("Limit of a month")
+    spread_ppm: Mapped[int] = mapped_column(default=0, info={"label": "Spread"})
 
     def __str__(self) -> str:
         return f"{Words(self.transaction_type.value)} {self.unit}"
@@ -206,6 +209,7 @@ class ContractTerm(Row, Base):
             limit_single_minor=self.limit_single_minor,
             limit_day_minor=self.limit_day_minor,
             limit_month_minor=self.limit_month_minor,
+            spread_ppm=self.spread_ppm,
         )
 
 

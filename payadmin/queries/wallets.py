@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 from payadmin.config import current_settings
 from payadmin.kernel.errors import Conflict, Invalid
 from payadmin.kernel.money import MAX_MINOR, Money
-from payadmin.kernel.rates import bought_for, convert, rate_text
-from payadmin.kernel.tariffs import ChargedTo, Term, TransactionType, commission, told
+from payadmin.kernel.rates import bought_for, rate_text
+from payadmin.kernel.tariffs import Term, TransactionType, commission, percent_text, spread_of, told
 from payadmin.kernel.text import _
 from payadmin.ledger import recipes
 from payadmin.models.ledger import LedgerAccount, LedgerBalance
@@ -250,7 +250,7 @@ def plan(
         )  # fmt: skip
     return _exchange_plan(
         session,
-        Plan(kind, payer, payee, day, amount_minor, 0, amount_minor, 0, ruling=ruled, exceeded=over),
+        Plan(kind, payer, payee, day, amount_minor, 0, 0, 0, ruling=ruled, why=tuple(why), exceeded=over),
         term,
         scales,
         at,
@@ -258,7 +258,7 @@ def plan(
 
 
 def _exchange_plan(session: Session, base: Plan, term: Term, scales: dict[str, int], at: dt.datetime) -> Plan:
-    """An exchange: a payer's commission stands on top; any other is kept from what is bought (the spread)."""
+    """An exchange: the commission is in what is sold, on top or taken from it; the spread is kept of what is bought."""
     payer, payee, amount = base.payer, base.payee, base.amount_minor
     quote = quoted(session, payer.unit, payee.unit, at)
     if quote is None:
@@ -270,41 +270,37 @@ def _exchange_plan(session: Session, base: Plan, term: Term, scales: dict[str, i
             )
         )
     cost = commission(term, amount)
-    sold, bought_scale = scales[payer.unit], scales[payee.unit]
-    bought = bought_for(amount, sold, quote.rate, bought_scale)
+    sold = cost.payer_minor - cost.minor
+    bought = bought_for(sold, scales[payer.unit], quote.rate, scales[payee.unit])
     if bought > MAX_MINOR:
         raise Invalid(_TOO_MUCH, field="amount")
+    spread = spread_of(term, bought)
+    if bought - spread <= 0:
+        raise Conflict("Nothing would arrive of so little: exchange more.", field="amount")
 
     def money(minor: int, wallet: Wallet) -> str:
         return str(Money(minor, wallet.unit, scales[wallet.unit]))
 
-    why: list[str] = [
+    why = [
+        *base.why,
         _(
             "One %(sold)s costs %(rate)s %(bought)s, so %(amount)s are %(result)s.",
             sold=payer.unit,
             rate=rate_text(quote.rate),
             bought=payee.unit,
-            amount=money(amount, payer),
+            amount=money(sold, payer),
             result=money(bought, payee),
-        )
+        ),
     ]
-    on_top, spread = 0, 0
-    if base.ruling is None:
-        why.append(_("No contract says anything about it, so nothing is charged."))
-    else:
-        why += told(term, cost, sold)[:-1]  # its last step is about a payer and a payee, who are one here
-        if term.charged_to is ChargedTo.PAYER:
-            on_top = cost.minor
-            why.append(_("It is paid on top: %(paid)s leave the wallet.", paid=money(amount + on_top, payer)))
-        else:
-            spread = convert(cost.minor, sold, quote.rate, bought_scale)
-            why.append(_("It is kept from what is bought, as the spread: %(spread)s.", spread=money(spread, payee)))
-    if bought - spread <= 0:
-        raise Conflict("Nothing would arrive of so little: exchange more.", field="amount")
+    if term.spread_ppm:
+        percent = percent_text(term.spread_ppm)
+        why.append(
+            _("Of that, %(percent)s is kept as the spread: %(spread)s.", percent=percent, spread=money(spread, payee))
+        )
     ids = tuple(rate.id for rate, _turned in quote.legs)
     return Plan(
-        base.kind, payer, payee, base.day, amount, on_top, amount + on_top, bought - spread, spread, quote.rate, ids,
-        base.ruling, tuple(why), base.exceeded,
+        base.kind, payer, payee, base.day, amount, cost.minor, cost.payer_minor, bought - spread, spread, quote.rate,
+        ids, base.ruling, tuple(why), base.exceeded,
     )  # fmt: skip
 
 

@@ -21,7 +21,7 @@ CODE: Final = "WALLET-1"
 _K = TransactionType
 TERMS: Final = (
     Term(_K.TRANSFER, UNIT, 5_000, min_minor=10, max_minor=5_00, charged_to=ChargedTo.PAYER, limit_single_minor=250_00),
-    Term(_K.EXCHANGE, UNIT, 7_500),
+    Term(_K.EXCHANGE, UNIT, 2_500, charged_to=ChargedTo.PAYER, spread_ppm=5_000),
     Term(_K.MASS_PAYMENT, UNIT, 0, 25, charged_to=ChargedTo.PAYER, limit_day_minor=5_000_00),
 )
 FUNDS: Final = 900_00

@@ -58,26 +58,40 @@ def test_a_customer_moves_money_by_the_contract_of_the_organization_that_it_belo
     assert purses.transfer(payer, payee, 5_00).paid_minor == 5_25
 
 
-def test_an_exchange_takes_the_rate_in_force_and_keeps_the_spread(purses: Purses) -> None:
-    sold, bought = purses.wallet("Alpha", funds=100_00), purses.wallet("Alpha", "JPY")
-    purses.contract("Alpha", Term(EXCHANGE, "EUR", 5_000))
-    purses.rate("EUR", "JPY", "162.5")
+@pytest.mark.parametrize(
+    ("term", "unit", "rate", "expected"),
+    [
+        # 81.25 of 16,250 yen are kept; nothing is paid on top
+        (Term(EXCHANGE, "EUR", spread_ppm=5_000), "JPY", "162.5", (100_00, 16_169, 81, 0)),
+        # one percent on top
+        (Term(EXCHANGE, "EUR", 10_000, charged_to=ChargedTo.PAYER), "KWD", "0.33123", (101_00, 33_123, 0, 1_00)),
+        # one percent taken from the amount: 99.00 are exchanged
+        (Term(EXCHANGE, "EUR", 10_000), "KWD", "0.33123", (100_00, 32_791, 0, 1_00)),
+        # both: 0.25 % and 10 cents on top, and half a percent of what is bought, 81.25, kept
+        (
+            Term(EXCHANGE, "EUR", 2_500, 10, charged_to=ChargedTo.PAYER, spread_ppm=5_000),
+            "JPY",
+            "162.5",
+            (100_35, 16_169, 81, 35),
+        ),
+        # both, from the amount: 99.50 buy 16,168.75, cut to 16,168, of which 1.5 %, 242.52, are kept
+        (Term(EXCHANGE, "EUR", 5_000, spread_ppm=15_000), "JPY", "162.5", (100_00, 15_925, 243, 50)),
+    ],
+    ids=["spread", "on top", "taken", "both", "both taken"],
+)
+def test_an_exchange_takes_the_rate_in_force_a_commission_and_a_spread(
+    purses: Purses, term: Term, unit: str, rate: str, expected: tuple[int, int, int, int]
+) -> None:
+    paid, received, _spread, _commission = expected
+    sold, bought = purses.wallet("Alpha", funds=paid), purses.wallet("Alpha", unit)
+    purses.contract("Alpha", term)
+    purses.rate("EUR", unit, rate)
     row = purses.exchange(sold, bought, 100_00)
-    assert (row.paid_minor, row.received_minor, row.spread_minor, row.commission_minor) == (100_00, 16169, 81, 0)
-    assert row.rate == "162.5"
+    assert (row.paid_minor, row.received_minor, row.spread_minor, row.commission_minor) == expected
+    assert row.rate == rate
     assert purses.amounts(sold).available_minor == 0
-    assert purses.amounts(bought).available_minor == 16169
+    assert purses.amounts(bought).available_minor == received
     assert purses.journals(row.id) == ["J24"]
-    assert purses.unsound() == []
-
-
-def test_a_commission_that_the_payer_pays_stands_on_top_of_an_exchange(purses: Purses) -> None:
-    sold, bought = purses.wallet("Alpha", funds=101_00), purses.wallet("Alpha", "KWD")
-    purses.contract("Alpha", Term(EXCHANGE, "EUR", 10_000, charged_to=ChargedTo.PAYER))
-    purses.rate("EUR", "KWD", "0.33123")
-    row = purses.exchange(sold, bought, 100_00)
-    assert (row.paid_minor, row.received_minor, row.spread_minor, row.commission_minor) == (101_00, 33123, 0, 1_00)
-    assert purses.amounts(sold).available_minor == 0
     assert purses.unsound() == []
 
 

@@ -337,9 +337,10 @@ def _write(
 
 
 def _facts(term: Term) -> dict[str, Any]:
-    found = {each.name: getattr(term, each.name) for each in fields(Term) if each.name != "rate_ppm"}
+    found = {each.name: getattr(term, each.name) for each in fields(Term) if not each.name.endswith("_ppm")}
     return {name: found.pop(name) for name in ("transaction_type", "unit")} | {
         "percentage": percent_text(term.rate_ppm),
+        "spread": percent_text(term.spread_ppm),
         **found,
     }
 

@@ -168,6 +168,7 @@ def _add_tables() -> None:
         sa.Column("limit_single_minor", sa.BigInteger(), nullable=True),
         sa.Column("limit_day_minor", sa.BigInteger(), nullable=True),
         sa.Column("limit_month_minor", sa.BigInteger(), nullable=True),
+        sa.Column("spread_ppm", INTEGER, nullable=False),
         *_row(),
         sa.CheckConstraint("limit_day_minor > 0", name=op.f("ck_contract_term_day_positive")),
         sa.CheckConstraint("limit_day_minor <= limit_month_minor", name=op.f("ck_contract_term_day_within_month")),
@@ -177,6 +178,10 @@ def _add_tables() -> None:
         sa.CheckConstraint("min_minor <= max_minor", name=op.f("ck_contract_term_min_within_max")),
         sa.CheckConstraint("limit_month_minor > 0", name=op.f("ck_contract_term_month_positive")),
         sa.CheckConstraint("rate_ppm BETWEEN 0 AND 1000000", name=op.f("ck_contract_term_rate_in_range")),
+        sa.CheckConstraint("spread_ppm BETWEEN 0 AND 999999", name=op.f("ck_contract_term_spread_in_range")),
+        sa.CheckConstraint(
+            "spread_ppm = 0 OR transaction_type = 'EXCHANGE'", name=op.f("ck_contract_term_spread_of_exchanges")
+        ),
         sa.CheckConstraint("limit_single_minor > 0", name=op.f("ck_contract_term_single_positive")),
         sa.CheckConstraint("limit_single_minor <= limit_day_minor", name=op.f("ck_contract_term_single_within_day")),
         sa.CheckConstraint(

@@ -39,6 +39,7 @@ LINES: Final = (
     ("min_minor", "Minimum"),
     ("max_minor", "Maximum"),
     ("charged_to", "Paid by"),
+    ("spread_ppm", "Spread"),
     ("limit_single_minor", "Limit of one"),
     ("limit_day_minor", "Limit of a day"),
     ("limit_month_minor", "Limit of a month"),
@@ -362,7 +363,7 @@ def _heading(head: str) -> Text:
 
 def _shown(term: Term, name: str) -> str:
     value = getattr(term, name)
-    if name == "rate_ppm":
+    if name.endswith("_ppm"):
         return percent_text(value)
     if name.endswith("_minor"):
         return money_text(value, term.unit) if value is not None else NOTHING
@@ -416,9 +417,12 @@ def _costs(term: Term | None, typed: str) -> dict[str, Any] | None:
         return {"problem": refusal.sentence, "steps": [], "commission": None}
     found = commission(term, minor)
     over = term.limit_single_minor is not None and minor > term.limit_single_minor
+    steps = told(term, found, scale)
+    if term.spread_ppm:
+        steps.append(_("Of what is bought, %(percent)s is kept as the spread.", percent=percent_text(term.spread_ppm)))
     return {
         "problem": None,
-        "steps": [say(step) for step in told(term, found, scale)],
+        "steps": [say(step) for step in steps],
         "commission": money_text(found.minor, term.unit),
         "over": money_text(term.limit_single_minor, term.unit) if over and term.limit_single_minor else None,
     }

@@ -41,6 +41,7 @@ class TermForm(Form):
     limit_single_minor = MoneyField("Limit of one", [Optional()], description="Empty: no limit.")
     limit_day_minor = MoneyField("Limit of a day", [Optional()])
     limit_month_minor = MoneyField("Limit of a month", [Optional()])
+    spread_ppm = PercentField("Spread", [Optional()], description="Kept of what an exchange buys.")
     returns_commission = BooleanField("A refund gives back its share of the commission")
     is_dropped = BooleanField("Leave this term out")
 
@@ -57,7 +58,7 @@ class TermForm(Form):
     def term(self) -> Term:
         """What it says."""
         data = {name: value for name, value in self.data.items() if name != "is_dropped"}
-        for name in ("rate_ppm", "fixed_minor"):
+        for name in ("rate_ppm", "fixed_minor", "spread_ppm"):
             data[name] = data[name] or 0
         return Term(**data)
 
