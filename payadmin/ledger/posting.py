@@ -47,6 +47,10 @@ _BOOKED: Final = select(
 Content = tuple[str, str, int, tuple[tuple[int, str, int], ...], int | None]
 
 
+class BooksClosed(Conflict):
+    """A period was closed while the posting was made. Made again, it falls on the first open day."""
+
+
 class Actor(Protocol):
     """Who posts."""
 
@@ -109,8 +113,9 @@ def post(work: Writer, postings: Sequence[Posting]) -> dict[str, int]:
         The number of each transaction by its key, of those that were there before too.
 
     Raises:
-        Conflict: an account would pass zero, the period was closed at this moment, the key stands for another fact, or
-            the transaction was reversed or the hold ended before. The caller's transaction cannot be committed then.
+        BooksClosed: the period was closed at this moment.
+        Conflict: an account would pass zero, the key stands for another fact, or the transaction was reversed or the
+            hold ended before. The caller's transaction cannot be committed after either.
     """
     if not postings:
         return {}
@@ -406,7 +411,7 @@ def _explain(error: DBAPIError) -> NoReturn:
     if "ck_ledger_balance_guarded" in said:
         raise Conflict("There is not enough money on the account: nothing was moved.") from error
     if "closed period" in said:
-        raise Conflict("The books of that day were closed at this moment. Try again.") from error
+        raise BooksClosed("The books of that day were closed at this moment. Try again.") from error
     if "uq_ledger_transaction_reverses_id" in said or "ledger_transaction.reverses_id" in said:
         raise Conflict("It was reversed already.") from error
     raise error

@@ -11,12 +11,13 @@ from flask import Flask
 from sqlalchemy import func, select
 from sqlalchemy.exc import OperationalError
 
-from payadmin.actions import wallets
+from payadmin.actions import tariffs, wallets
 from payadmin.actions.wallets import moving
 from payadmin.db import db
 from payadmin.kernel.errors import Conflict
 from payadmin.kernel.tariffs import ChargedTo, Term, TransactionType
 from payadmin.models.ledger import LedgerEntry, LedgerTransaction
+from payadmin.models.payments import Unit
 from payadmin.models.wallets import ApplicationStatus, LimitApplication, MoveStatus, Wallet, WalletTransaction
 from payadmin.work import SYSTEM
 from tests.wallets.conftest import Purses
@@ -65,6 +66,33 @@ def test_transfers_at_once_spend_a_wallet_only_once(app: Flask, purses: Purses) 
     done, refused = together(app, *(work(number) for number in range(8)))
     assert (len(done), {type(each) for each in refused}) == (3, {Conflict})
     assert purses.amounts(payer).available_minor == 1_00
+    assert purses.unsound() == []
+
+
+def test_no_unit_is_retired_while_some_of_it_arrives(app: Flask, purses: Purses) -> None:
+    """Whoever is first wins: the unit is retired and nothing arrives, or it arrived and the unit is not retired."""
+    purses.rate("EUR", "JPY", "162.5")
+    payer, payee = purses.wallet("Alpha", funds=500_00), purses.wallet("Alpha", "JPY")
+    for turn in range(10):
+        yen = db.session.scalars(select(Unit).where(Unit.code == "JPY")).one()
+        yen_id, version = yen.id, yen.version
+        db.session.rollback()
+
+        def retire(unit_id: int = yen_id, seen: int = version) -> str:
+            tariffs.set_unit_status(purses.admin, unit_id, is_active=False, version=seen)
+            return "retired"
+
+        def buy(key: str = f"r{turn}") -> str:
+            wallets.exchange(purses.admin, payer, to_id=payee, amount_minor=1_00, key=key)
+            return "arrived"
+
+        done, refused = together(app, retire, buy)
+        assert (len(done), [type(each) for each in refused]) == (1, [Conflict])
+        if done == ["arrived"]:
+            back = wallets.exchange(purses.admin, payee, to_id=payer, amount_minor=162, key=f"b{turn}").received_minor
+            assert back > 0
+        else:
+            tariffs.set_unit_status(purses.admin, yen_id, is_active=True, version=version + 1)
     assert purses.unsound() == []
 
 

@@ -19,6 +19,7 @@ from payadmin.db import db
 from payadmin.kernel.errors import Conflict, Refusal
 from payadmin.kernel.money import Money
 from payadmin.kernel.text import _
+from payadmin.ledger.posting import BooksClosed
 from payadmin.models.batches import Batch, BatchRow, BatchStatus, RowStatus
 from payadmin.models.wallets import TERMS_OF, Wallet, WalletKind, WalletStatus, WalletTransaction
 from payadmin.permissions import Permission
@@ -126,6 +127,8 @@ def pay_some(batch_id: int) -> bool:
         return False
     try:
         pay_row(SYSTEM, batch_id, row_id=row_id)
+    except BooksClosed:
+        return True  # the row is as it was, and is paid on the first open day
     except Refusal as refusal:
         refuse_row(SYSTEM, batch_id, row_id=row_id, sentence=refusal.sentence)
     return True

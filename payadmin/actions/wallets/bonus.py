@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from sqlalchemy import select
 
-from payadmin.actions.wallets.moving import BUSINESS, names
+from payadmin.actions.wallets.moving import BUSINESS, keep_units, names
 from payadmin.audit import Event
 from payadmin.config import current_settings
 from payadmin.kernel.errors import Conflict, Invalid
@@ -90,7 +90,9 @@ def _book(
     *,
     is_issued: bool,
 ) -> int:
-    unit = work.get(Unit, unit_id, lock=True)
+    unit = work.get(Unit, unit_id)
+    keep_units(work, unit.code)
+    work.session.refresh(unit)
     words = " ".join(reason.split())
     if unit.kind is not UnitKind.BONUS:
         raise Invalid("Only bonus units are issued and redeemed.")

@@ -135,6 +135,7 @@ def move(
     before: WalletTransaction | None = work.one(select(WalletTransaction).where(WalletTransaction.key == key))
     if before is not None:
         return _same(before, (kind, from_id, to_id, amount_minor))
+    keep_units(work, payer.unit, payee.unit)
     found = plan(work.session, kind=kind, payer=payer, payee=payee, amount_minor=amount_minor, at=work.now)
     if seen is not None and seen != (found.paid_minor, found.received_minor):
         raise Conflict("What it costs has changed since you looked. Look at it again, then confirm.")
@@ -146,6 +147,12 @@ def move(
     post(work, [Posting(f"{BUSINESS}:{row.id}", found.recipe, BUSINESS, row.id, found.day, memo=words)])
     work.record(Event.WALLET_MOVED, row, after=facts(row), **names(row, payer, payee))
     return row
+
+
+def keep_units(work: Work, *units: str) -> None:
+    """Let nobody retire these units until the end of the transaction; everybody who moves money may do so at once."""
+    found = select(Unit.code).where(Unit.code.in_(units)).order_by(Unit.code)
+    work.session.execute(found.with_for_update(read=True))
 
 
 def facts(row: WalletTransaction) -> dict[str, object]:
