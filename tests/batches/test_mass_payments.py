@@ -1,16 +1,19 @@
 """Mass payments: each row pays one payee once out of one organization's wallet, by its contract, or says why not."""
 
+import datetime as dt
 from typing import Any
 
 import pytest
+from sqlalchemy import event, insert, select
 
 from payadmin.actions import tariffs
 from payadmin.actions.batches import check_again, discard_batch
 from payadmin.actions.wallets import approve_application, reject_application
-from payadmin.db import db
+from payadmin.db import db, utcnow
 from payadmin.kernel.errors import Conflict, Forbidden, Invalid
 from payadmin.kernel.tariffs import ChargedTo, Term, TransactionType
 from payadmin.models.batches import Batch, BatchStatus
+from payadmin.models.ledger import AccountingPeriod, LedgerTransaction
 from payadmin.models.parties import Customer, CustomerStatus, Organization, OrganizationStatus
 from payadmin.models.payments import Unit, UnitStatus
 from payadmin.models.tariffs import Contract
@@ -57,6 +60,32 @@ def test_a_file_pays_payees_by_wallet_customer_e_mail_and_phone(payroll: Payroll
     moved = payroll.purses.get(WalletTransaction, row.transaction_id)
     assert (moved.note, payroll.purses.journals(moved.id)) == ("January", ["J22"])
     assert payroll.purses.unsound() == []
+
+
+def test_a_row_that_meets_a_closing_is_paid_on_the_first_open_day(payroll: Payroll, dialect: str) -> None:
+    if dialect == "sqlite":
+        pytest.skip("SQLite has one writer at a time: nobody closes while a row is paid")
+    batch = payroll.checked([payroll.row(1)])
+    payroll.room.process(batch.id)
+    today, closed = utcnow().date(), []
+    period = {"first_day": today, "last_day": today, "closed_by": "x", "reason": "y", "transactions": 0}
+
+    def close(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+        if "INSERT INTO ledger_transaction" in statement and not closed:
+            closed.append(today)
+            with db.engine.connect().execution_options(immediate=True) as other, other.begin():
+                other.execute(insert(AccountingPeriod).values(**period))
+
+    event.listen(db.engine, "before_cursor_execute", close)
+    try:
+        payroll.room.office.work()
+    finally:
+        event.remove(db.engine, "before_cursor_execute", close)
+    batch = payroll.room.batch(batch.id)
+    assert (closed, batch.rows_done, batch.rows_refused) == ([today], 1, 0)
+    booked = select(LedgerTransaction.effective_on).where(LedgerTransaction.template == "J22")
+    assert db.session.scalars(booked).all() == [today + dt.timedelta(days=1)]
+    assert payroll.got() == 10_00
 
 
 def test_an_organization_can_be_paid_by_the_number_of_its_wallet(payroll: Payroll) -> None:
