@@ -206,8 +206,9 @@ def test_a_trial_balance_balances(booked: int, browse: Browse) -> None:
     lines = list(trial_balance(db.session(), "EUR", today - 9 * YESTERDAY, today))
     assert sum(line.debit_minor for line in lines) == sum(line.credit_minor for line in lines) == 125_00
     assert client.get("/trial-balance/?unit=XXX").status_code == 422
-    assert client.get("/trial-balance/?from=nonsense").status_code == 422
-    assert client.get("/trial-balance/?from=2026-02-02&to=2026-01-01").status_code == 422
+    for days, words in (("from=nonsense", "Write days as"), ("from=2026-02-02&to=2026-01-01", "lies before the first")):
+        assert words in client.get(f"/trial-balance/?{days}").text
+        assert client.get(f"/trial-balance/file/csv/?{days}").status_code == 422
 
 
 def test_ledger_health_checks_on_request_and_names_what_is_broken(

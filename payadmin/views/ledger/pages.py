@@ -38,6 +38,7 @@ from payadmin.views.ledger.words import (
     as_file,
     head_words,
     span_asked,
+    span_shown,
     template_words,
 )
 from payadmin.views.registry import page
@@ -179,7 +180,7 @@ class LedgerAccountsPage(PayAdminModelView):
 def statement_of(account: LedgerAccount) -> dict[str, Any]:
     """What `ledger/_statement.html` and its files show of an account, over the days that the address asks for."""
     session = db.session()
-    span = span_asked(newest=asked.newest_day(session, account.id))
+    span = span_shown(newest=asked.newest_day(session, account.id))
     lines, following = asked.page_of_statement(
         session, account, span.first, span.last, after=_place(account, span), size=STATEMENT_SIZE
     )

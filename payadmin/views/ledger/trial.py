@@ -13,7 +13,7 @@ from payadmin.permissions import Permission
 from payadmin.queries import ledger as asked
 from payadmin.queries.ledger import TrialLine
 from payadmin.views.columns import unit_scale
-from payadmin.views.ledger.words import FILES, PdfColumn, PdfTable, as_file, head_words, span_asked
+from payadmin.views.ledger.words import FILES, PdfColumn, PdfTable, as_file, head_words, span_asked, span_shown
 from payadmin.views.security import current_actor
 
 blueprint = Blueprint("trial_balance", __name__, url_prefix="/trial-balance")
@@ -24,7 +24,7 @@ def index() -> str:
     """One line for each line of the chart, with what it adds up to."""
     session = db.session()
     units = asked.units_in_books(session)
-    unit, span = _unit(units), span_asked(newest=asked.newest_day(session))
+    unit, span = _unit(units), span_shown(newest=asked.newest_day(session))
     lines = list(asked.trial_balance(session, unit, span.first, span.last)) if unit else []
     args = urlencode({"unit": unit, **span.args})
     return render_template(

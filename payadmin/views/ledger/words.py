@@ -80,10 +80,15 @@ def _journals(found: Sequence[LedgerTransaction]) -> list[Journal]:
 
 @dataclass(frozen=True)
 class Span:
-    """Whole days, both ends included."""
+    """Whole days, both ends included.
+
+    Attributes:
+        problem: why these days are shown, and not those that were asked for; None when they are.
+    """
 
     first: dt.date
     last: dt.date
+    problem: str | None = None
 
     @property
     def args(self) -> dict[str, str]:
@@ -103,6 +108,15 @@ def span_asked(*, newest: dt.date | None) -> Span:
     if last < first:
         raise Invalid("The last day lies before the first.")
     return Span(first, last)
+
+
+def span_shown(*, newest: dt.date | None) -> Span:
+    """The days that a page shows: those that its address asks for, or the usual ones with what is wrong about these."""
+    try:
+        return span_asked(newest=newest)
+    except Invalid as refusal:
+        today = lists.today()
+        return Span(min(newest or today, today).replace(day=1), today, refusal.sentence)
 
 
 def _day(name: str) -> dt.date | None:
@@ -176,5 +190,5 @@ def as_file(
 
 __all__ = [
     "FILES", "PdfColumn", "PdfTable", "Span", "as_file", "head_words", "journals", "journals_about", "span_asked",
-    "template_words",
+    "span_shown", "template_words",
 ]  # fmt: skip
