@@ -197,6 +197,16 @@ def test_a_statement_adds_up_although_something_is_booked_while_it_is_made(
     assert Decimal(lines[-1][credit]) == sum(Decimal(line[credit]) for line in lines[2:-1])
 
 
+def test_whose_wallet_an_account_is_shows_only_to_those_who_may_know(make: Make, books: Books, browse: Browse) -> None:
+    customer = make.customer(name="Ada Lovelace")
+    books.fund(f"customer:{customer.id}", 5_00)
+    account, number = account_of("2010:customer").id, db.session.scalars(select(LedgerTransaction.id)).one()
+    addresses = ("/ledger-accounts/", f"/ledger-accounts/{account}/", f"/journal/{number}/")
+    for role, shows in ((Role.ADMIN, True), (Role.ACCOUNTANT, False)):
+        pages = [browse(role).get(address) for address in addresses]
+        assert [("Ada Lovelace" in page.text, page.status_code) for page in pages] == [(shows, 200)] * 3
+
+
 def test_a_trial_balance_balances(booked: int, browse: Browse) -> None:
     client = browse(Role.ACCOUNTANT)
     page = client.get("/trial-balance/").text

@@ -37,6 +37,7 @@ from payadmin.views.ledger.words import (
     Span,
     as_file,
     head_words,
+    owner_names,
     span_asked,
     span_shown,
     template_words,
@@ -85,7 +86,7 @@ class LedgerAccountsPage(PayAdminModelView):
         if any(column.key == "balance" for column in shown):
             balances = asked.balances(db.session(), [row.id for row in rows])
         owners = sorted({row.owner for row in rows if getattr(row, "owner", "")})
-        names = asked.owner_names(db.session(), owners) if any(column.key == "owner" for column in shown) else {}
+        names = owner_names(owners) if any(column.key == "owner" for column in shown) else {}
         return super().names_for(shown, rows) | {"owner": names, "balance": balances}
 
     def cell(self, column: Column, names: dict[Any, Any]) -> Any:
@@ -106,7 +107,7 @@ class LedgerAccountsPage(PayAdminModelView):
 
     def details_context(self, row: LedgerAccount) -> dict[str, Any]:
         """The statement of the days that the address asks for, a page at a time, with running balances."""
-        owners = asked.owner_names(db.session(), [row.owner]) if row.owner else {}
+        owners = owner_names([row.owner]) if row.owner else {}
         return statement_of(row) | {
             "row": row,
             "title": row.code,
@@ -273,7 +274,7 @@ class JournalPage(PayAdminModelView):
             "back": self.list_address(),
             "what": template_words(row.template),
             "legs": legs,
-            "owners": asked.owner_names(session, [leg.owner for leg in legs if leg.owner]),
+            "owners": owner_names({leg.owner for leg in legs if leg.owner}),
             "scales": {leg.unit: unit_scale(leg.unit) or 0 for leg in legs},
             "head_words": head_words,
             "payment": payment if payment is not None and pages[Payment].is_accessible() else None,

@@ -20,6 +20,7 @@ from payadmin.models.ledger import LedgerTransaction
 from payadmin.permissions import Permission
 from payadmin.queries import ledger as asked
 from payadmin.views import lists
+from payadmin.views.columns import masked
 from payadmin.views.exports import TYPES
 from payadmin.views.exports_table import WRITERS, Counter
 from payadmin.views.language import say
@@ -31,6 +32,13 @@ FILES = {"csv": TYPES["csv"], "xlsx": TYPES["xlsx"], "pdf": ("PDF", "application
 def head_words(number: str) -> str:
     """A line of the chart as people read it: its number and its name."""
     return f"{number} {say(CHART[number].name)}"
+
+
+def owner_names(owners: Iterable[str]) -> dict[str, str]:
+    """The names of owners of accounts, by "customer:12": a query for each kind of them. Customers may be masked."""
+    show = masked("name")
+    found = asked.owner_names(db.session(), list(owners))
+    return {owner: show(name) if owner.startswith("customer:") else name for owner, name in found.items()}
 
 
 def template_words(template: str) -> str:
@@ -189,6 +197,6 @@ def as_file(
 
 
 __all__ = [
-    "FILES", "PdfColumn", "PdfTable", "Span", "as_file", "head_words", "journals", "journals_about", "span_asked",
-    "span_shown", "template_words",
+    "FILES", "PdfColumn", "PdfTable", "Span", "as_file", "head_words", "journals", "journals_about", "owner_names",
+    "span_asked", "span_shown", "template_words",
 ]  # fmt: skip

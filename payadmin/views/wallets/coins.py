@@ -26,6 +26,7 @@ from payadmin.views.fields import LinkField, MoneyField, SelectField, no_cards, 
 from payadmin.views.filters import begins_with, row_id_of
 from payadmin.views.language import say
 from payadmin.views.ledger.pages import statement_of
+from payadmin.views.ledger.words import owner_names
 from payadmin.views.registry import page
 from payadmin.views.security import current_actor
 from payadmin.views.tariffs.shown import business_users, found_organizations, organization_titles, unit_choices
@@ -35,7 +36,6 @@ from payadmin.views.wallets.shown import (
     KeyField,
     found_wallets,
     owner_key,
-    owner_names,
 )
 
 WRITE, ADJUST, MOVE = Permission.WALLETS_WALLET_WRITE, Permission.WALLETS_WALLET_ADJUST, Permission.WALLETS_WALLET_MOVE
@@ -138,7 +138,7 @@ class CoinsPage(PayAdminModelView):
         names: dict[str, dict[Any, Any]] = super().names_for(shown, rows)
         keys = {column.key for column in shown}
         if "owner" in keys:
-            names["owner"] = owner_names(rows)
+            names["owner"] = owner_names({owner_key(row) for row in rows})
         if keys & AMOUNTS.keys():
             amounts = amounts_of(db.session(), [_as_wallet(row) for row in rows])
             names |= dict.fromkeys(AMOUNTS, amounts)
@@ -161,7 +161,7 @@ class CoinsPage(PayAdminModelView):
         may_read = actor.may(Permission.LEDGER_ENTRY_READ)
         problem = why_unusable(session, row, pays=True)
         return super().details_context(row) | {
-            "owner": owner_names([row]).get(row.owner_key, ""),
+            "owner": owner_names([row.owner_key]).get(row.owner_key, ""),
             "owner_url": _owner_url(row),
             "amounts": amounts_of(session, [row])[row.id],
             "unit_scale": unit_scale(row.unit) or 0,

@@ -1,7 +1,7 @@
 """What the pages of wallets share: how wallets are called, how they are looked up, and the token of an order."""
 
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import or_, select
@@ -11,9 +11,9 @@ from payadmin.db import db
 from payadmin.kernel.text import _
 from payadmin.models.parties import Customer, Organization
 from payadmin.models.wallets import Wallet, WalletStatus
-from payadmin.views.columns import masked
 from payadmin.views.filters import begins_with, row_id_of
 from payadmin.views.language import say
+from payadmin.views.ledger.words import owner_names
 
 MOST_FOUND = 20
 LONGEST_SEARCH = 200
@@ -29,21 +29,6 @@ class KeyField(HiddenField):
     def process_data(self, value: Any) -> None:
         """A new one for a new form."""
         self.data = value or f"form:{secrets.token_urlsafe(18)}"
-
-
-def owner_names(wallets: Iterable[Any]) -> dict[str, str]:
-    """The names of owners, by `Wallet.owner_key`: one statement for each kind of owner. Customers may be masked."""
-    listed = list(wallets)
-    found: dict[str, str] = {}
-    for model, kind, ids in (
-        (Organization, "organization", {each.organization_id for each in listed if each.organization_id}),
-        (Customer, "customer", {each.customer_id for each in listed if each.customer_id}),
-    ):
-        if ids:
-            show: Callable[[Any], str] = masked("name") if model is Customer else str
-            rows = db.session.execute(select(model.id, model.name).where(model.id.in_(ids)))
-            found |= {f"{kind}:{row.id}": show(row.name) for row in rows}
-    return found
 
 
 def owner_key(row: Any) -> str:
@@ -81,7 +66,7 @@ def found_wallets(typed: str) -> list[dict[str, object]]:
 
 
 def _titles(rows: Sequence[Any]) -> dict[int, str]:
-    names = owner_names(rows)
+    names = owner_names({owner_key(row) for row in rows})
     return {
         row.id: say(
             _(
