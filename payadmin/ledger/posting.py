@@ -15,7 +15,7 @@ from functools import cache
 from itertools import islice
 from typing import Any, Final, NoReturn, Protocol, cast
 
-from sqlalchemy import Table, bindparam, func, select, text, update
+from sqlalchemy import Connection, Table, bindparam, func, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
@@ -124,11 +124,12 @@ def post(work: Writer, postings: Sequence[Posting]) -> dict[str, int]:
     if len({each.key for each in postings}) < len(postings):
         msg = "two postings have the same key"
         raise ValueError(msg)
+    connection = session.connection()
+    is_postgresql = connection.dialect.name == "postgresql"
     numbers, first_open = _accounts(session, {leg.account for each in postings for leg in each.recipe.legs})
     named = {key for each in postings for key in (each.reverses, each.ends) if key}
     # PostgreSQL finds by itself what is booked already; one question less for every posting.
-    is_plain = not named and session.get_bind().dialect.name == "postgresql"
-    there = {} if is_plain else _there(session, {each.key for each in postings} | named)
+    there = {} if is_postgresql and not named else _there(connection, {each.key for each in postings} | named)
     done = {key: content.id for key, content in there.items()}
     new = []
     for each in postings:
@@ -142,10 +143,10 @@ def post(work: Writer, postings: Sequence[Posting]) -> dict[str, int]:
     ]
     try:
         # What is inserted by several statements is locked by one before the first of them; drivers cut long ones too.
-        if (all(waves) or len(new) > _MANY) and session.get_bind().dialect.name == "postgresql":
+        if (all(waves) or len(new) > _MANY) and is_postgresql:
             _lock_all(session, numbers.values())
         for wave in waves:
-            done |= _insert(work, wave, numbers, done, first_open)
+            done |= _insert(work, connection, wave, numbers, done, first_open)
             _keep_holds(session, wave, numbers, done)
     except DBAPIError as error:
         _explain(error)
@@ -235,7 +236,8 @@ class _Found:
 def _accounts(session: Session, wanted: set[Account]) -> tuple[dict[Account, int], dt.date | None]:
     """The numbers of accounts in the database, and the first open day; accounts that are not there are opened."""
     by_code = {account.code: account for account in wanted}
-    found, last_closed = _numbers(session, by_code)
+    connection = session.connection()
+    found, last_closed = _numbers(connection, by_code)
     if not found:
         first_open = first_open_day(session)
     else:
@@ -252,7 +254,7 @@ def _accounts(session: Session, wanted: set[Account]) -> tuple[dict[Account, int
             for code in missing
         ]
         session.execute(_insert_into(session, _ACCOUNT).on_conflict_do_nothing(), rows)
-        opened = _numbers(session, missing)[0]
+        opened = _numbers(connection, missing)[0]
         _open_wallets(session, {by_code[code]: number for code, number in opened.items()})
         found |= opened
     return {by_code[code]: number for code, number in found.items()}, first_open
@@ -280,22 +282,22 @@ def _open_wallets(session: Session, opened: dict[Account, int]) -> None:
         session.execute(added.execution_options(explained=True), rows)
 
 
-def _numbers(session: Session, codes: Iterable[str]) -> tuple[dict[str, int], dt.date | None]:
+def _numbers(connection: Connection, codes: Iterable[str]) -> tuple[dict[str, int], dt.date | None]:
     """The numbers of the accounts that are there, and the last closed day, asked for together."""
     found: dict[str, int] = {}
     last_closed: dt.date | None = None
     for some in _batches(codes):
-        rows = session.connection().execute(_NUMBERS, {"codes": some})
+        rows = connection.execute(_NUMBERS, {"codes": some})
         for code, number, last_closed in rows:  # noqa: B007 - the same on every row
             found[code] = number
     return found, last_closed
 
 
-def _there(session: Session, keys: Iterable[str]) -> dict[str, _Found]:
+def _there(connection: Connection, keys: Iterable[str]) -> dict[str, _Found]:
     """What is booked already under these keys."""
     found: dict[str, _Found] = {}
     for some in _batches(keys):
-        for row in session.connection().execute(_BOOKED, {"keys": some}):
+        for row in connection.execute(_BOOKED, {"keys": some}):
             legs = tuple((int(leg[0]), str(leg[1]), int(leg[2])) for leg in row.legs)
             content = (row.template, row.business, row.business_id, legs, row.reverses_id)
             found[row.key] = _Found(row.id, content)
@@ -316,6 +318,7 @@ def _refuse_other(posting: Posting, found: _Found, content: Content) -> None:
 
 def _insert(
     work: Writer,
+    connection: Connection,
     wave: Sequence[Posting],
     numbers: dict[Account, int],
     done: dict[str, int],
@@ -324,7 +327,6 @@ def _insert(
     """Insert transactions; the number of each. One that somebody else booked meanwhile is compared with it."""
     if not wave:
         return {}
-    connection = work.session.connection()
     key: bytes | None = connection.get_execution_options().get(SIGNING_KEY)
     rows = []
     contents: dict[str, Content] = {}
@@ -347,7 +349,7 @@ def _insert(
         rows.append(row)
     made: dict[str, int] = dict(connection.execute(_added(connection.dialect.name), rows).all())
     if lost := [each for each in wave if each.key not in made]:
-        there = _there(work.session, [each.key for each in lost])
+        there = _there(connection, [each.key for each in lost])
         for each in lost:
             _refuse_other(each, there[each.key], contents[each.key])
             made[each.key] = there[each.key].id
@@ -392,8 +394,8 @@ def _batches(items: Iterable[str]) -> Iterator[list[str]]:
 @cache
 def _added(dialect: str) -> Any:
     """The statement that posts: it leaves out what is booked already, and tells the number of each that it wrote."""
-    made = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}[dialect](_TRANSACTION)
-    return made.on_conflict_do_nothing(index_elements=["key"]).returning(_TRANSACTION.c.key, _TRANSACTION.c.id)
+    added = (postgresql.insert if dialect == "postgresql" else sqlite.insert)(_TRANSACTION)
+    return added.on_conflict_do_nothing(index_elements=["key"]).returning(_TRANSACTION.c.key, _TRANSACTION.c.id)
 
 
 def _insert_into(session: Session, table: Table) -> Any:

@@ -20,28 +20,24 @@ BOOKS_LOCK: Final = 7_210_001
 _POST = f"""
 CREATE FUNCTION ledger_post() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
 DECLARE
-  wrong bigint;
+  wrong record;
 BEGIN
-  IF NOT EXISTS (SELECT 1 FROM new_rows) THEN RETURN NULL; END IF;
   PERFORM pg_advisory_xact_lock_shared({BOOKS_LOCK});
-  SELECT t.id INTO wrong FROM new_rows t
-    WHERE EXISTS (SELECT 1 FROM accounting_period p WHERE p.last_day >= t.effective_on) LIMIT 1;
+  SELECT id, what INTO wrong FROM (
+    SELECT t.id, CASE
+      WHEN EXISTS (SELECT 1 FROM accounting_period p WHERE p.last_day >= t.effective_on)
+        THEN 'falls into a closed period'
+      WHEN jsonb_array_length(t.legs) < 2 OR EXISTS (SELECT 1 FROM jsonb_array_elements(t.legs) AS l (leg)
+        GROUP BY l.leg ->> 1 HAVING sum((l.leg ->> 2)::bigint) <> 0) THEN 'does not balance'
+      WHEN EXISTS (SELECT 1 FROM ledger_transaction o WHERE o.id = t.reverses_id AND (o.reverses_id IS NOT NULL
+        OR jsonb_array_length(o.legs) <> jsonb_array_length(t.legs)
+        OR EXISTS (SELECT 1 FROM jsonb_array_elements(t.legs) WITH ORDINALITY AS l (leg, place)
+          WHERE l.leg ->> 0 IS DISTINCT FROM o.legs -> (l.place::int - 1) ->> 0
+            OR (l.leg ->> 2)::bigint IS DISTINCT FROM - (o.legs -> (l.place::int - 1) ->> 2)::bigint)))
+        THEN 'is not the exact reversal'
+    END AS what FROM new_rows t) checked WHERE what IS NOT NULL LIMIT 1;
   IF FOUND THEN
-    RAISE EXCEPTION 'ledger: transaction % falls into a closed period', wrong USING ERRCODE = 'check_violation';
-  END IF;
-  SELECT t.id INTO wrong FROM new_rows t
-    WHERE jsonb_array_length(t.legs) < 2 OR EXISTS (SELECT 1 FROM jsonb_array_elements(t.legs) AS l (leg)
-      GROUP BY l.leg ->> 1 HAVING sum((l.leg ->> 2)::bigint) <> 0) LIMIT 1;
-  IF FOUND THEN
-    RAISE EXCEPTION 'ledger: transaction % does not balance', wrong USING ERRCODE = 'check_violation';
-  END IF;
-  SELECT t.id INTO wrong FROM new_rows t JOIN ledger_transaction o ON o.id = t.reverses_id
-    WHERE o.reverses_id IS NOT NULL OR jsonb_array_length(o.legs) <> jsonb_array_length(t.legs)
-      OR EXISTS (SELECT 1 FROM jsonb_array_elements(t.legs) WITH ORDINALITY AS l (leg, place)
-        WHERE l.leg ->> 0 IS DISTINCT FROM o.legs -> (l.place::int - 1) ->> 0
-          OR (l.leg ->> 2)::bigint IS DISTINCT FROM - (o.legs -> (l.place::int - 1) ->> 2)::bigint) LIMIT 1;
-  IF FOUND THEN
-    RAISE EXCEPTION 'ledger: transaction % is not the exact reversal', wrong USING ERRCODE = 'check_violation';
+    RAISE EXCEPTION 'ledger: transaction % %', wrong.id, wrong.what USING ERRCODE = 'check_violation';
   END IF;
   PERFORM 1 FROM ledger_balance b
     WHERE b.account_id IN (SELECT (l.leg ->> 0)::bigint FROM new_rows t, jsonb_array_elements(t.legs) AS l (leg))
