@@ -120,7 +120,7 @@ def post(work: Writer, postings: Sequence[Posting]) -> dict[str, int]:
     if not postings:
         return {}
     session = work.session
-    session.flush()  # rows of business are locked before accounts, always
+    work.session.flush()  # rows of business are locked before accounts, always
     if len({each.key for each in postings}) < len(postings):
         msg = "two postings have the same key"
         raise ValueError(msg)

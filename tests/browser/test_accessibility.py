@@ -105,7 +105,7 @@ def shown_charts(page: Page) -> None:
     """Scroll to the last chart, so that both are drawn."""
     page.locator("#chart-operations-a-day").scroll_into_view_if_needed()
     for name in ("month", "day"):
-        page.locator(f"#chart-operations-a-{name}:not([aria-busy])").wait_for(timeout=30_000)
+        page.locator(f"#chart-operations-a-{name}:not([aria-busy])").wait_for()
 
 
 def shown_tables(page: Page) -> None:
@@ -495,7 +495,7 @@ def test_axe_finds_nothing_on_the_outcome_of_a_run_and_in_a_mail(eyes: Eyes):
         page.get_by_label("Reason").select_option(index=1)
         page.get_by_label("Authenticator code").fill(eyes.desk.code("operator"))
         page.get_by_role("button", name="Refund 2 payments").click()
-        expect(page.locator(".sumrow")).to_contain_text(re.compile(r"Done\s*2"), timeout=30_000)
+        expect(page.locator(".sumrow")).to_contain_text(re.compile(r"Done\s*2"))
     ((token,),) = demo.rows("SELECT token FROM action_run WHERE page = 'transactions' AND state = 'DONE' LIMIT 1")
     page.goto(f"/transactions/run/{token}/")
     assert eyes.look(page) == {}
@@ -546,7 +546,7 @@ def test_axe_finds_nothing_on_batches_of_payments_in_any_state(eyes: Eyes):
     page.locator("#file").set_input_files(files.payments(3))
     found["another file for it"] = eyes.look(page)
     page.get_by_role("button", name="Upload and check").click()
-    page.get_by_text("All rows are valid.").wait_for(timeout=30_000)
+    page.get_by_text("All rows are valid.").wait_for()
     ready = page.url
     found["ready"] = eyes.look(page)
     page.get_by_role("button", name="Discard").click()

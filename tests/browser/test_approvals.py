@@ -55,7 +55,7 @@ def test_a_large_refund_is_asked_for_by_one_person_and_made_when_another_approve
     expect(checker.get_by_text("Done in the name of operator.")).to_be_visible()
 
     page = desk.page("operator", f"transactions/{payment_id}/")
-    expect(page.locator(".hero")).to_contain_text("Partially refunded", timeout=30_000)
+    expect(page.locator(".hero")).to_contain_text("Partially refunded")
     orders = page.get_by_role("region", name="Refunds and voids", exact=True)
     expect(orders).to_contain_text("Succeeded")
     expect(orders).to_contain_text("by operator")

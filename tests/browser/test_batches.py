@@ -55,7 +55,7 @@ def test_a_payment_file_with_an_error_is_corrected_and_processed_while_one_watch
     drop(page, files.payments(4))
     expect(page.locator("[data-drop-name]")).to_contain_text("payments-")
     page.get_by_role("button", name="Upload and check").click()
-    page.get_by_text("All rows are valid.").wait_for(timeout=30_000)
+    page.get_by_text("All rows are valid.").wait_for()
     page.get_by_role("link", name="Process 4 rows…").click()
     page.get_by_label("Authenticator code").fill(desk.code("operator"))
     page.get_by_role("button", name="Process 4 payments").click()
@@ -81,7 +81,7 @@ def test_a_refused_file_stays_chosen_and_one_that_is_too_large_is_not_even_sent(
     page.locator("#file").set_input_files(files.registrations(2))
     expect(page.locator("#file-error")).to_be_hidden()
     page.get_by_role("button", name="Upload and check").click()
-    page.get_by_text("All rows are valid.").wait_for(timeout=30_000)
+    page.get_by_text("All rows are valid.").wait_for()
 
 
 def test_the_same_rows_in_two_real_workbooks_are_recognised_and_their_columns_are_named(desk: Desk, files: BatchFiles):
@@ -91,7 +91,7 @@ def test_the_same_rows_in_two_real_workbooks_are_recognised_and_their_columns_ar
     page.locator("#file").set_input_files(real_workbook("a"))
     page.get_by_role("button", name="Upload and check").click()
     page.wait_for_url("**/batches/*/")
-    page.get_by_text("The columns are not those of the template, so no row was checked.").wait_for(timeout=30_000)
+    page.get_by_text("The columns are not those of the template, so no row was checked.").wait_for()
     expect(page.locator("#batch-figures")).to_contain_text("4,573")
     expect(page.locator("#batch-rows th.colbad").first).to_contain_text("is not a column of this kind of file")
     expect(page.get_by_role("link", name=re.compile("^Process"))).to_have_count(0)

@@ -18,8 +18,8 @@ def names(page: Page) -> list[str]:
 
 
 def wait_for_order(page: Page, *first: str) -> None:
-    expect(page.locator("#rules [data-order-item] .link").first).to_have_text(first[0], timeout=15_000)
-    expect(page.locator("#rules [data-order-item] .link").nth(1)).to_have_text(first[1], timeout=15_000)
+    expect(page.locator("#rules [data-order-item] .link").first).to_have_text(first[0])
+    expect(page.locator("#rules [data-order-item] .link").nth(1)).to_have_text(first[1])
 
 
 def new_draft(desk: Desk, user: str = "admin") -> Page:
@@ -60,7 +60,7 @@ def test_rules_are_put_in_order_by_keyboard_by_button_and_by_mouse(desk: Desk) -
     page.mouse.move(target["x"] + 62, target["y"] + 6, steps=3)
     page.mouse.up()
     # The row is where it was dropped at once; the order is kept when that is said.
-    expect(page.locator("#announce")).to_have_text(f"{three} is number 1 of {len(before)}", timeout=15_000)
+    expect(page.locator("#announce")).to_have_text(f"{three} is number 1 of {len(before)}")
     page.reload()
     assert names(page)[:3] == [three, one, two], "the order is kept"
 
@@ -81,7 +81,7 @@ def test_what_a_drag_shows_is_kept_wherever_it_ends(desk: Desk, way: int) -> Non
     assert shown != before
     page.mouse.up()
     place = shown.index(before[0]) + 1
-    expect(page.locator("#announce")).to_have_text(f"{before[0]} is number {place} of {len(before)}", timeout=15_000)
+    expect(page.locator("#announce")).to_have_text(f"{before[0]} is number {place} of {len(before)}")
     page.reload()
     assert names(page) == shown
 
@@ -140,15 +140,15 @@ def test_the_test_panel_answers_while_one_types_and_a_replay_tells_what_would_ch
 
     page.locator("#f-amount").fill("50")
     page.locator("#f-channel").select_option("WEB")
-    expect(page.locator("#verdict")).to_contain_text("“all-of-the-web” decides.", timeout=15_000)
+    expect(page.locator("#verdict")).to_contain_text("“all-of-the-web” decides.")
     page.locator("#f-channel").select_option("CALL_CENTRE")
-    expect(page.locator("#verdict")).to_contain_text("Channel is Web: it is Call centre", timeout=15_000)
+    expect(page.locator("#verdict")).to_contain_text("Channel is Web: it is Call centre")
 
     page.locator("#days").fill("3660")
     page.get_by_role("button", name="Replay", exact=True).click()
     page.get_by_text("The replay is over").wait_for(timeout=60_000)
     page.get_by_role("link", name="List of payments").click()
-    expect(page.locator("#list tbody tr").first).to_contain_text("all-of-the-web", timeout=15_000)
+    expect(page.locator("#list tbody tr").first).to_contain_text("all-of-the-web")
 
 
 def test_a_draft_is_activated_after_its_differences_were_shown(desk: Desk, demo: Demo) -> None:

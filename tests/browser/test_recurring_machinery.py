@@ -81,7 +81,7 @@ def test_the_workers_page_brings_itself_up_to_date_and_keeps_the_focus(desk: Des
     again.focus()
     name = page.evaluate("document.activeElement.id")
     page.evaluate("document.querySelector('#signs h2').textContent = 'old'")
-    expect(page.locator("#signs h2")).to_have_text("Signs of life", timeout=15_000)
+    expect(page.locator("#signs h2")).to_have_text("Signs of life")
     assert page.evaluate("document.activeElement.id") == name
     again.click()
     expect(page.locator("#toasts, #messages").filter(has_text="It is tried again.").first).to_be_visible()

@@ -80,7 +80,7 @@ def test_a_transfer_and_an_exchange_are_seen_confirmed_and_found_in_the_books(de
     page.goto(own["GBP"])
     after = figure(page, "Available")
     spent = round(float(before.split()[0].replace(",", "")) - float(after.split()[0].replace(",", "")), 2)
-    assert spent == 30.10, "10.00, a commission of at least 0.10, and 20.00"
+    assert spent == 30.15, "10.00 with a commission of at least 0.10, 20.00 with one of 0.25%"
     assert figure(page, "Closing balance") == after
     page.get_by_role("link", name="Account in the books").click()
     assert figure(page, "Balance now") == after

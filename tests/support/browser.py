@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, Response, expect
 
 from payadmin import create_worker_app
 from payadmin.actions import access
@@ -42,6 +42,8 @@ START_SECONDS = 120
 STOP_SECONDS = 30
 DESK = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
+PATIENCE_MS = 30_000  # for anything on a page: a busy machine is no fault of it
+expect.set_options(timeout=PATIENCE_MS)
 _ADDRESS = re.compile(r"payadmin is ready: (http://\S+/)")
 
 
@@ -127,6 +129,18 @@ class Codes:
             time.sleep(0.2)
 
 
+def _patient(page: Page) -> None:
+    """Let `goto` return only when the parts that a page fetches by itself answer: a script is faster than a person."""
+    goto = page.goto
+
+    def patiently(url: str, **options: Any) -> Response | None:
+        response = goto(url, **options)
+        page.locator("html[data-ready], html:not(:has(script[src*='/main.js']))").wait_for(state="attached")
+        return response
+
+    page.goto = patiently  # type: ignore[method-assign]
+
+
 class Watched:
     """Everything the browser complains about; the test that owns it fails unless it was expected."""
 
@@ -172,8 +186,9 @@ class Desk:
         options.setdefault("viewport", DESK)
         options.setdefault("reduced_motion", "reduce")
         context = self._chromium.new_context(base_url=self.demo.address, accept_downloads=True, **options)
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(PATIENCE_MS)
         context.on("page", self.watched.watch)
+        context.on("page", _patient)
         self._contexts.append(context)
         return context
 

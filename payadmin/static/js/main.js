@@ -13,5 +13,6 @@ import { initParts } from "./parts.js";
 import { toastMessages } from "./toasts.js";
 
 initList(document);
-initParts(document);
+// Whoever drives the page from outside may begin once every part answers.
+initParts(document).then(() => document.documentElement.toggleAttribute("data-ready", true));
 toastMessages(document);

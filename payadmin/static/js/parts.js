@@ -16,8 +16,8 @@ const PARTS = [
   ["[data-conditions]", () => import("./conditions.js")],
 ];
 
+// Returns a promise that all of them work.
 export function initParts(scope) {
-  for (const [selector, load] of PARTS) {
-    if (find(selector, scope)) load().then((part) => part.init(scope));
-  }
+  const needed = PARTS.filter(([selector]) => find(selector, scope));
+  return Promise.all(needed.map(async ([, load]) => (await load()).init(scope)));
 }
