@@ -188,7 +188,8 @@ class Desk:
         context = self._chromium.new_context(base_url=self.demo.address, accept_downloads=True, **options)
         context.set_default_timeout(PATIENCE_MS)
         context.on("page", self.watched.watch)
-        context.on("page", _patient)
+        if options.get("java_script_enabled", True):
+            context.on("page", _patient)
         self._contexts.append(context)
         return context
 
