@@ -232,10 +232,11 @@ def drain(*, seconds: float = DRAIN_SECONDS, stop: threading.Event | None = None
     ):
         charges = side.submit(drain_charges, app, until=until(), stop=stop)
         while True:
+            charged = charges.done()  # asked before messages are claimed: charging may promise one with its last breath
             if len(running) < threads and time.monotonic() < until() and not stop.is_set():
                 for message in _claim(app, threads - len(running)):
                     running[pool.submit(_run, app, message)] = time.monotonic()
-            if charges.done():
+            if charged:
                 done += charges.result()
                 if not running and not look_again:
                     return done

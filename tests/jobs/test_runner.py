@@ -171,6 +171,31 @@ def test_a_slow_job_does_not_keep_new_work_waiting(notebook: Notebook, monkeypat
         worker.join()
 
 
+def test_what_charging_promises_with_its_last_breath_is_done_by_the_same_drain(
+    notebook: Notebook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked, charged, claim = threading.Event(), threading.Event(), runner._claim
+
+    def charge(app: Flask, **_: Any) -> int:
+        with app.app_context():
+            if not charged.is_set() and looked.wait(20):
+                promise_it(SYSTEM, "write_down")
+        charged.set()
+        return 0
+
+    def claim_slowly(app: Flask, limit: int) -> list[Any]:
+        found = claim(app, limit)
+        if not looked.is_set():
+            looked.set()
+            assert charged.wait(20)
+            time.sleep(0.1)  # its future is done a moment later
+        return found
+
+    monkeypatch.setattr(runner, "drain_charges", charge)
+    monkeypatch.setattr(runner, "_claim", claim_slowly)
+    assert (runner.drain(), len(notebook.ran)) == (1, 1)
+
+
 def test_a_drain_that_is_told_to_stop_finishes_what_is_in_hand(notebook: Notebook, app: Flask) -> None:
     stop = threading.Event()
     for _ in range(20):
