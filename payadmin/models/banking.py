@@ -84,16 +84,20 @@ class MessageKind(StrEnum):
 
 
 class LineStatus(StrEnum):
-    """What became of a line of a statement."""
+    """What became of a line of a statement; NEW ones are looked at by the next worker."""
 
+    NEW = "Being matched"
     UNMATCHED = "Unmatched"
     MATCHED = "Matched"
     IGNORED = "Not ours"
 
 
 LINE_MACHINE = Machine(
-    initial=LineStatus.UNMATCHED,
-    moves={LineStatus.UNMATCHED: frozenset({LineStatus.MATCHED, LineStatus.IGNORED})},
+    initial=LineStatus.NEW,
+    moves={
+        LineStatus.NEW: frozenset({LineStatus.MATCHED, LineStatus.UNMATCHED}),
+        LineStatus.UNMATCHED: frozenset({LineStatus.MATCHED, LineStatus.IGNORED}),
+    },
 )
 
 
@@ -334,7 +338,7 @@ class BankLine(Row, Audited, Base):
         String(PARTY_LENGTH), info={"label": "To or from", "list": False, "readonly": True, "mask": "name"}
     )
     status: Mapped[LineStatus] = enum_column(
-        LineStatus, default=LineStatus.UNMATCHED, info={"label": "Status", "readonly": True}
+        LineStatus, default=LineStatus.NEW, info={"label": "Status", "readonly": True}
     )
     mismatch: Mapped[Mismatch | None] = enum_column(
         Mismatch, nullable=True, info={"label": "Why unmatched", "readonly": True}

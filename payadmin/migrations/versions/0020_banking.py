@@ -193,6 +193,7 @@ def upgrade() -> None:
         sa.Column(
             "status",
             sa.Enum(
+                "NEW",
                 "UNMATCHED",
                 "MATCHED",
                 "IGNORED",
