@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from flask import current_app
 
-from payadmin.kernel.iso20022 import is_bic, is_iban
+from payadmin.kernel.iban import is_bic, is_iban
 from payadmin.kernel.text import LANGUAGES
 
 # A worker's claim on a refund outlives the three calls it may make (actions/payments/orders.py, CLAIM_LEASE).

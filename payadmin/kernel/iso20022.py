@@ -19,6 +19,7 @@ from xml.parsers import expat
 from xml.sax.saxutils import escape
 
 from payadmin.kernel.errors import Invalid
+from payadmin.kernel.iban import is_iban
 from payadmin.kernel.money import decimal_text, scale_of
 from payadmin.kernel.text import _, one_line
 
@@ -39,8 +40,6 @@ _NAMESPACE: Final = re.compile(r"urn:iso:std:iso:20022:tech:xsd:((?:pain\.002|ca
 _AMOUNT: Final = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,5})?")
 _UNIT: Final = re.compile(r"[A-Z]{3}")
 _CODE: Final = re.compile(r"[A-Z0-9]{1,10}")
-_IBAN: Final = re.compile(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}")
-_BIC: Final = re.compile(r"[A-Z]{4}[A-Z]{2}[A-Z0-9]{2}(?:[A-Z0-9]{3})?")
 # What every bank takes in a name (EPC217-08, the Latin set).
 _TAKEN: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/-?:().,'+ ")
 _SPELLED: Final = str.maketrans(
@@ -126,19 +125,6 @@ class Orders:
     payer_account: str
     payer_bank_code: str | None
     transfers: Sequence[Transfer]
-
-
-def is_iban(text: str) -> bool:
-    """Whether it is an IBAN in its plain form: no blanks, its check digits right (ISO 13616)."""
-    if not _IBAN.fullmatch(text):
-        return False
-    turned = text[4:] + text[:4]
-    return int("".join(str(int(char, 36)) for char in turned)) % 97 == 1
-
-
-def is_bic(text: str) -> bool:
-    """Whether it has the form of a BIC (ISO 9362)."""
-    return _BIC.fullmatch(text) is not None
 
 
 def name_for_bank(name: str) -> str:
