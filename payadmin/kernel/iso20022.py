@@ -390,7 +390,7 @@ def _entries(node: "_Node", number: int) -> Iterator[Entry]:
     parts = [_amount_of(each) for each in details]
     if len(details) > 1 and (None in parts or sum(each[1] for each in parts if each) != whole):
         details = []  # a batch that does not say what each came to: one line, which a person looks at
-    taken = details or [None]
+    taken: list[_Node | None] = [*details] or [None]
     for place, one in enumerate(taken):
         amount = (parts[place] or (unit, whole)) if one is not None and len(taken) > 1 else (unit, whole)
         refs = one.maybe("Refs") if one is not None else None

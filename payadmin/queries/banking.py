@@ -17,6 +17,7 @@ from payadmin.models.banking import (
     PaymentFileLine,
     TransferStatus,
 )
+from payadmin.models.outbox import OutboxMessage, OutboxState
 from payadmin.models.redeem import RedeemChannel, RedeemRequest, RedeemStatus
 
 MOST_PAYMENTS = 1_000
@@ -93,6 +94,18 @@ def to_be_sent(session: Session) -> Sequence[int]:
     open_ = (FileStatus.RELEASED, FileStatus.UNKNOWN)
     found = select(PaymentFile.id).where(among(PaymentFile.status, open_), PaymentFile.by_hand.is_(False))
     return session.scalars(found.order_by(PaymentFile.id).limit(100)).all()
+
+
+def is_to_be_sent(session: Session, file_id: int) -> bool:
+    """Whether it is still not known that the bank has the file."""
+    open_ = PaymentFile.status.in_((FileStatus.RELEASED, FileStatus.UNKNOWN))
+    return bool(session.scalar(select(exists().where(PaymentFile.id == file_id, open_))))
+
+
+def is_asking(session: Session, job: str) -> bool:
+    """Whether a question to the bank is promised and not answered yet."""
+    states = (OutboxState.DUE, OutboxState.RUNNING)
+    return bool(session.scalar(select(exists().where(OutboxMessage.job == job, OutboxMessage.state.in_(states)))))
 
 
 def to_be_matched(session: Session) -> Sequence[int]:
