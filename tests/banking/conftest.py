@@ -23,7 +23,6 @@ from payadmin.jobs.runner import drain
 from payadmin.kernel.iban import normalised
 from payadmin.models.banking import BankLine, BankMessage, PaymentFile, PaymentFileLine
 from payadmin.models.redeem import RedeemRequest
-from payadmin.permissions import Role
 from payadmin.work import SYSTEM
 from tests.redeem.conftest import BANK, Redeeming
 from tests.support.desk_fixtures import desk, provider_process, simulator
