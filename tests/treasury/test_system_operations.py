@@ -451,7 +451,7 @@ def test_confirming_while_the_desk_is_counted_is_before_or_after_the_count(app: 
 
 
 def _in_desk(code: str) -> int:
-    from payadmin.models.ledger import LedgerAccount, LedgerBalance  # noqa: PLC0415
+    from payadmin.models.ledger import LedgerAccount, LedgerBalance
 
     wanted = select(LedgerBalance.balance_minor).join(LedgerAccount, LedgerAccount.id == LedgerBalance.account_id)
     return int(sum(db.session.scalars(wanted.where(LedgerAccount.code == f"1110:desk:{code}:EUR"))))
