@@ -24,6 +24,8 @@ from payadmin.models.wallets import KEY_LENGTH, NOTE_LENGTH, REASON_LENGTH, Wall
 CODE_LENGTH = 24
 # What a desk that is not closed is: at most one day of it, whatever happens at once (CA1).
 _UNCLOSED = "status <> 'CLOSED'"
+# A confirmed operation is taken back at most once; what a CFO rejected may be asked for again.
+_LIVE = "status IN ('INITIATED', 'CONFIRMED')"
 
 
 class DeskStatus(StrEnum):
@@ -360,6 +362,13 @@ class SystemOperation(Row, Audited, Base):
             name="decided_by_another",
         ),
         CheckConstraint("(acknowledged_at IS NULL) = (acknowledged_by_id IS NULL)", name="acknowledged_by_somebody"),
+        Index(
+            "uq_system_operation_reverses_id",
+            "reverses_id",
+            unique=True,
+            sqlite_where=text(_LIVE),
+            postgresql_where=text(_LIVE),
+        ),
         Index("ix_system_operation_status_id", "status", "id"),
         Index("ix_system_operation_desk_id_id", "desk_id", "id"),
         Index("ix_system_operation_day_id_id", "day_id", "id"),
@@ -390,7 +399,7 @@ class SystemOperation(Row, Audited, Base):
     )
     reason: Mapped[str | None] = mapped_column(String(REASON_LENGTH), info={"label": "Reason", "list": False})
     reverses_id: Mapped[int | None] = mapped_column(
-        ForeignKey("system_operation.id"), unique=True, info={"label": "Takes back", "list": False, "readonly": True}
+        ForeignKey("system_operation.id"), index=True, info={"label": "Takes back", "list": False, "readonly": True}
     )
     acknowledged_at: Mapped[dt.datetime | None] = mapped_column(
         UtcDateTime, info={"label": "Acknowledged", "list": False, "readonly": True}
