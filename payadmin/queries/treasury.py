@@ -246,7 +246,7 @@ def counted(session: Session, wallet_id: int, kind: TransactionType, first: dt.d
         )
         total += int(session.scalar(done) or 0)
     if channel is not None:
-        asked = select(func.sum(RedeemRequest.amount_minor)).where(
+        asked = select(func.sum(RedeemRequest.asked_minor)).where(
             RedeemRequest.wallet_id == wallet_id,
             RedeemRequest.channel == channel,
             RedeemRequest.on_day.between(first, last),

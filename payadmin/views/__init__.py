@@ -41,6 +41,7 @@ def init_views(app: Flask, settings: Settings) -> None:
         parties,  # noqa: F401 - marks its pages
         payments,  # noqa: F401 - marks its page
         products,  # noqa: F401 - marks its pages
+        redeem,  # noqa: F401 - marks its pages
         registry,
         reporting,
         retry_policies,  # noqa: F401 - marks its page
