@@ -112,6 +112,8 @@ def _serve_embedded(home: "Home", parts: "Parts", host: str, port: int, *, demo:
     env = _environment(home, demo=demo)
     if demo:
         # The demo is reached where it listens, so its mails can hold links.
+        # The account that mock-bank gives to whoever tries it; without BANK_URL nothing is sent anywhere.
+        env.setdefault("BANK_IBAN", "NL41MOCK0000000001")
         env.setdefault("PUBLIC_URL", f"http://{'127.0.0.1' if host == _EVERYWHERE else host}:{port}")
     if "SIMULATOR_URL" not in env:
         env["SIMULATOR_URL"] = _start_simulator(home, parts)

@@ -1,24 +1,27 @@
 """Questions about redeem requests: what one costs, its limits, why one may not be approved, what a desk may pay."""
 
 import datetime as dt
+import re
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import func, select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from payadmin.config import current_settings
 from payadmin.kernel import iban, vault
 from payadmin.kernel.errors import Conflict, Invalid
+from payadmin.kernel.masks import mask_name
 from payadmin.kernel.money import MAX_MINOR, Money
 from payadmin.kernel.tariffs import Commission, Term, TransactionType, commission, told
 from payadmin.kernel.text import Text, _
 from payadmin.models.parties import Customer, CustomerStatus, IdentificationStatus
-from payadmin.models.redeem import REDEEM_COUNTED, RedeemChannel, RedeemRequest, RedeemStatus
+from payadmin.models.redeem import RedeemChannel, RedeemRequest, RedeemStatus
 from payadmin.models.tariffs import ContractTerm
-from payadmin.models.treasury import CashKind, CashOperation
+from payadmin.models.treasury import CashDesk
 from payadmin.models.wallets import LimitRule, Wallet
-from payadmin.queries.tariffs import Ruling, ruling
+from payadmin.queries.tariffs import Ruling
+from payadmin.queries.treasury import balances, exceeded, find_customers, ruling_of, why_no_cash
 from payadmin.queries.wallets import Exceeded, owner_of, scales_of, why_unusable
 
 # What contracts have terms for.
@@ -26,6 +29,8 @@ TERMS_OF: Final[dict[RedeemChannel, TransactionType]] = {
     RedeemChannel.CASH_DESK: TransactionType.CASH_WITHDRAWAL,
     RedeemChannel.BANK_TRANSFER: TransactionType.BANK_WITHDRAWAL,
 }
+MOST_FOUND: Final = 20
+_NUMBER: Final = re.compile(r"(?:R-?)?([0-9]{1,18})", re.ASCII | re.IGNORECASE)
 # What an accountant may still say yes or no to; what the bank has, only the bank decides.
 APPROVABLE: Final = (RedeemStatus.SUBMITTED, RedeemStatus.FAILED)
 CANCELLABLE: Final = (RedeemStatus.SUBMITTED, RedeemStatus.APPROVED, RedeemStatus.FAILED)
@@ -77,13 +82,11 @@ def plan_redeem(
         raise Invalid("Write an amount above zero.", field="amount")
     if wallet.customer_id is None:
         raise Conflict("Redeem requests are for wallets of customers.", field="wallet")
-    if (problem := why_unusable(session, wallet, pays=True)) is not None:
+    if (problem := why_no_cash(session, wallet, pays=True)) is not None:
         raise Conflict(problem, field="wallet")
     kind, unit = TERMS_OF[channel], wallet.unit
     day = at.astimezone(current_settings().zone).date()
-    owner = owner_of(session, wallet)
-    organization_id = owner.organization_id if isinstance(owner, Customer) else owner.id
-    ruled = ruling(session, organization_id, kind, unit, at) if organization_id is not None else None
+    ruled = ruling_of(session, wallet, kind, at)
     term = ruled.term if ruled is not None else Term(kind, unit)
     found = commission(term, asked_minor)
     if found.payer_minor > MAX_MINOR:
@@ -99,7 +102,7 @@ def plan_redeem(
         found.minor,
         ruled,
         _why(session, term, found) if ruled is not None else (_("No contract says anything about it: it is free."),),
-        _exceeded(session, wallet.id, channel, term, asked_minor, day),
+        exceeded(session, wallet.id, term, asked_minor, day),
     )
 
 
@@ -119,44 +122,6 @@ def _why(session: Session, term: Term, found: Commission) -> tuple[str, ...]:
 
 
 # ---- limits --------------------------------------------------------------------------------------------------------
-
-
-def counted(session: Session, wallet_id: int, channel: RedeemChannel, first: dt.date, last: dt.date) -> int:
-    """What a wallet has withdrawn this way on these days, paid or set aside; over the counter too, for cash (LI1)."""
-    asked = select(func.sum(RedeemRequest.asked_minor)).where(
-        RedeemRequest.wallet_id == wallet_id,
-        RedeemRequest.channel == channel,
-        RedeemRequest.on_day.between(first, last),
-        RedeemRequest.status.in_(REDEEM_COUNTED),
-    )
-    found = int(session.scalar(asked) or 0)
-    if channel is RedeemChannel.CASH_DESK:
-        # Not what was paid for a request: the request counts already.
-        taken = select(func.sum(CashOperation.amount_minor)).where(
-            CashOperation.wallet_id == wallet_id,
-            CashOperation.kind == CashKind.WITHDRAWAL,
-            CashOperation.on_day.between(first, last),
-        )
-        found += int(session.scalar(taken) or 0)
-    return found
-
-
-def _exceeded(
-    session: Session, wallet_id: int, channel: RedeemChannel, term: Term, asked_minor: int, day: dt.date
-) -> tuple[Exceeded, ...]:
-    spans = (
-        (LimitRule.SINGLE, term.limit_single_minor, None),
-        (LimitRule.DAY, term.limit_day_minor, day),
-        (LimitRule.MONTH, term.limit_month_minor, day.replace(day=1)),
-    )
-    over = []
-    for rule, limit, first in spans:
-        if limit is None:
-            continue
-        before = counted(session, wallet_id, channel, first, day) if first is not None else 0
-        if before + asked_minor > limit:
-            over.append(Exceeded(rule, limit, before, before + asked_minor))
-    return tuple(sorted(over, key=lambda each: -each.excess_minor))
 
 
 def over_limit(session: Session, plan: RedeemPlan) -> str | None:
@@ -266,3 +231,75 @@ def returns_commission(session: Session, request: RedeemRequest) -> bool:
         ContractTerm.unit == request.unit,
     )
     return bool(session.scalar(found))
+
+
+# ---- at a desk -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Payable:
+    """An approved cash request as a cashier sees it: enough to hand out the money, nothing more.
+
+    Attributes:
+        name: the customer's, masked.
+        amount_minor: what is handed out, in minor units of `unit`.
+        why_not: why it cannot be paid now (RD3), or None.
+        is_covered: whether the desk has so much of the unit.
+    """
+
+    id: int
+    customer: str
+    name: str
+    wallet: str
+    unit: str
+    amount_minor: int
+    decided_at: dt.datetime | None
+    why_not: str | None
+    is_covered: bool
+
+
+def number_of(said: str) -> int | None:
+    """The number of a request as people write it: "12" or "R-12"; None when it is something else."""
+    found = _NUMBER.fullmatch(said.strip())
+    return int(found[1]) if found else None
+
+
+def payable(session: Session, desk: CashDesk, said: str) -> list[Payable]:
+    """The approved cash requests of whoever stands at a desk, the oldest first; at most 20.
+
+    Args:
+        said: the whole phone number, e-mail, Customer ID or codeword of the customer (S3:97), or a request's number.
+    """
+    customers = {each.id for each in find_customers(session, said, current_settings().totp_keys)}
+    where = [Wallet.customer_id.in_(customers)] if customers else []
+    if (number := number_of(said)) is not None:
+        where.append(RedeemRequest.id == number)
+    if not where:
+        return []
+    wanted = (
+        select(RedeemRequest, Wallet, Customer)
+        .join(Wallet, Wallet.id == RedeemRequest.wallet_id)
+        .join(Customer, Customer.id == Wallet.customer_id)
+        .where(
+            or_(*where),
+            RedeemRequest.status == RedeemStatus.APPROVED,
+            RedeemRequest.channel == RedeemChannel.CASH_DESK,
+        )
+        .order_by(RedeemRequest.id)
+        .limit(MOST_FOUND)
+    )
+    lying = balances(session, [desk])[desk.id]
+    return [
+        Payable(
+            request.id,
+            customer.external_id,
+            mask_name(customer.name),
+            wallet.number,
+            request.unit,
+            request.amount_minor,
+            request.decided_at,
+            why_not(session, wallet),
+            lying.get(request.unit, 0) >= request.amount_minor,
+        )
+        for request, wallet, customer in session.execute(wanted)
+    ]

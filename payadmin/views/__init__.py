@@ -42,6 +42,7 @@ def init_views(app: Flask, settings: Settings) -> None:
         parties,  # noqa: F401 - marks its pages
         payments,  # noqa: F401 - marks its page
         products,  # noqa: F401 - marks its pages
+        redeem,  # noqa: F401 - marks its pages
         registry,
         reporting,
         retry_policies,  # noqa: F401 - marks its page
@@ -52,6 +53,7 @@ def init_views(app: Flask, settings: Settings) -> None:
         system,
         tariffs,  # noqa: F401 - marks its pages
         texts,
+        treasury,
         ui,
         usage,
         wallets,  # noqa: F401 - marks its pages
@@ -95,6 +97,7 @@ def init_views(app: Flask, settings: Settings) -> None:
     api.init_api(app)
     charts.init_charts(app)
     usage.init_home(app)
+    treasury.init_system_operations(app)
     reporting.init_analytics(app)
     reporting.init_billing(app)
     reporting.init_embed(app)

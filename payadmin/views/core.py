@@ -46,6 +46,7 @@ class PageCore(ModelView):
         detail_sections: heading → column keys; None shows all columns in one section.
         find_by: column keys by which the search over everything finds rows of this page; each leads an index.
         find_through: columns of other tables that find a row here too, each with the column that points here.
+        find_number: the letters before a row's number ("R-"), where the search over everything finds rows by it.
         found_as: what the search calls them, where it is not `plural`.
         notes: whether staff write notes about its rows, on their details.
         needs: permission of every further exposed method, by its name. One that is missing here answers 403.
@@ -77,6 +78,7 @@ class PageCore(ModelView):
     labels: ClassVar[Mapping[str, str]] = {}
     find_by: ClassVar[Sequence[str]] = ()
     find_through: ClassVar[Sequence[tuple[InstrumentedAttribute[Any], InstrumentedAttribute[Any]]]] = ()
+    find_number: ClassVar[str] = ""
     found_as: ClassVar[str] = ""
     found_icon: ClassVar[str] = "table"
     notes: ClassVar[bool] = False

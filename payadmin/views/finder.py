@@ -20,7 +20,7 @@ from payadmin.kernel.masks import card_number_digits
 from payadmin.kernel.money import format_minor
 from payadmin.views.columns import Column, Kind, is_hidden, masked, title_attr, unit_scale
 from payadmin.views.core import PageCore, menu_item
-from payadmin.views.filters import begins_with
+from payadmin.views.filters import begins_with, row_id_of
 from payadmin.views.language import say
 from payadmin.views.search import SHORTEST_PREFIX, has_ordered_bytes
 
@@ -122,7 +122,9 @@ def find(term: str, most: int = MOST_OF_A_KIND) -> list[Group]:
 def pages_of_search() -> list[PageCore]:
     """The pages that take part, in the order in which they are registered."""
     views = current_app.extensions["admin"][0]._views  # noqa: SLF001 - where Flask-Admin keeps them
-    return [view for view in views if isinstance(view, PageCore) and (view.find_by or view.find_through)]
+    return [
+        view for view in views if isinstance(view, PageCore) and (view.find_by or view.find_through or view.find_number)
+    ]
 
 
 def looked_at(page: PageCore) -> Iterator[tuple[InstrumentedAttribute[Any], Any]]:
@@ -138,6 +140,9 @@ def _probes(number: int, page: PageCore, term: str) -> Iterator[Probe]:
         begins = len(term) >= SHORTEST_PREFIX and has_ordered_bytes(column) and not is_hidden(attr)
         for value in _spellings(attr, term):
             yield Probe(number, attr, row_id, value, begins, row_id.key != "id")
+    if page.find_number and row_id_of(term.upper().removeprefix(page.find_number)) is not None:
+        # Records without another name: "R-12", or "12" alone.
+        yield Probe(number, page.model.id, page.model.id, term, is_prefix=False, is_through=False)
 
 
 def _spellings(attr: InstrumentedAttribute[Any], term: str) -> Iterable[str]:
@@ -155,6 +160,14 @@ def _spellings(attr: InstrumentedAttribute[Any], term: str) -> Iterable[str]:
 
 
 def _look(probe: Probe) -> "Select[Any]":
+    if probe.key is probe.row_id:
+        one = select(
+            literal(probe.page).label("page"),
+            probe.row_id.label("row_id"),
+            literal(probe.value).label("value"),
+            literal(value=False).label("is_through"),
+        )
+        return select(one.where(probe.row_id == row_id_of(probe.value.rpartition("-")[2])).subquery())
     where = begins_with(probe.key, probe.value) if probe.is_prefix else probe.key == probe.value
     # In the order of the index that finds them; of equal values the newest first.
     order = probe.key.asc() if probe.is_prefix else probe.key.class_.id.desc()
@@ -176,7 +189,8 @@ def _group(page: PageCore, term: str, ids: dict[int, Match], most: int) -> Group
     title, status, money = _title_of(page), page.status_column(), _money_of(page)
     told = [column for column in (page.columns[key] for key in page.find_by) if column.attr is not title]
     names = dict.fromkeys(["id", *page.list_also, *(column.name for column in told)])
-    names[title.key] = None
+    if title is not None:
+        names[title.key] = None
     names |= dict.fromkeys([status.name] if status else [])
     names |= dict.fromkeys([money.name, str(money.unit_key)] if money else [])
     scope = page.get_query().where(page.model.id.in_(ids))
@@ -190,7 +204,9 @@ def _group(page: PageCore, term: str, ids: dict[int, Match], most: int) -> Group
         icon=item.icon if item else page.found_icon,
         hits=[
             Hit(
-                title=masked(title.property.columns[0].info.get("mask"))(getattr(row, title.key)),
+                title=f"{say(page.singular_)} {page.find_number}{row.id}"
+                if title is None
+                else masked(title.property.columns[0].info.get("mask"))(getattr(row, title.key)),
                 sub=" · ".join(_told(row, told, term, ids[row.id])),
                 url=f"{page.address}{row.id}/",
                 status=page.status_words(row) if status else None,
@@ -207,9 +223,9 @@ def _query(term: str) -> str:
     return f"?{urlencode({'search': term})}"
 
 
-def _title_of(page: PageCore) -> InstrumentedAttribute[Any]:
-    """What the records are called: by their name, else by what they are found by first."""
-    return title_attr(page.model) or page.columns[page.find_by[0]].attr
+def _title_of(page: PageCore) -> InstrumentedAttribute[Any] | None:
+    """What the records are called: by their name, else by what they are found by first; None: by their number."""
+    return title_attr(page.model) or (page.columns[page.find_by[0]].attr if page.find_by else None)
 
 
 def _told(row: Any, told: Iterable[Column], term: str, match: Match) -> list[str]:

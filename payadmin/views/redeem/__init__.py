@@ -1,1 +1,5 @@
-"""Pages of redeem requests."""
+"""The pages of redeem requests."""
+
+from payadmin.views.redeem import pages
+
+__all__ = ["pages"]

@@ -15,7 +15,6 @@ from payadmin.db import db, utcnow
 from payadmin.kernel.errors import Conflict, Invalid, Refusal
 from payadmin.kernel.money import MAX_SCALE
 from payadmin.kernel.text import Text, _
-from payadmin.models.tariffs import Contract, ContractVersion
 from payadmin.models.wallets import (
     NOTE_LENGTH,
     REASON_LENGTH,
@@ -36,7 +35,7 @@ from payadmin.views.ledger.words import journals_about
 from payadmin.views.registry import page
 from payadmin.views.security import current_actor
 from payadmin.views.wallets.origins import origin_of
-from payadmin.views.wallets.shown import KeyField, wallet_titles
+from payadmin.views.wallets.shown import KeyField, version_titles, wallet_titles
 
 READ, MOVE = Permission.WALLETS_WALLET_READ, Permission.WALLETS_WALLET_MOVE
 ADJUST = Permission.WALLETS_WALLET_ADJUST
@@ -130,14 +129,7 @@ class WalletTransactionsPage(PayAdminModelView):
         shown = list(shown)
         names = super().names_for(shown, rows)
         if any(column.key == "contract_version" for column in shown):
-            wanted = select(ContractVersion.id, ContractVersion.number, Contract.code).join(
-                Contract, Contract.id == ContractVersion.contract_id
-            )
-            ids = {row.contract_version_id for row in rows}
-            found = db.session.execute(wanted.where(ContractVersion.id.in_(ids)))
-            names["contract_version"] = {
-                row.id: say(_("%(code)s, version %(number)s", code=row.code, number=row.number)) for row in found
-            }
+            names["contract_version"] = version_titles({row.contract_version_id for row in rows} - {None})
         return names
 
     def details_context(self, row: WalletTransaction) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from wtforms import HiddenField
 from payadmin.db import db
 from payadmin.kernel.text import _
 from payadmin.models.parties import Customer, Organization
+from payadmin.models.tariffs import Contract, ContractVersion
 from payadmin.models.wallets import Wallet, WalletStatus
 from payadmin.views.filters import begins_with, row_id_of
 from payadmin.views.language import say
@@ -63,6 +64,15 @@ def found_wallets(typed: str) -> list[dict[str, object]]:
     wanted = select(*columns).where(or_(*where), Wallet.status != WalletStatus.CLOSED)
     rows = db.session.execute(wanted.order_by(Wallet.id).limit(MOST_FOUND)).all()
     return [{"id": row_id, "text": text} for row_id, text in _titles(rows).items()]
+
+
+def version_titles(ids: set[int]) -> dict[int, str]:
+    """Contract versions with the code of their contract."""
+    wanted = select(ContractVersion.id, ContractVersion.number, Contract.code).join(
+        Contract, Contract.id == ContractVersion.contract_id
+    )
+    found = db.session.execute(wanted.where(ContractVersion.id.in_(ids))) if ids else ()
+    return {row.id: say(_("%(code)s, version %(number)s", code=row.code, number=row.number)) for row in found}
 
 
 def _titles(rows: Sequence[Any]) -> dict[int, str]:

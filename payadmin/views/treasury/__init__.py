@@ -1,0 +1,5 @@
+"""Treasury: desks, days, what customers bring and take, and what moves between desks and the bank."""
+
+from payadmin.views.treasury.system_operations import SystemOperationsPage, init_system_operations
+
+__all__ = ["SystemOperationsPage", "init_system_operations"]
