@@ -42,6 +42,7 @@ class Permission(StrEnum):
     CASH_DAY_OPERATE = "cash:day:operate"
     CASH_DAY_READ = "cash:day:read"
     CASH_DESK_READ = "cash:desk:read"
+    CASH_DESK_WRITE = "cash:desk:write"
     CASH_OPERATION_CONFIRM = "cash:operation:confirm"
     CASH_OPERATION_INITIATE = "cash:operation:initiate"
     CASH_OPERATION_READ = "cash:operation:read"
@@ -266,6 +267,7 @@ GRANTS: dict[Role, frozenset[Permission]] = {
         P.AUDIT_EVENT_VERIFY,
         P.CASH_DAY_READ,
         P.CASH_DESK_READ,
+        P.CASH_DESK_WRITE,
         P.CASH_OPERATION_CONFIRM,
         P.CASH_OPERATION_READ,
         P.CONTRACTS_CONTRACT_PROPOSE,
@@ -297,6 +299,7 @@ GRANTS: dict[Role, frozenset[Permission]] = {
         P.CASH_DAY_DECIDE,
         P.CASH_DAY_READ,
         P.CASH_DESK_READ,
+        P.CASH_DESK_WRITE,
         P.CASH_OPERATION_INITIATE,
         P.CASH_OPERATION_READ,
         P.CASH_REDEEM_DECIDE,

@@ -176,6 +176,7 @@ class CashDeskDay(Row, Audited, Base):
         note: what the cashier says about a difference.
         decision: why the accountant returned it, or closed it as it is.
         is_forced: an accountant closed it because its cashier did not.
+        alerted_on: the last date on which accountants were told that it was left open.
     """
 
     machine: ClassVar[Machine[DayStatus]] = DAY_MACHINE
@@ -228,6 +229,7 @@ class CashDeskDay(Row, Audited, Base):
         String(REASON_LENGTH), info={"label": "Decision", "list": False, "readonly": True}
     )
     is_forced: Mapped[bool] = mapped_column(default=False, info={"label": "Forced", "list": False, "readonly": True})
+    alerted_on: Mapped[dt.date | None] = mapped_column(Date, info={"list": False, "readonly": True})
 
     desk: Mapped[CashDesk] = relationship(lazy="raise_on_sql")
     opened_by: Mapped[StaffUser] = relationship(lazy="raise_on_sql", foreign_keys=[opened_by_id])

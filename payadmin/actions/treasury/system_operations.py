@@ -204,10 +204,14 @@ def confirm(work: Work, operation_id: int, *, version: int, reason: str | None =
         reverses=reverses,
     )
     _change(work, row, _S.CONFIRMED, words, day_id=day.id if day is not None else None)
+    if day is not None:
+        # Whoever counts has not seen this: the count is asked for again.
+        work.change(CashDeskDay, day.id)
+        day = work.get(CashDeskDay, day.id)
     if target is not None:
         _take_back(work, target, row)
     post(work, [posting])
-    return _told(work, row, desk, _S.CONFIRMED, words)
+    return _told(work, row, desk, _S.CONFIRMED, words, also=[day] if day is not None else [])
 
 
 @use_case(CONFIRM, about=SystemOperation)
@@ -453,7 +457,13 @@ def _take_back(work: Work, target: SystemOperation, row: SystemOperation) -> Non
 
 
 def _told(
-    work: Work, row: SystemOperation, desk: CashDesk | None, status: SystemStatus, words: str | None
+    work: Work,
+    row: SystemOperation,
+    desk: CashDesk | None,
+    status: SystemStatus,
+    words: str | None,
+    *,
+    also: Iterable[object] = (),
 ) -> SystemOperation:
     """Write the decision into the trail, and tell whoever initiated, and the cashiers of the desk when cash moves."""
     row = work.get(SystemOperation, row.id)
@@ -463,6 +473,7 @@ def _told(
         after={"status": status, "day_id": row.day_id},
         reason=words,
         outcome="failed" if status is _S.STALE else "done",
+        also=also,
         **_names(row, desk),
     )
     title, key = _title(row, desk), f"system_operation:{row.id}:{status.name.lower()}"

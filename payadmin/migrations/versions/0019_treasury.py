@@ -106,6 +106,7 @@ def upgrade() -> None:
         sa.Column("decided_by_id", INTEGER, nullable=True),
         sa.Column("decision", sa.String(length=200), nullable=True),
         sa.Column("is_forced", sa.Boolean(), nullable=False),
+        sa.Column("alerted_on", sa.Date(), nullable=True),
         sa.Column("id", INTEGER, nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
