@@ -44,6 +44,10 @@ def told(staff_id: int | None) -> list[str]:
     )
 
 
+def booked(office: Treasury, number: int) -> list[str]:
+    return office.journals("system_operation", number)
+
+
 def silently(statement: Any) -> None:
     """Change something behind everybody's back."""
     with db.engine.begin() as connection:
@@ -56,23 +60,23 @@ def silently(statement: Any) -> None:
 def test_nothing_moves_before_a_cfo_confirms(office: Treasury) -> None:
     desk = office.desk(code="D1")
     first = office.initiate(INPUT, 500_00)
-    assert (office.balance("1120"), office.journals("system_operation", first)) == (0, [])
+    assert (office.balance("1120"), booked(office, first)) == (0, [])
     with pytest.raises(Conflict, match=r"0\.00 EUR is in transit, and 200\.00 EUR would leave it"):
         office.initiate(INVESTMENT, 200_00, desk)
     office.confirm(first)
-    assert (office.balance("1120"), office.balance("1010"), office.journals("system_operation", first)) == (
+    assert (office.balance("1120"), office.balance("1010"), booked(office, first)) == (
         500_00,
         -500_00,
         ["J13"],
     )
     second = office.moved(INVESTMENT, 200_00, desk)
-    assert (office.balance("1120"), office.lies(desk), office.journals("system_operation", second)) == (
+    assert (office.balance("1120"), office.lies(desk), booked(office, second)) == (
         300_00,
         200_00,
         ["J15"],
     )
     third = office.moved(COLLECTION, 50_00, desk)
-    assert (office.balance("1120"), office.lies(desk), office.journals("system_operation", third)) == (
+    assert (office.balance("1120"), office.lies(desk), booked(office, third)) == (
         350_00,
         150_00,
         ["J14"],
@@ -142,7 +146,7 @@ def test_what_is_not_there_any_more_is_out_of_date(office: Treasury) -> None:
     office.confirm(one)
     row = office.confirm(two)
     assert (row.status, row.reason) == (S.STALE, "20.00 EUR is in transit, and 80.00 EUR would leave it.")
-    assert (office.journals("system_operation", two), office.balance("1120"), office.lies(second)) == ([], 20_00, 0)
+    assert (booked(office, two), office.balance("1120"), office.lies(second)) == ([], 20_00, 0)
     assert any("Out of date" in line for line in told(office.accountant.staff_id))
     version = office.get(SystemOperation, two).version
     with pytest.raises(Conflict):
@@ -274,7 +278,6 @@ def test_the_same_order_that_comes_again_is_one(office: Treasury) -> None:
         (COLLECTION, {"source": None}, "desk"),
         (INVESTMENT, {"desk_id": 1, "source": CashSource.BANK}, None),
         (INPUT, {"note": "x" * 301}, "note"),
-        (INPUT, {"note": "two\nlines"}, "note"),
         (INPUT, {"key": ""}, None),
     ],
 )
@@ -411,7 +414,7 @@ def test_two_confirms_at_once_book_once(app: Flask, office: Treasury) -> None:
     )
     assert len(done) + len(failed) == 3
     assert done
-    assert (office.balance("1120"), office.journals("system_operation", number)) == (1_00, ["J13"])
+    assert (office.balance("1120"), booked(office, number)) == (1_00, ["J13"])
 
 
 def test_investments_at_once_take_what_is_there_and_no_more(app: Flask, office: Treasury) -> None:
