@@ -51,6 +51,7 @@ def init_views(app: Flask, settings: Settings) -> None:
         system,
         tariffs,  # noqa: F401 - marks its pages
         texts,
+        treasury,  # noqa: F401 - marks its pages
         ui,
         usage,
         wallets,  # noqa: F401 - marks its pages
