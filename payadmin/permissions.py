@@ -42,11 +42,15 @@ class Permission(StrEnum):
     CASH_DAY_OPERATE = "cash:day:operate"
     CASH_DAY_READ = "cash:day:read"
     CASH_DESK_READ = "cash:desk:read"
+    CASH_DESK_WRITE = "cash:desk:write"
     CASH_OPERATION_CONFIRM = "cash:operation:confirm"
     CASH_OPERATION_INITIATE = "cash:operation:initiate"
     CASH_OPERATION_READ = "cash:operation:read"
     CASH_REDEEM_DECIDE = "cash:redeem:decide"
+    CASH_REDEEM_EXPORT = "cash:redeem:export"
     CASH_REDEEM_PAY = "cash:redeem:pay"
+    CASH_REDEEM_READ = "cash:redeem:read"
+    CASH_REDEEM_SUBMIT = "cash:redeem:submit"
     CHECKOUT_METHOD_ASK = "checkout:method:ask"  # no role has it: it is what a key of the API may do
     CHECKOUT_RULE_READ = "checkout:rule:read"
     CHECKOUT_RULE_WRITE = "checkout:rule:write"
@@ -266,6 +270,7 @@ GRANTS: dict[Role, frozenset[Permission]] = {
         P.AUDIT_EVENT_VERIFY,
         P.CASH_DAY_READ,
         P.CASH_DESK_READ,
+        P.CASH_DESK_WRITE,
         P.CASH_OPERATION_CONFIRM,
         P.CASH_OPERATION_READ,
         P.CONTRACTS_CONTRACT_PROPOSE,
@@ -297,16 +302,28 @@ GRANTS: dict[Role, frozenset[Permission]] = {
         P.CASH_DAY_DECIDE,
         P.CASH_DAY_READ,
         P.CASH_DESK_READ,
+        P.CASH_DESK_WRITE,
         P.CASH_OPERATION_INITIATE,
         P.CASH_OPERATION_READ,
         P.CASH_REDEEM_DECIDE,
+        P.CASH_REDEEM_EXPORT,
+        P.CASH_REDEEM_READ,
+        P.CASH_REDEEM_SUBMIT,
         P.LEDGER_ENTRY_CHECK,
         P.LEDGER_ENTRY_CLOSE,
         P.LEDGER_ENTRY_EXPORT,
         P.LEDGER_ENTRY_READ,
         P.REPORTING_OPERATIONAL_READ,
     },
-    Role.CASHIER: _EVERYONE | {P.CASH_DAY_OPERATE, P.CASH_DAY_READ, P.CASH_OPERATION_READ, P.CASH_REDEEM_PAY},
+    Role.CASHIER: _EVERYONE
+    | {
+        P.CASH_DAY_OPERATE,
+        P.CASH_DAY_READ,
+        P.CASH_OPERATION_READ,
+        P.CASH_REDEEM_PAY,
+        P.CASH_REDEEM_READ,
+        P.CASH_REDEEM_SUBMIT,
+    },
     Role.COMPLIANCE: _EVERYONE
     | {
         P.ACCESS_SESSION_END,
@@ -488,7 +505,7 @@ MENU: tuple[Section, ...] = (
             Item("cash-register-day", "Cash register day", "building-store", P.CASH_DAY_READ),
             Item("cash-desks", "Cash desks", "building-store", P.CASH_DESK_READ),
             Item("system-operations", "System operations", "arrows-exchange", P.CASH_OPERATION_READ),
-            Item("redeem-requests", "Redeem requests", "cash", P.CASH_REDEEM_DECIDE),
+            Item("redeem-requests", "Redeem requests", "cash", P.CASH_REDEEM_READ),
             Item("ledger", "Ledger health", "book", P.LEDGER_ENTRY_READ),
             Item("ledger-accounts", "Ledger accounts", "list", P.LEDGER_ENTRY_READ),
             Item("journal", "Journal", "receipt", P.LEDGER_ENTRY_READ),

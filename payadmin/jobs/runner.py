@@ -37,6 +37,7 @@ from payadmin.jobs.exports import keep_exports, sweep_files
 from payadmin.jobs.reporting import keep_rollups
 from payadmin.jobs.subscriptions import ChargeCounter, drain_charges, keep_plans, reconcile_days
 from payadmin.jobs.system import keep_measure
+from payadmin.jobs.treasury import alert_days_left_open
 from payadmin.jobs.wallets import expire_applications
 from payadmin.kernel.errors import Conflict, NotFound
 from payadmin.models.outbox import Heartbeat, OutboxState
@@ -387,6 +388,7 @@ def tick(app: Flask, stop: threading.Event, *, every_seconds: float = 2.0) -> No
                 _went_well(keep_exports, settings)
                 _went_well(expire_requests)
                 _went_well(expire_applications)
+                _went_well(alert_days_left_open, settings)
                 if time.monotonic() >= sweep_due:
                     sweep_due = time.monotonic() + SWEEP_SECONDS
                     _went_well(sweep_files, settings)

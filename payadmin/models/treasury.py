@@ -24,6 +24,8 @@ from payadmin.models.wallets import KEY_LENGTH, NOTE_LENGTH, REASON_LENGTH, Wall
 CODE_LENGTH = 24
 # What a desk that is not closed is: at most one day of it, whatever happens at once (CA1).
 _UNCLOSED = "status <> 'CLOSED'"
+# A confirmed operation is taken back at most once; what a CFO rejected may be asked for again.
+_LIVE = "status IN ('INITIATED', 'CONFIRMED')"
 
 
 class DeskStatus(StrEnum):
@@ -174,6 +176,7 @@ class CashDeskDay(Row, Audited, Base):
         note: what the cashier says about a difference.
         decision: why the accountant returned it, or closed it as it is.
         is_forced: an accountant closed it because its cashier did not.
+        alerted_on: the last date on which accountants were told that it was left open.
     """
 
     machine: ClassVar[Machine[DayStatus]] = DAY_MACHINE
@@ -226,6 +229,7 @@ class CashDeskDay(Row, Audited, Base):
         String(REASON_LENGTH), info={"label": "Decision", "list": False, "readonly": True}
     )
     is_forced: Mapped[bool] = mapped_column(default=False, info={"label": "Forced", "list": False, "readonly": True})
+    alerted_on: Mapped[dt.date | None] = mapped_column(Date, info={"list": False, "readonly": True})
 
     desk: Mapped[CashDesk] = relationship(lazy="raise_on_sql")
     opened_by: Mapped[StaffUser] = relationship(lazy="raise_on_sql", foreign_keys=[opened_by_id])
@@ -358,6 +362,13 @@ class SystemOperation(Row, Audited, Base):
             name="decided_by_another",
         ),
         CheckConstraint("(acknowledged_at IS NULL) = (acknowledged_by_id IS NULL)", name="acknowledged_by_somebody"),
+        Index(
+            "uq_system_operation_reverses_id",
+            "reverses_id",
+            unique=True,
+            sqlite_where=text(_LIVE),
+            postgresql_where=text(_LIVE),
+        ),
         Index("ix_system_operation_status_id", "status", "id"),
         Index("ix_system_operation_desk_id_id", "desk_id", "id"),
         Index("ix_system_operation_day_id_id", "day_id", "id"),
@@ -388,7 +399,7 @@ class SystemOperation(Row, Audited, Base):
     )
     reason: Mapped[str | None] = mapped_column(String(REASON_LENGTH), info={"label": "Reason", "list": False})
     reverses_id: Mapped[int | None] = mapped_column(
-        ForeignKey("system_operation.id"), unique=True, info={"label": "Takes back", "list": False, "readonly": True}
+        ForeignKey("system_operation.id"), index=True, info={"label": "Takes back", "list": False, "readonly": True}
     )
     acknowledged_at: Mapped[dt.datetime | None] = mapped_column(
         UtcDateTime, info={"label": "Acknowledged", "list": False, "readonly": True}

@@ -51,7 +51,7 @@ def init_views(app: Flask, settings: Settings) -> None:
         system,
         tariffs,  # noqa: F401 - marks its pages
         texts,
-        treasury,  # noqa: F401 - marks its pages
+        treasury,
         ui,
         usage,
         wallets,  # noqa: F401 - marks its pages
@@ -95,6 +95,7 @@ def init_views(app: Flask, settings: Settings) -> None:
     api.init_api(app)
     charts.init_charts(app)
     usage.init_home(app)
+    treasury.init_system_operations(app)
     reporting.init_analytics(app)
     reporting.init_billing(app)
     reporting.init_embed(app)

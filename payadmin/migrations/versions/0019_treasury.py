@@ -106,6 +106,7 @@ def upgrade() -> None:
         sa.Column("decided_by_id", INTEGER, nullable=True),
         sa.Column("decision", sa.String(length=200), nullable=True),
         sa.Column("is_forced", sa.Boolean(), nullable=False),
+        sa.Column("alerted_on", sa.Date(), nullable=True),
         sa.Column("id", INTEGER, nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
@@ -181,6 +182,7 @@ def upgrade() -> None:
         sa.Column("unit", sa.String(length=12), nullable=False),
         sa.Column("amount_minor", sa.BigInteger(), nullable=False),
         sa.Column("commission_minor", sa.BigInteger(), nullable=False),
+        sa.Column("asked_minor", sa.BigInteger(), nullable=False),
         sa.Column(
             "channel",
             sa.Enum(
@@ -242,6 +244,9 @@ def upgrade() -> None:
             name=op.f("ck_redeem_request_sent_to_a_bank"),
         ),
         sa.CheckConstraint("amount_minor > 0", name=op.f("ck_redeem_request_amount_positive")),
+        sa.CheckConstraint(
+            "asked_minor IN (amount_minor, amount_minor + commission_minor)", name=op.f("ck_redeem_request_asked_for")
+        ),
         sa.CheckConstraint("commission_minor >= 0", name=op.f("ck_redeem_request_commission_not_negative")),
         sa.ForeignKeyConstraint(
             ["contract_version_id"], ["contract_version.id"], name=op.f("fk_redeem_request_contract_version_id")
@@ -354,7 +359,6 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["unit"], ["unit.code"], name=op.f("fk_system_operation_unit")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_system_operation")),
         sa.UniqueConstraint("key", name=op.f("uq_system_operation_key")),
-        sa.UniqueConstraint("reverses_id", name=op.f("uq_system_operation_reverses_id")),
     )
     op.create_index(
         op.f("ix_system_operation_acknowledged_by_id"), "system_operation", ["acknowledged_by_id"], unique=False
@@ -365,6 +369,15 @@ def upgrade() -> None:
     op.create_index("ix_system_operation_desk_id_id", "system_operation", ["desk_id", "id"], unique=False)
     op.create_index(op.f("ix_system_operation_initiated_by_id"), "system_operation", ["initiated_by_id"], unique=False)
     op.create_index("ix_system_operation_kind_id", "system_operation", ["kind", "id"], unique=False)
+    op.create_index(op.f("ix_system_operation_reverses_id"), "system_operation", ["reverses_id"], unique=False)
+    op.create_index(
+        "uq_system_operation_reverses_id",
+        "system_operation",
+        ["reverses_id"],
+        unique=True,
+        sqlite_where=sa.text("status IN ('INITIATED', 'CONFIRMED')"),
+        postgresql_where=sa.text("status IN ('INITIATED', 'CONFIRMED')"),
+    )
     op.create_index("ix_system_operation_status_id", "system_operation", ["status", "id"], unique=False)
     op.create_index(
         "ix_system_operation_unit_amount_minor_id", "system_operation", ["unit", "amount_minor", "id"], unique=False

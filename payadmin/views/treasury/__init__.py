@@ -1,5 +1,6 @@
-"""The pages of cash: desks, the day of a desk with everything a cashier does in it, and the operations."""
+"""Treasury: desks, days, what customers bring and take, and what moves between desks and the bank."""
 
 from payadmin.views.treasury import days, desks, operations
+from payadmin.views.treasury.system_operations import SystemOperationsPage, init_system_operations
 
-__all__ = ["days", "desks", "operations"]
+__all__ = ["SystemOperationsPage", "days", "desks", "init_system_operations", "operations"]

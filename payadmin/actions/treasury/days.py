@@ -1,0 +1,386 @@
+"""The day of a cash desk: opened by a cashier, counted blind, then closed or returned by an accountant (CA1-CA6).
+
+What a desk should hold is what the books say, asked for while the desk's row is held: nothing moves in it meanwhile.
+"""
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from sqlalchemy import select
+
+from payadmin.actions.treasury.holding import (
+    NOT_HERE,
+    STALE,
+    cashier_of,
+    hold_day,
+    hold_desk,
+    hold_whole_day,
+    is_here,
+    lying_in,
+    note_of,
+    people,
+    reason_of,
+    refuse_unusable,
+    tell_those_who,
+)
+from payadmin.approvals import person_of
+from payadmin.audit import Event
+from payadmin.config import current_settings
+from payadmin.kernel.errors import Conflict, Forbidden, Invalid
+from payadmin.kernel.money import MAX_MINOR
+from payadmin.kernel.text import _
+from payadmin.ledger import recipes
+from payadmin.ledger.posting import Posting, post
+from payadmin.models.access import StaffUser
+from payadmin.models.system import NoticeKind
+from payadmin.models.treasury import CashDayUnit, CashDesk, CashDeskDay, CashOperation, DayStatus
+from payadmin.notices import notify
+from payadmin.permissions import Permission
+from payadmin.queries.treasury import count_field, units_of_day
+from payadmin.work import Work, use_case
+
+OPERATE: Final = Permission.CASH_DAY_OPERATE
+DECIDE: Final = Permission.CASH_DAY_DECIDE
+BUSINESS: Final = "cash_desk_day"
+MOST_PIECES: Final = 1_000_000
+Denominations = Mapping[str, Mapping[str, int]]
+
+
+@use_case(OPERATE, about=CashDesk)
+def open_day(work: Work, desk_id: int) -> CashDeskDay:
+    """Open the day of a desk: cash may be taken and given from now on. It begins with what the books say (CA1).
+
+    Its date is that of the moment in business time; it stays so over midnight and whatever clocks do.
+
+    Raises:
+        Conflict: the actor does not work at this desk, the desk or its organization cannot be used, or its day before
+            is not closed; of two cashiers who open at once, one is told who was first.
+    """
+    staff = cashier_of(work)
+    desk = hold_desk(work, desk_id)
+    if not is_here(work, desk, staff.id):
+        raise Conflict(NOT_HERE)
+    refuse_unusable(work, desk)
+    before = hold_day(work, desk)
+    if before is not None:
+        by = work.session.get_one(StaffUser, before.opened_by_id).username
+        facts = {"by": by, "day": before.business_date}
+        raise Conflict(
+            _("The day of this desk is open already: %(by)s opened it.", **facts)
+            if before.status is DayStatus.OPEN
+            else _("The day of %(day)s is not closed yet: the accountant has to close it first.", **facts),
+            there=before.id,
+        )
+    day = work.add(CashDeskDay(desk_id=desk.id, business_date=_today(work), opened_at=work.now, opened_by_id=staff.id))
+    opening = lying_in(work, desk)
+    rows = [work.add(CashDayUnit(day_id=day.id, unit=unit, opening_minor=opening[unit])) for unit in sorted(opening)]
+    facts = {"desk_id": desk.id, "business_date": day.business_date, "opening": opening}
+    work.record(Event.CASH_DAY_OPENED, day, after=facts, also=rows, **_names(desk, day))
+    return day
+
+
+@use_case(OPERATE, about=CashDeskDay)
+def request_close(
+    work: Work,
+    day_id: int,
+    *,
+    counts: Mapping[str, int],
+    version: int,
+    denominations: Denominations | None = None,
+    note: str | None = None,
+) -> CashDeskDay:
+    """Count a day that is open or was returned, and ask the accountant to close it (CA4). Nothing is done in it after.
+
+    Who works at the desk counts, or who opened the day, even when the desk was locked or their work there ended. What
+    the books expect is worked out here and compared; it is told to nobody before the count is there.
+
+    Args:
+        counts: what was counted, in minor units, of exactly the units of this day (`queries.treasury.units_of_day`).
+        denominations: for units that were counted by the piece, how many of each, by their minor units.
+        note: what the cashier says about a difference; needed when there is one.
+        version: what the form showed of the day; every operation raises it, so that nothing is counted that moved.
+
+    Raises:
+        Invalid: counts that are missing, unknown or make no sense (`data["fields"]` has the sentence of each field),
+            or no note about a difference (field "note").
+        Conflict: the day is closed or counted already, it is not the actor's, or something happened in it meanwhile.
+    """
+    staff = cashier_of(work)
+    desk, day = hold_whole_day(work, day_id)
+    if staff.id != day.opened_by_id and not is_here(work, desk, staff.id):
+        raise Conflict(NOT_HERE)
+    if day.status not in {DayStatus.OPEN, DayStatus.RETURNED}:
+        raise Conflict("This day was counted already.")
+    words = note_of(note)
+    _refuse_stale(day, version)
+    expected = _checked(work, desk, day, counts, denominations)
+    wrong = [unit for unit, minor in expected.items() if counts[unit] != minor]
+    if wrong and words is None:
+        raise Invalid(
+            _(
+                "What was counted differs from the books in %(units)s. Count again, or say in a note what you know.",
+                units=", ".join(wrong),
+            ),
+            field="note",
+        )
+    return _count(work, desk, day, counts, expected, denominations, note=words)
+
+
+@use_case(DECIDE, about=CashDeskDay)
+def close_day(work: Work, day_id: int, *, version: int, reason: str | None = None) -> CashDeskDay:
+    """Accept a count and close the day; what was too little or too much is booked now, once (CA5, J16, J17).
+
+    Args:
+        version: what the accountant looked at.
+
+    Raises:
+        Forbidden: the actor, with whichever account, opened the day, counted it or worked in it.
+        Conflict: it is not counted, somebody else decided meanwhile, or money moved in the desk since the count:
+            return it then.
+    """
+    words = reason_of(reason, is_needed=False)
+    desk, day = hold_whole_day(work, day_id)
+    _refuse_undecidable(day, version)
+    _refuse_own(work, day, is_counter=True)
+    return _close(work, desk, day, words, is_forced=False)
+
+
+@use_case(DECIDE, about=CashDeskDay)
+def return_day(work: Work, day_id: int, *, reason: str, version: int) -> CashDeskDay:
+    """Return a count to the cashier with a reason; the day can be counted again, and nothing else (CA5, CA2).
+
+    Raises:
+        Invalid: no reason.
+        Forbidden: the actor opened the day, counted it or worked in it.
+        Conflict: it is not counted, or somebody else decided meanwhile.
+    """
+    words = reason_of(reason)
+    desk, day = hold_whole_day(work, day_id)
+    _refuse_undecidable(day, version)
+    _refuse_own(work, day, is_counter=True)
+    told = {day.opened_by_id, day.close_requested_by_id or day.opened_by_id}
+    decided = {"decided_at": work.now, "decided_by_id": work.actor.staff_id, "decision": words}
+    _move(work, day, DayStatus.RETURNED, **decided)
+    day = work.get(CashDeskDay, day_id)
+    work.record(
+        Event.CASH_DAY_RETURNED,
+        day,
+        before={"status": DayStatus.CLOSE_REQUESTED},
+        after={"status": DayStatus.RETURNED},
+        reason=words,
+        **_names(desk, day),
+    )
+    for staff_id in sorted(told):
+        title = f"The count of {desk.name}, {day.business_date}, was returned: {words}"
+        notify(work.session, staff_id, NoticeKind.ATTENTION, title, key=f"cash_day:{day.id}:returned:{day.rounds}")
+    return day
+
+
+@use_case(DECIDE, about=CashDeskDay)
+def force_close(work: Work, day_id: int, *, counts: Mapping[str, int], reason: str, version: int) -> CashDeskDay:
+    """Count and close a day at once, because its cashier did not: it was left open, or nobody is there any more.
+
+    Args:
+        counts: as in `request_close`.
+        reason: why; it stands beside the day for good.
+
+    Raises:
+        Invalid: no reason, or counts that are missing, unknown or make no sense.
+        Forbidden: the actor opened the day or worked in it.
+        Conflict: it was counted already (close or return it), is closed, or something happened in it meanwhile.
+    """
+    words = reason_of(reason)
+    person_of(work, work.actor.staff_id)
+    desk, day = hold_whole_day(work, day_id)
+    if day.status is DayStatus.CLOSE_REQUESTED:
+        raise Conflict("This day was counted. Close it, or return it with a reason.")
+    if day.status is DayStatus.CLOSED:
+        raise Conflict("This day is closed already.")
+    _refuse_stale(day, version)
+    _refuse_own(work, day, is_counter=False)
+    expected = _checked(work, desk, day, counts, None)
+    day = _count(work, desk, day, counts, expected, None, note=None)
+    return _close(work, desk, day, words, is_forced=True)
+
+
+@use_case(Permission.SYSTEM_JOB_RUN, about=CashDeskDay)
+def alert_left_open(work: Work, day_id: int) -> bool:
+    """Tell the accountants that a day is still open on a later date, once for each date; whether they were told now."""
+    desk, day = hold_whole_day(work, day_id)
+    today = _today(work)
+    told_on = day.alerted_on or day.business_date
+    if day.status is DayStatus.CLOSED or day.business_date >= today or told_on >= today:
+        return False
+    work.change(CashDeskDay, day.id, alerted_on=today)
+    day = work.get(CashDeskDay, day.id)
+    work.record(Event.CASH_DAY_LEFT_OPEN, day, after={"status": day.status, "alerted_on": today}, **_names(desk, day))
+    title = f"The day of {desk.name}, {day.business_date}, is not closed: {day.status.value.lower()}."
+    key = f"cash_day:{day.id}:left_open:{today.isoformat()}"
+    tell_those_who(work, DECIDE, title, key=key, kind=NoticeKind.ATTENTION)
+    return True
+
+
+# ---- counting ------------------------------------------------------------------------------------------------------
+
+
+def _checked(
+    work: Work, desk: CashDesk, day: CashDeskDay, counts: Mapping[str, int], denominations: Denominations | None
+) -> dict[str, int]:
+    """What the books expect of a held day, by unit, once the counts are sound."""
+    units = units_of_day(work.session, day, desk)
+    wrong: dict[str, str] = {}
+    for unit in units:
+        if unit not in counts:
+            wrong[unit] = _("Count %(unit)s too; write 0 if there is none.", unit=unit)
+    for unit in sorted(set(counts) - set(units)):
+        wrong[unit] = _("This desk had no %(unit)s in this day.", unit=unit)
+    for unit in units:
+        if unit in counts and unit not in wrong and (problem := _problem(counts[unit])) is not None:
+            wrong[unit] = problem
+    for unit, pieces in (denominations or {}).items():
+        if unit not in wrong and (problem := _problem_of_pieces(pieces, counts.get(unit))) is not None:
+            wrong[unit] = problem
+    if wrong:
+        fields = {count_field(unit): sentence for unit, sentence in wrong.items()}
+        first = next(iter(fields))
+        raise Invalid(fields[first], field=first, fields=fields)
+    lying = lying_in(work, desk)
+    return {unit: lying.get(unit, 0) for unit in units}
+
+
+def _problem(minor: object) -> str | None:
+    if type(minor) is not int or minor > MAX_MINOR:
+        return _("This is no amount that can be counted.")
+    return _("A count is not negative.") if minor < 0 else None
+
+
+def _problem_of_pieces(pieces: Mapping[str, int], counted: int | None) -> str | None:
+    """Why notes and coins are not what was counted; they are named by their minor units."""
+    total = 0
+    for piece, number in pieces.items():
+        if not (piece.isascii() and piece.isdigit() and 0 < len(piece) <= len(str(MAX_MINOR)) and int(piece)):
+            return _("There is no such note or coin.")
+        if type(number) is not int or not 0 <= number <= MOST_PIECES:
+            return _("Write how many pieces there are, as whole numbers.")
+        total += int(piece) * number
+    return None if total == counted else _("The notes and coins do not come to what was counted.")
+
+
+def _count(
+    work: Work,
+    desk: CashDesk,
+    day: CashDeskDay,
+    counts: Mapping[str, int],
+    expected: Mapping[str, int],
+    denominations: Denominations | None,
+    *,
+    note: str | None,
+) -> CashDeskDay:
+    """Keep a sound count beside what the books expect, and have the day wait for a decision."""
+    before, there = day.status, {row.unit: row for row in _units(work, day)}
+    rows = []
+    for unit, minor in expected.items():
+        pieces = {piece: number for piece, number in (denominations or {}).get(unit, {}).items() if number}
+        values: dict[str, Any] = {
+            "expected_minor": minor,
+            "counted_minor": counts[unit],
+            "denominations": pieces or None,
+        }
+        if unit in there:
+            work.change(CashDayUnit, there[unit].id, **values)
+            rows.append(work.get(CashDayUnit, there[unit].id))
+        else:
+            rows.append(work.add(CashDayUnit(day_id=day.id, unit=unit, opening_minor=0, **values)))
+    who = {"close_requested_at": work.now, "close_requested_by_id": work.actor.staff_id}
+    _move(work, day, DayStatus.CLOSE_REQUESTED, rounds=day.rounds + 1, note=note, **who)
+    day = work.get(CashDeskDay, day.id)
+    facts = {"status": day.status, "rounds": day.rounds, "counts": {unit: counts[unit] for unit in expected}}
+    work.record(
+        Event.CASH_DAY_COUNTED, day, before={"status": before}, after=facts, reason=note, also=rows, **_names(desk, day)
+    )
+    if work.actor.may(OPERATE):
+        title = f"{work.actor.name} counted {desk.name}, {day.business_date}: the day waits to be closed."
+        tell_those_who(work, DECIDE, title, key=f"cash_day:{day.id}:counted:{day.rounds}", kind=NoticeKind.READY)
+    return day
+
+
+def _close(work: Work, desk: CashDesk, day: CashDeskDay, reason: str | None, *, is_forced: bool) -> CashDeskDay:
+    """Book what was too little or too much of a counted day, and close it."""
+    rows = _units(work, day)
+    lying = lying_in(work, desk)
+    if lying != {row.unit: row.expected_minor for row in rows if row.expected_minor}:
+        raise Conflict("Money moved in this desk since it was counted. Return the day, so that it is counted again.")
+    postings, differences = [], {}
+    for row in rows:
+        assert row.expected_minor is not None
+        assert row.counted_minor is not None
+        over = row.counted_minor - row.expected_minor
+        if over:
+            make = recipes.cash_over if over > 0 else recipes.cash_short
+            recipe = make(unit=row.unit, desk=desk.code, amount=abs(over))
+            postings.append(
+                Posting(f"{BUSINESS}:{day.id}:{row.unit}", recipe, BUSINESS, day.id, day.business_date, memo=reason)
+            )
+            differences[row.unit] = over
+    post(work, postings)
+    decided = {"decided_at": work.now, "decided_by_id": work.actor.staff_id, "decision": reason}
+    told = {day.opened_by_id, day.close_requested_by_id or day.opened_by_id} - {work.actor.staff_id}
+    _move(work, day, DayStatus.CLOSED, is_forced=is_forced, **decided)
+    day = work.get(CashDeskDay, day.id)
+    work.record(
+        Event.CASH_DAY_CLOSED,
+        day,
+        before={"status": DayStatus.CLOSE_REQUESTED},
+        after={"status": DayStatus.CLOSED, "differences": differences, "is_forced": is_forced},
+        reason=reason,
+        **_names(desk, day),
+    )
+    for staff_id in sorted(each for each in told if each is not None):
+        title = f"The day of {desk.name}, {day.business_date}, is closed."
+        notify(work.session, staff_id, NoticeKind.DONE, title, key=f"cash_day:{day.id}:closed")
+    return day
+
+
+# ---- the parts -----------------------------------------------------------------------------------------------------
+
+
+def _units(work: Work, day: CashDeskDay) -> Sequence[CashDayUnit]:
+    wanted = select(CashDayUnit).where(CashDayUnit.day_id == day.id).order_by(CashDayUnit.unit)
+    return work.session.scalars(wanted.execution_options(populate_existing=True)).all()
+
+
+def _move(work: Work, day: CashDeskDay, status: DayStatus, **values: Any) -> None:
+    when = (CashDeskDay.version == day.version,)
+    if not work.change(CashDeskDay, day.id, when=when, status=status, **values):
+        raise Conflict(STALE)
+
+
+def _refuse_stale(day: CashDeskDay, version: int) -> None:
+    if day.version != version:
+        raise Conflict(STALE, now=day.version)
+
+
+def _refuse_undecidable(day: CashDeskDay, version: int) -> None:
+    if day.status is DayStatus.CLOSED:
+        raise Conflict("This day is closed already.")
+    if day.status is not DayStatus.CLOSE_REQUESTED:
+        raise Conflict("This day is not counted: its cashier has to ask for its closing first.")
+    _refuse_stale(day, version)
+
+
+def _refuse_own(work: Work, day: CashDeskDay, *, is_counter: bool) -> None:
+    """Nobody decides about money that they handled themselves: two accounts of one person are one person (MC1)."""
+    accounts = [day.opened_by_id, day.close_requested_by_id] if is_counter else [day.opened_by_id]
+    worked = select(CashOperation.cashier_id).where(CashOperation.day_id == day.id)
+    if person_of(work, work.actor.staff_id) in people(work, StaffUser.id.in_(accounts) | StaffUser.id.in_(worked)):
+        raise Forbidden("You worked in this day yourself. Somebody else has to decide about it.")
+
+
+def _today(work: Work) -> dt.date:
+    return work.now.astimezone(current_settings().zone).date()
+
+
+def _names(desk: CashDesk, day: CashDeskDay) -> dict[str, Any]:
+    """What staff find a day by in the trail."""
+    return {"cash_desk": desk.code, "cash_day": day.id, "business_date": day.business_date}

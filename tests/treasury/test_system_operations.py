@@ -1,0 +1,457 @@
+"""System operations: asked for by an accountant, booked when a CFO confirms, never by one person (CA9, CA10)."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import select, update
+
+from payadmin.actions import treasury
+from payadmin.db import db, utcnow
+from payadmin.kernel.errors import Conflict, Forbidden, Invalid, Refusal
+from payadmin.models.audit import AuditEvent
+from payadmin.models.payments import Unit, UnitStatus
+from payadmin.models.system import StaffNotice
+from payadmin.models.treasury import (
+    CashDesk,
+    CashDeskDay,
+    CashSource,
+    DayStatus,
+    DeskStatus,
+    SystemKind,
+    SystemOperation,
+    SystemStatus,
+)
+from payadmin.permissions import Role
+from tests.support.approvals import at_once, join
+from tests.support.cash import CashOffice
+from tests.support.make import Make, writing
+
+INPUT, COLLECTION, INVESTMENT = SystemKind.CASH_INPUT, SystemKind.CASH_COLLECTION, SystemKind.INVESTMENT
+S = SystemStatus
+
+
+@pytest.fixture
+def office(app: Flask, make: Make) -> CashOffice:
+    return CashOffice(app, make)
+
+
+def told(staff_id: int | None) -> list[str]:
+    db.session.rollback()
+    return list(
+        db.session.scalars(select(StaffNotice.title).where(StaffNotice.staff_id == staff_id).order_by(StaffNotice.id))
+    )
+
+
+def silently(statement: Any) -> None:
+    """Change something behind everybody's back."""
+    with db.engine.begin() as connection:
+        connection.execute(statement)
+
+
+# ---- what is booked --------------------------------------------------------------------------------------------------
+
+
+def test_nothing_moves_before_a_cfo_confirms(office: CashOffice) -> None:
+    desk = office.desk("D1")
+    first = office.initiate(INPUT, 500_00)
+    assert (office.balance("1120"), office.templates(first)) == (0, [])
+    with pytest.raises(Conflict, match=r"0\.00 EUR is in transit, and 200\.00 EUR would leave it"):
+        office.initiate(INVESTMENT, 200_00, desk)
+    office.confirm(first)
+    assert (office.balance("1120"), office.balance("1010"), office.templates(first)) == (500_00, -500_00, ["J13"])
+    second = office.moved(INVESTMENT, 200_00, desk)
+    assert (office.balance("1120"), office.in_desk("D1"), office.templates(second)) == (300_00, 200_00, ["J15"])
+    third = office.moved(COLLECTION, 50_00, desk)
+    assert (office.balance("1120"), office.in_desk("D1"), office.templates(third)) == (350_00, 150_00, ["J14"])
+    assert office.unsound() == []
+
+
+def test_cash_of_the_owner_comes_from_the_owner(office: CashOffice) -> None:
+    number = treasury.initiate(
+        office.accountant, kind=INPUT, unit="JPY", amount_minor=9_000, key="o", source=CashSource.OWNER, note="Founders"
+    ).id
+    office.confirm(number)
+    assert (office.balance("1120", "JPY"), office.balance("3010", "JPY"), office.balance("1010", "JPY")) == (
+        9_000, -9_000, 0,
+    )  # fmt: skip
+
+
+def test_the_open_day_of_the_desk_is_kept_and_no_day_is_none(office: CashOffice) -> None:
+    desk = office.desk("D1")
+    office.moved(INPUT, 500_00)
+    before = office.moved(INVESTMENT, 100_00, desk)
+    day = office.day(desk)
+    within = office.moved(INVESTMENT, 100_00, desk)
+    assert [office.get(SystemOperation, number).day_id for number in (before, within)] == [None, day]
+
+
+@pytest.mark.parametrize("status", [DayStatus.CLOSE_REQUESTED, DayStatus.RETURNED])
+def test_a_desk_that_is_counted_is_left_alone(office: CashOffice, status: DayStatus) -> None:
+    desk = office.desk("D1")
+    office.moved(INPUT, 500_00)
+    number = office.initiate(INVESTMENT, 100_00, desk)
+    day = office.day(desk, status)
+    with pytest.raises(Conflict, match="is being counted"):
+        office.confirm(number)
+    assert (office.in_desk("D1"), office.get(SystemOperation, number).status) == (0, S.INITIATED)
+    silently(
+        update(CashDeskDay)
+        .where(CashDeskDay.id == day)
+        .values(status=DayStatus.CLOSED, decided_at=utcnow(), decided_by_id=office.accountant.staff_id)
+    )
+    assert office.confirm(number).day_id is None
+    assert office.in_desk("D1") == 100_00
+
+
+# ---- what is not there any more --------------------------------------------------------------------------------------
+
+
+def test_what_is_not_there_any_more_is_out_of_date(office: CashOffice) -> None:
+    first, second = office.desk("D1"), office.desk("D2")
+    office.moved(INPUT, 100_00)
+    one, two = office.initiate(INVESTMENT, 80_00, first), office.initiate(INVESTMENT, 80_00, second)
+    office.confirm(one)
+    row = office.confirm(two)
+    assert (row.status, row.reason) == (S.STALE, "20.00 EUR is in transit, and 80.00 EUR would leave it.")
+    assert (office.templates(two), office.balance("1120"), office.in_desk("D2")) == ([], 20_00, 0)
+    assert any("Out of date" in line for line in told(office.accountant.staff_id))
+    version = office.get(SystemOperation, two).version
+    with pytest.raises(Conflict):
+        treasury.confirm(office.cfo, two, version=version)
+    cancelled = treasury.cancel(office.accountant, two, reason="Too late", version=version)
+    assert cancelled.status is S.CANCELLED
+    assert office.unsound() == []
+
+
+def test_a_collection_of_more_than_lies_in_the_desk(office: CashOffice) -> None:
+    desk = office.desk("D1")
+    office.moved(INPUT, 100_00)
+    office.moved(INVESTMENT, 40_00, desk)
+    with pytest.raises(Conflict, match=r"Desk Desk D1 holds 40\.00 EUR, and 40\.01 EUR would leave it") as caught:
+        office.initiate(COLLECTION, 40_01, desk)
+    assert caught.value.field == "amount"
+
+
+# ---- who may ---------------------------------------------------------------------------------------------------------
+
+
+def test_nobody_confirms_their_own_with_whichever_account(office: CashOffice) -> None:
+    both = office.person(Role.ACCOUNTANT, Role.CFO)
+    mine = office.initiate(INPUT, 100_00, actor=both)
+    with pytest.raises(Forbidden, match="You initiated this yourself"):
+        office.confirm(mine, actor=both)
+    with pytest.raises(Forbidden):
+        treasury.reject(both, mine, reason="No", version=1)
+    other = office.person(Role.CFO)
+    join(office, both, other)
+    with pytest.raises(Forbidden, match="another of yours"):
+        office.confirm(mine, actor=other)
+    assert office.balance("1120") == 0
+    office.confirm(mine)
+    assert office.balance("1120") == 100_00
+
+
+def test_the_database_refuses_one_account_too(office: CashOffice) -> None:
+    number = office.initiate(INPUT, 100_00)
+    with pytest.raises(Exception, match="decided_by_another"):
+        silently(
+            update(SystemOperation)
+            .where(SystemOperation.id == number)
+            .values(status=S.CONFIRMED, decided_at=utcnow(), decided_by_id=office.accountant.staff_id)
+        )
+
+
+def test_accountants_initiate_and_cfos_confirm(office: CashOffice) -> None:
+    with pytest.raises(Forbidden):
+        office.initiate(INPUT, 100_00, actor=office.cfo)
+    number = office.initiate(INPUT, 100_00)
+    for actor in (office.accountant, office.cashier, office.admin):
+        with pytest.raises(Forbidden):
+            office.confirm(number, actor=actor)
+    with pytest.raises(Forbidden):
+        treasury.cancel(office.cfo, number, reason="No", version=1)
+    assert office.get(SystemOperation, number).status is S.INITIATED
+
+
+def test_deciders_and_initiator_are_told_by_the_bell(office: CashOffice) -> None:
+    desk = office.desk("D1", cashier=office.cashier)
+    office.moved(INPUT, 100_00)
+    number = office.initiate(INVESTMENT, 10_00, desk)
+    assert told(office.cfo.staff_id)[-1] == (
+        f"{office.accountant.name} asks you to confirm: Investment no. {number}, desk D1."
+    )
+    assert told(office.cashier.staff_id) == []
+    office.confirm(number)
+    assert told(office.accountant.staff_id)[-1].startswith("Confirmed, by")
+    assert told(office.cashier.staff_id) == [f"Acknowledge it: Investment no. {number}, desk D1."]
+
+
+# ---- decisions -------------------------------------------------------------------------------------------------------
+
+
+def test_reject_and_cancel_need_a_reason_and_book_nothing(office: CashOffice) -> None:
+    first, second = office.initiate(INPUT, 100_00), office.initiate(INPUT, 100_00)
+    for act, actor in ((treasury.reject, office.cfo), (treasury.cancel, office.accountant)):
+        with pytest.raises(Invalid) as caught:
+            act(actor, first, reason=" ", version=1)
+        assert caught.value.field == "reason"
+    assert treasury.reject(office.cfo, first, reason="Not now", version=1).status is S.REJECTED
+    assert treasury.reject(office.cfo, first, reason="Not now", version=1).reason == "Not now"  # sent twice
+    assert treasury.cancel(office.accountant, second, reason="Mistyped", version=1).status is S.CANCELLED
+    for number in (first, second):
+        with pytest.raises(Conflict, match="already"):
+            office.confirm(number)
+    assert (office.balance("1120"), office.balance("1010")) == (0, 0)
+
+
+def test_a_decision_is_about_what_was_looked_at(office: CashOffice) -> None:
+    number = office.initiate(INPUT, 100_00)
+    with pytest.raises(Conflict, match="Look at it again"):
+        treasury.confirm(office.cfo, number, version=7)
+
+
+def test_everything_stands_in_the_trail(office: CashOffice) -> None:
+    number = office.moved(INPUT, 100_00)
+    db.session.rollback()
+    lines = db.session.execute(
+        select(AuditEvent.event, AuditEvent.actor_name)
+        .where(AuditEvent.entity == "system_operation", AuditEvent.entity_id == str(number))
+        .order_by(AuditEvent.id)
+    ).all()
+    assert [tuple(line) for line in lines] == [
+        ("treasury.system_operation.initiated", office.accountant.name),
+        ("treasury.system_operation.confirmed", office.cfo.name),
+    ]
+
+
+# ---- orders ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_same_order_that_comes_again_is_one(office: CashOffice) -> None:
+    number = office.initiate(INPUT, 100_00, key="same")
+    assert office.initiate(INPUT, 100_00, key="same") == number
+    with pytest.raises(Conflict, match="another operation"):
+        office.initiate(INPUT, 100_01, key="same")
+    assert office.count(SystemOperation) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "field"),
+    [
+        (INPUT, {"amount_minor": 0}, "amount"),
+        (INPUT, {"amount_minor": -5}, "amount"),
+        (INPUT, {"amount_minor": 2**63}, "amount"),
+        (INPUT, {"source": None}, "source"),
+        (COLLECTION, {"source": None}, "desk"),
+        (INVESTMENT, {"desk_id": 1, "source": CashSource.BANK}, None),
+        (INPUT, {"note": "x" * 301}, "note"),
+        (INPUT, {"note": "two\nlines"}, "note"),
+        (INPUT, {"key": ""}, None),
+    ],
+)
+def test_what_makes_no_sense_is_refused(
+    office: CashOffice, kind: SystemKind, values: dict[str, Any], field: str | None
+) -> None:
+    office.desk("D1")
+    usual: dict[str, Any] = {"unit": "EUR", "amount_minor": 1_00, "key": "k", "source": CashSource.BANK}
+    with pytest.raises(Invalid) as caught:
+        treasury.initiate(office.accountant, kind=kind, **usual | values)
+    assert caught.value.field == field
+    assert office.count(SystemOperation) == 0
+
+
+def test_locked_and_closed_desks_and_retired_units(office: CashOffice) -> None:
+    desk = office.desk("D1")
+    office.moved(INPUT, 100_00)
+    office.moved(INVESTMENT, 50_00, desk)
+    waits = office.initiate(INVESTMENT, 10_00, desk)
+    silently(update(CashDesk).values(status=DeskStatus.LOCKED))
+    with pytest.raises(Conflict, match="locked"):
+        office.confirm(waits)
+    office.moved(COLLECTION, 50_00, desk)
+    silently(update(CashDesk).values(status=DeskStatus.CLOSED))
+    with pytest.raises(Conflict, match="closed"):
+        office.initiate(COLLECTION, 1_00, desk)
+    silently(update(Unit).where(Unit.code == "EUR").values(status=UnitStatus.RETIRED))
+    with pytest.raises(Conflict, match="no currency that can be used"):
+        office.initiate(INPUT, 1_00)
+
+
+# ---- taken back ------------------------------------------------------------------------------------------------------
+
+
+def test_a_confirmed_operation_is_taken_back_once_by_two_people(office: CashOffice) -> None:
+    desk = office.desk("D1")
+    office.moved(INPUT, 100_00)
+    number = office.moved(INVESTMENT, 60_00, desk)
+    back = treasury.reverse(office.accountant, number, reason="The wrong desk", key="b").id
+    assert treasury.reverse(office.accountant, number, reason="The wrong desk", key="b").id == back
+    with pytest.raises(Conflict, match="already"):
+        treasury.reverse(office.accountant, number, reason="Again", key="c")
+    assert (office.in_desk("D1"), office.get(SystemOperation, number).status) == (60_00, S.CONFIRMED)
+    office.confirm(back)
+    assert (office.in_desk("D1"), office.balance("1120")) == (0, 100_00)
+    assert [office.get(SystemOperation, each).status for each in (number, back)] == [S.REVERSED, S.CONFIRMED]
+    for again in (number, back):
+        with pytest.raises(Conflict):
+            treasury.reverse(office.accountant, again, reason="Again", key=f"d{again}")
+    assert office.unsound() == []
+
+
+def test_a_reversal_that_was_rejected_can_be_asked_for_again(office: CashOffice) -> None:
+    number = office.moved(INPUT, 100_00)
+    first = treasury.reverse(office.accountant, number, reason="Mistake", key="b").id
+    treasury.reject(office.cfo, first, reason="Not sure", version=1)
+    office.confirm(treasury.reverse(office.accountant, number, reason="Sure", key="c").id)
+    assert (office.balance("1120"), office.balance("1010")) == (0, 0)
+
+
+def test_a_reversal_whose_money_is_gone_is_out_of_date(office: CashOffice) -> None:
+    desk = office.desk("D1")
+    number = office.moved(INPUT, 100_00)
+    back = treasury.reverse(office.accountant, number, reason="Mistake", key="b").id
+    office.moved(INVESTMENT, 1_00, desk)
+    assert office.confirm(back).status is S.STALE
+    assert (office.balance("1120"), office.get(SystemOperation, number).status) == (99_00, S.CONFIRMED)
+    with pytest.raises(Conflict, match="is in transit"):
+        treasury.reverse(office.accountant, number, reason="Mistake", key="c")
+
+
+# ---- cashiers --------------------------------------------------------------------------------------------------------
+
+
+def test_the_cashier_of_the_desk_acknowledges_once(office: CashOffice) -> None:
+    desk = office.desk("D1", cashier=office.cashier)
+    second, elsewhere = office.person(Role.CASHIER), office.person(Role.CASHIER)
+    office.assign(desk, second)
+    office.desk("D2", cashier=elsewhere)
+    office.moved(INPUT, 100_00)
+    number = office.initiate(INVESTMENT, 10_00, desk)
+    with pytest.raises(Conflict, match="nothing has moved yet"):
+        treasury.acknowledge(office.cashier, number)
+    office.confirm(number)
+    for stranger in (elsewhere, office.person(Role.CASHIER)):
+        with pytest.raises(Forbidden):
+            treasury.acknowledge(stranger, number)
+    row = treasury.acknowledge(office.cashier, number)
+    assert row.acknowledged_by_id == office.cashier.staff_id
+    assert treasury.acknowledge(office.cashier, number).acknowledged_at == row.acknowledged_at
+    with pytest.raises(Conflict, match="Another cashier"):
+        treasury.acknowledge(second, number)
+
+
+# ---- at once ---------------------------------------------------------------------------------------------------------
+
+
+def outcomes(app: Flask, *acts: Callable[[], Any]) -> tuple[list[Any], list[Any]]:
+    answers = at_once(app, acts)
+    failed = [each for each in answers if isinstance(each, Exception)]
+    assert all(isinstance(each, Refusal) for each in failed), failed
+    return [each for each in answers if not isinstance(each, Exception)], failed
+
+
+def test_confirm_and_reject_at_once_is_one_of_them(app: Flask, office: CashOffice) -> None:
+    other = office.person(Role.CFO)
+    reached = 0
+    for _turn in range(8):
+        number = office.initiate(INPUT, 1_00)
+
+        def confirm(number: int = number) -> SystemStatus:
+            return treasury.confirm(office.cfo, number, version=1).status
+
+        def reject(number: int = number) -> SystemStatus:
+            return treasury.reject(other, number, reason="No", version=1).status
+
+        def cancel(number: int = number) -> SystemStatus:
+            return treasury.cancel(office.accountant, number, reason="No", version=1).status
+
+        done, failed = outcomes(app, confirm, reject, cancel)
+        assert (len(done), len(failed)) == (1, 2)
+        assert office.get(SystemOperation, number).status is done[0]
+        reached += 1_00 if done == [S.CONFIRMED] else 0
+    assert office.balance("1120") == reached
+    assert office.unsound() == []
+
+
+def test_two_confirms_at_once_book_once(app: Flask, office: CashOffice) -> None:
+    other = office.person(Role.CFO)
+    number = office.initiate(INPUT, 1_00)
+    done, failed = outcomes(
+        app,
+        *(lambda actor=actor: treasury.confirm(actor, number, version=1).id for actor in (office.cfo, other, other)),
+    )
+    assert len(done) + len(failed) == 3
+    assert done
+    assert (office.balance("1120"), office.templates(number)) == (1_00, ["J13"])
+
+
+def test_investments_at_once_take_what_is_there_and_no_more(app: Flask, office: CashOffice) -> None:
+    office.moved(INPUT, 100_00)
+    desks = [office.desk(f"D{number}") for number in range(4)]
+    numbers = [office.initiate(INVESTMENT, 40_00, desk) for desk in desks]
+
+    def act(number: int) -> Callable[[], SystemStatus]:
+        return lambda: treasury.confirm(office.cfo, number, version=1).status
+
+    done, failed = outcomes(app, *(act(number) for number in numbers))
+    assert (sorted(done), failed) == (sorted([S.CONFIRMED] * 2 + [S.STALE] * 2), [])
+    assert office.balance("1120") == 20_00
+    assert office.unsound() == []
+
+
+def test_one_reversal_of_many_asked_for_at_once(app: Flask, office: CashOffice) -> None:
+    number = office.moved(INPUT, 100_00)
+
+    def act(key: str) -> Callable[[], int]:
+        return lambda: treasury.reverse(office.accountant, number, reason="Mistake", key=key).id
+
+    done, failed = outcomes(app, *(act(f"k{turn}") for turn in range(4)))
+    assert (len(done), len(failed)) == (1, 3)
+
+
+def test_one_order_sent_many_times_at_once(app: Flask, office: CashOffice) -> None:
+    def act() -> int:
+        return treasury.initiate(
+            office.accountant, kind=INPUT, unit="EUR", amount_minor=1_00, key="one", source=CashSource.BANK
+        ).id
+
+    done, failed = outcomes(app, *[act] * 5)
+    assert (len(done), len(set(done)), failed) == (5, 1, [])
+
+
+def test_confirming_while_the_desk_is_counted_is_before_or_after_the_count(app: Flask, office: CashOffice) -> None:
+    """Whoever is first wins: it moves before the count and the books say so, or it waits until the day is closed."""
+    office.moved(INPUT, 100_00)
+    for turn in range(6):
+        desk = office.desk(f"D{turn}")
+        day = office.day(desk)
+        number = office.initiate(INVESTMENT, 10_00, desk)
+
+        def confirm(number: int = number) -> SystemStatus:
+            return treasury.confirm(office.cfo, number, version=1).status
+
+        def count(day: int = day, code: str = f"D{turn}") -> int:
+            writing()
+            row = db.session.get_one(CashDeskDay, day, populate_existing=True, with_for_update={"key_share": True})
+            row.status, row.close_requested_at = DayStatus.CLOSE_REQUESTED, utcnow()
+            db.session.flush()
+            db.session.info.pop("payadmin.changed", None)
+            found = _in_desk(code)
+            db.session.commit()
+            return found
+
+        answers = at_once(app, (confirm, count))
+        counted = answers[1]
+        moved = answers[0] is S.CONFIRMED
+        assert moved or isinstance(answers[0], Conflict), answers
+        assert counted == office.in_desk(f"D{turn}") == (10_00 if moved else 0)
+    assert office.unsound() == []
+
+
+def _in_desk(code: str) -> int:
+    from payadmin.models.ledger import LedgerAccount, LedgerBalance
+
+    wanted = select(LedgerBalance.balance_minor).join(LedgerAccount, LedgerAccount.id == LedgerBalance.account_id)
+    return int(sum(db.session.scalars(wanted.where(LedgerAccount.code == f"1110:desk:{code}:EUR"))))
