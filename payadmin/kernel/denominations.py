@@ -1,4 +1,4 @@
-"""Notes and coins of currencies, so that a till is counted piece by piece. Currencies without a list are typed whole."""
+"""Notes and coins of currencies, so that a till is counted piece by piece. What is not listed is typed whole."""
 
 from collections.abc import Mapping
 from types import MappingProxyType

@@ -64,7 +64,9 @@ def render_receipt(facts: ReceiptFacts) -> bytes:
     with one_at_a_time:
         register_fonts()
         height = -_Layout(facts).y + _MARGIN
-    document = Document((_WIDTH, height), one_line(f"{facts.title} {facts.number}"), test=False, author=facts.organization)
+    document = Document(
+        (_WIDTH, height), one_line(f"{facts.title} {facts.number}"), test=False, author=facts.organization
+    )
     return render(document, lambda: [_Layout(facts, height).marks], lambda _page, _pages: ())
 
 

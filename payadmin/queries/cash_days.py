@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import BigInteger, Select, cast, func, select
 from sqlalchemy.orm import Session
@@ -104,7 +105,15 @@ def unclosed_days(session: Session, desk_ids: Iterable[int]) -> dict[int, CashDe
     return {day.desk_id: day for day in session.scalars(wanted)}
 
 
-def desks_where(staff_id: int | None) -> Select[tuple[int]]:
+def day_left_by(session: Session, staff_id: int) -> CashDeskDay | None:
+    """The latest day that somebody opened and nobody closed: who opened a day may count it, wherever they work now."""
+    wanted = select(CashDeskDay).where(
+        CashDeskDay.opened_by_id == staff_id, CashDeskDay.status.in_((DayStatus.OPEN, DayStatus.RETURNED))
+    )
+    return session.scalars(wanted.order_by(CashDeskDay.id.desc()).limit(1)).first()
+
+
+def desks_where(staff_id: int | None) -> Select[Any]:
     """The desk at which somebody works now, as a part of other questions."""
     return select(CashDeskAssignment.desk_id).where(
         CashDeskAssignment.cashier_id == staff_id, CashDeskAssignment.ends_at.is_(None)
@@ -139,7 +148,7 @@ def customers_behind(session: Session, wallet_ids: Iterable[int]) -> dict[int, C
         .join(Customer, Customer.id == Wallet.customer_id)
         .where(Wallet.id.in_(set(wallet_ids)))
     )
-    return {wallet_id: customer for wallet_id, customer in session.execute(wanted)}
+    return {row.id: row.Customer for row in session.execute(wanted)}
 
 
 def desk_behind(session: Session, day: CashDeskDay) -> CashDesk:

@@ -7,7 +7,7 @@ from typing import Any
 from flask import flash, redirect, request, url_for
 from flask_admin import expose
 
-from payadmin.actions.treasury import days
+from payadmin.actions import treasury
 from payadmin.db import db
 from payadmin.kernel.denominations import MOST_PIECES, NOTES_AND_COINS, added_up
 from payadmin.kernel.errors import Conflict, Invalid, Refusal
@@ -100,7 +100,7 @@ class CountPages(OrderPages):
             status = 422
             if count.is_usable:
                 try:
-                    days.request_close(
+                    treasury.request_close(
                         current_actor(),
                         day.id,
                         counts=count.counts,
@@ -135,7 +135,7 @@ class CountPages(OrderPages):
                 count.words_error = say(_("Say why."))
             if count.is_usable:
                 try:
-                    days.force_close(
+                    treasury.force_close(
                         current_actor(),
                         row_id,
                         counts=count.counts,

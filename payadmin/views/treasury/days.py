@@ -7,7 +7,7 @@ from flask_admin import expose
 from wtforms import Form, HiddenField, StringField
 from wtforms.validators import InputRequired, Length, Optional
 
-from payadmin.actions.treasury import days
+from payadmin.actions import treasury
 from payadmin.db import db
 from payadmin.kernel.errors import Conflict, Invalid
 from payadmin.kernel.text import _
@@ -97,7 +97,9 @@ class CashDaysPage(CountPages):
 
     def render(self, template: str, **kwargs: Any) -> str:
         """Pages lead a cashier back to the own desk."""
-        return str(super().render(template, may_operate=current_actor().may(till.OPERATE), own=self.own_address, **kwargs))
+        return str(
+            super().render(template, may_operate=current_actor().may(till.OPERATE), own=self.own_address, **kwargs)
+        )
 
     def cell(self, column: Column, names: dict[int, str]) -> Any:
         """A day by its number, its status as a badge."""
@@ -138,7 +140,7 @@ class CashDaysPage(CountPages):
         sentence, status = None, 200 if request.method == "GET" else 422
         if request.method == "POST" and form.validate():
             try:
-                days.close_day(
+                treasury.close_day(
                     current_actor(),
                     row_id,
                     reason=form.reason.data or None,
@@ -160,7 +162,7 @@ class CashDaysPage(CountPages):
         sentence, status = None, 200 if request.method == "GET" else 422
         if request.method == "POST" and form.validate():
             try:
-                days.return_day(
+                treasury.return_day(
                     current_actor(),
                     row_id,
                     reason=str(form.reason.data),

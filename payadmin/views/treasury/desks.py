@@ -12,13 +12,13 @@ from werkzeug.wrappers import Response
 from wtforms import Form, HiddenField, StringField
 from wtforms.validators import DataRequired, InputRequired, Length
 
-from payadmin.actions.treasury import desks
+from payadmin.actions import treasury
 from payadmin.db import db
 from payadmin.kernel.errors import Conflict, Invalid, NotFound
 from payadmin.kernel.text import Text, _
 from payadmin.models.access import StaffRole, StaffStatus, StaffUser
 from payadmin.models.parties import OrganizationKind
-from payadmin.models.treasury import CODE_LENGTH, CashDesk, CashDeskAssignment, DeskStatus
+from payadmin.models.treasury import CODE_LENGTH, CashDesk, CashDeskAssignment
 from payadmin.models.wallets import REASON_LENGTH
 from payadmin.permissions import Permission, Role
 from payadmin.queries.cash_days import cashiers_at, unclosed_days
@@ -150,7 +150,7 @@ class CashDesksPage(PayAdminModelView):
     @expose("/live/")
     def live_view(self) -> str:
         """What changes in the rows of a list that is open: `ids` says which rows these are."""
-        ids = [found for text in request.args.get("ids", "").split(",")[:MOST_LIVE] if (found := row_id_of(text))]
+        ids = [number for text in request.args.get("ids", "").split(",")[:MOST_LIVE] if (number := row_id_of(text))]
         rows = db.session.scalars(self.get_query().where(CashDesk.id.in_(ids)).order_by(CashDesk.id)).all()
         found = {key: _live(key, rows) for key in LIVE}
         cells = (_LIVE_CELL.format(row.id, key, found[key].get(row.id, "")) for row in rows for key in LIVE)
@@ -192,7 +192,7 @@ class CashDesksPage(PayAdminModelView):
         form = DeskForm(request.form if request.method == "POST" else None)
 
         def act() -> int:
-            found = desks.create_desk(
+            found = treasury.create_desk(
                 current_actor(),
                 code=str(form.code.data),
                 name=str(form.name.data),
@@ -211,7 +211,7 @@ class CashDesksPage(PayAdminModelView):
         del form.code
 
         def act() -> int:
-            desks.change_desk(
+            treasury.change_desk(
                 current_actor(),
                 row_id,
                 name=str(form.name.data),
@@ -229,7 +229,7 @@ class CashDesksPage(PayAdminModelView):
         form = AssignForm(request.form if request.method == "POST" else None)
 
         def act() -> int:
-            desks.assign(current_actor(), row_id, cashier_id=int(form.cashier.data or 0))
+            treasury.assign(current_actor(), row_id, cashier_id=int(form.cashier.data or 0))
             return row_id
 
         title = _("Assign a cashier to %(desk)s", desk=row.name)
@@ -242,7 +242,7 @@ class CashDesksPage(PayAdminModelView):
         form = LockForm(request.form if request.method == "POST" else None, data={"version": str(row.version)})
 
         def act() -> int:
-            desks.lock_desk(
+            treasury.lock_desk(
                 current_actor(), row_id, reason=str(form.reason.data), version=row_id_of(form.version.data or "") or 0
             )
             return row_id
@@ -250,9 +250,7 @@ class CashDesksPage(PayAdminModelView):
         title = _("Lock %(desk)s", desk=row.name)
         return self._formed(form, act, title=title, back=f"{self.address}{row_id}/", verb=Text("Lock"))
 
-    def _formed(
-        self, form: Form, act: Callable[[], int], *, title: str, back: str, verb: str = Text("Save")
-    ) -> Any:
+    def _formed(self, form: Form, act: Callable[[], int], *, title: str, back: str, verb: str = Text("Save")) -> Any:
         sentence, status = None, 200 if request.method == "GET" else 422
         if request.method == "POST" and form.validate():
             try:
@@ -278,7 +276,9 @@ class CashDesksPage(PayAdminModelView):
         found = db.session.get(CashDeskAssignment, assignment_id)
         if found is None or found.desk_id != row_id:
             raise NotFound("There is no such record.")
-        return self._acted(row_id, lambda: desks.end_assignment(current_actor(), assignment_id), "The assignment ended.")
+        return self._acted(
+            row_id, lambda: treasury.end_assignment(current_actor(), assignment_id), "The assignment ended."
+        )
 
     @expose("/<int:row_id>/unlock/", methods=("POST",))
     def unlock_view(self, row_id: int) -> Response:
@@ -286,7 +286,7 @@ class CashDesksPage(PayAdminModelView):
         self.get_row(row_id)
         version = row_id_of(request.form.get("version", "")) or 0
         return self._acted(
-            row_id, lambda: desks.unlock_desk(current_actor(), row_id, version=version), "The desk works again."
+            row_id, lambda: treasury.unlock_desk(current_actor(), row_id, version=version), "The desk works again."
         )
 
     @expose("/<int:row_id>/close/", methods=("POST",))
@@ -295,7 +295,7 @@ class CashDesksPage(PayAdminModelView):
         self.get_row(row_id)
         version = row_id_of(request.form.get("version", "")) or 0
         return self._acted(
-            row_id, lambda: desks.close_desk(current_actor(), row_id, version=version), "The desk is closed."
+            row_id, lambda: treasury.close_desk(current_actor(), row_id, version=version), "The desk is closed."
         )
 
     def _acted(self, row_id: int, act: Callable[[], object], sentence: str) -> Response:

@@ -7,7 +7,7 @@ from flask import Response
 from flask_admin import expose
 from sqlalchemy import select
 
-from payadmin.actions.treasury import receipts
+from payadmin.actions import treasury
 from payadmin.db import db
 from payadmin.kernel.masks import mask_name
 from payadmin.kernel.receipt_pdf import ReceiptFacts, render_receipt
@@ -55,7 +55,11 @@ def _by_receipt(term: str) -> "Select[Any] | None":
     )
 
 
-LOOKUPS: tuple[Lookup, ...] = (by_id(CashOperation), _by_receipt, through(CashOperation.wallet_id, exact(Wallet.number)))
+LOOKUPS: tuple[Lookup, ...] = (
+    by_id(CashOperation),
+    _by_receipt,
+    through(CashOperation.wallet_id, exact(Wallet.number)),
+)
 
 
 @page(menu="")
@@ -131,7 +135,7 @@ class CashOperationsPage(PayAdminModelView):
     @expose("/<int:row_id>/receipt/", methods=("POST",))
     def receipt_view(self, row_id: int) -> Response:
         """The receipt to print; from the second time on it says that it is a copy."""
-        copies = receipts.print_receipt(current_actor(), row_id, scope=self.get_query())
+        copies = treasury.print_receipt(current_actor(), row_id, scope=self.get_query())
         row = self.get_row(row_id)
         facts = _facts(row, copies)
         name = f"receipt-{facts.number}.pdf"

@@ -9,7 +9,7 @@ from itsdangerous import BadData, URLSafeTimedSerializer
 from wtforms import Form, HiddenField, PasswordField, RadioField, StringField
 from wtforms.validators import InputRequired, Length, Optional
 
-from payadmin.actions.treasury import finding, operations
+from payadmin.actions import treasury
 from payadmin.config import current_settings
 from payadmin.db import db, utcnow
 from payadmin.kernel import codewords
@@ -20,21 +20,25 @@ from payadmin.models.redeem import RedeemRequest
 from payadmin.models.treasury import CashKind, DayStatus
 from payadmin.models.wallets import NOTE_LENGTH, Wallet
 from payadmin.permissions import Permission
-from payadmin.queries.cash_days import customers_behind, payable_requests, wallets_of_customers
+from payadmin.queries.cash_days import payable_requests, wallets_of_customers
 from payadmin.queries.treasury import CashPlan, find_customers, plan_cash
 from payadmin.views.columns import unit_scale
 from payadmin.views.fields import MoneyField, no_cards, no_controls, put
 from payadmin.views.filters import row_id_of
 from payadmin.views.language import say
 from payadmin.views.security import current_actor
-from payadmin.views.treasury.shown import known, masked_wallet, money_said, operation_url
+from payadmin.views.treasury.shown import known, masked_wallet, money_said, operation_url, payees
 from payadmin.views.treasury.till import TillPages
 from payadmin.views.wallets.shown import KeyField
 
 FOUND_SECONDS = 30 * 60
 LONGEST_SAID = 254
 MOST_CUSTOMERS = 10
-TITLES = {CashKind.TOP_UP: Text("Top-up"), CashKind.WITHDRAWAL: Text("Withdraw"), CashKind.REDEEM: Text("Pay a redeem request")}
+TITLES = {
+    CashKind.TOP_UP: Text("Top-up"),
+    CashKind.WITHDRAWAL: Text("Withdraw"),
+    CashKind.REDEEM: Text("Pay a redeem request"),
+}
 FIND_AGAIN = _("Find the customer again: that was too long ago.")
 
 
@@ -107,9 +111,11 @@ class OrderPages(TillPages):
                 except (Invalid, Conflict) as refusal:
                     status, sentence = refusal.status, put(form, refusal)
         if found is not None:
-            people = customers_behind(db.session(), [row.wallet_id for row in found])
-            rows = [(row, known(people[row.wallet_id]), _seal([row.id])) for row in found if row.wallet_id in people]
-            return self.render("treasury/redeem_choose.html", rows=rows, money=money_said, title=TITLES[CashKind.REDEEM])
+            people = payees([row.wallet_id for row in found])
+            rows = [(row, people[row.wallet_id], _seal([row.id])) for row in found]
+            return self.render(
+                "treasury/redeem_choose.html", rows=rows, money=money_said, title=TITLES[CashKind.REDEEM]
+            )
         return self._find_page(form, CashKind.REDEEM, sentence), status
 
     # --- finding ------------------------------------------------------------------------------------------------------
@@ -121,9 +127,7 @@ class OrderPages(TillPages):
 
     def _find_page(self, form: FindForm, kind: CashKind, sentence: str | None) -> str:
         return str(
-            self.render(
-                "treasury/find.html", form=form, fields=list(form), title=TITLES[kind], sentence=sentence, kind=kind.name
-            )
+            self.render("treasury/find.html", form=form, fields=list(form), title=TITLES[kind], sentence=sentence)
         )
 
     def _customers(self, form: FindForm) -> Sequence[Customer]:
@@ -138,7 +142,7 @@ class OrderPages(TillPages):
             found = find_customers(db.session(), said, ())
             field, sentence = "who", _("Nobody is known by this. Type the whole phone number, e-mail or Customer ID.")
         elif codewords.normalised(word):
-            found = finding.find_by_codeword(current_actor(), word=word, keys=current_settings().totp_keys)
+            found = treasury.find_by_codeword(current_actor(), word=word, keys=current_settings().totp_keys)
             field, sentence = "codeword", _("Nobody has this codeword.")
         else:
             raise Invalid("Type one of them.", field="who")
@@ -173,7 +177,8 @@ class OrderPages(TillPages):
         if posted and form.validate():
             try:
                 customers = self._customers(form)
-                return self._choice_page(kind, CashForm(data={"found": _seal([each.id for each in customers])}), customers)
+                found = _seal([each.id for each in customers])
+                return self._choice_page(kind, CashForm(data={"found": found}), customers)
             except (Invalid, Conflict) as refusal:
                 status, sentence = refusal.status, put(form, refusal)
         return self._find_page(form, kind, sentence), status
@@ -207,7 +212,7 @@ class OrderPages(TillPages):
         return self._choice_page(kind, form, customers, sentence), status
 
     def _put(self, form: CashForm, refusal: Refusal) -> str | None:
-        return put(form, refusal, refusal.field if refusal.field in form else "")
+        return put(form, refusal, "" if refusal.field is None else refusal.field)
 
     def _choice_page(
         self, kind: CashKind, form: CashForm, customers: Sequence[Customer], sentence: str | None = None
@@ -243,7 +248,7 @@ class OrderPages(TillPages):
         return page, 200 if over is None else 409
 
     def _done(self, kind: CashKind, form: CashForm, wallet: Wallet) -> Any:
-        act = operations.top_up if kind is CashKind.TOP_UP else operations.withdraw
+        act = treasury.top_up if kind is CashKind.TOP_UP else treasury.withdraw
         row = act(
             current_actor(),
             wallet.id,
@@ -262,13 +267,12 @@ class OrderPages(TillPages):
         if request_id not in _unseal(request.form.get("found")):
             raise Conflict(FIND_AGAIN)
         row = session.get(RedeemRequest, request_id)
-        people = customers_behind(session, [row.wallet_id]) if row is not None else {}
-        if row is None or row.wallet_id not in people:
+        if row is None:
             raise Conflict("There is no such request.")
         form = CashForm()
         page = self.render(
             "treasury/redeem_confirm.html",
-            row=row, person=known(people[row.wallet_id]), cash=money_said(row.amount_minor, row.unit),
+            row=row, person=payees([row.wallet_id])[row.wallet_id], cash=money_said(row.amount_minor, row.unit),
             commission=money_said(row.commission_minor, row.unit), key=key or form.key.data, sentence=sentence,
             found=request.form.get("found", ""), title=TITLES[CashKind.REDEEM],
             wallet=masked_wallet(session.get_one(Wallet, row.wallet_id).number),
@@ -280,7 +284,7 @@ class OrderPages(TillPages):
         if request_id is None or request_id not in _unseal(request.form.get("found")) or not key:
             raise Conflict(FIND_AGAIN)
         try:
-            row = operations.pay_redeem(current_actor(), request_id, key=key)
+            row = treasury.pay_redeem(current_actor(), request_id, key=key)
         except (Invalid, Conflict) as refusal:
             db.session.rollback()
             return self._redeem_page(request_id, refusal.sentence, key)
@@ -314,4 +318,3 @@ NEEDS = {
     "withdraw_view": Permission.CASH_DAY_OPERATE,
     "redeem_view": Permission.CASH_REDEEM_PAY,
 }
-

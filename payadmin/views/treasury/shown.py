@@ -3,7 +3,6 @@
 import datetime as dt
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from flask import g, url_for
 from markupsafe import Markup
@@ -13,11 +12,11 @@ from sqlalchemy.orm import InstrumentedAttribute
 from payadmin.db import db
 from payadmin.kernel.masks import mask_email, mask_name, mask_phone
 from payadmin.kernel.text import Text, _
-from payadmin.models.parties import Customer
-from payadmin.models.treasury import CashDesk, CashDeskDay, DayStatus, DeskStatus
+from payadmin.models.parties import Customer, Organization
+from payadmin.models.treasury import CashDeskDay, DayStatus, DeskStatus
 from payadmin.models.wallets import Wallet
 from payadmin.permissions import Permission
-from payadmin.queries.cash_days import desks_where
+from payadmin.queries.cash_days import customers_behind, desks_where
 from payadmin.views import ui
 from payadmin.views.columns import label_of, unit_scale
 from payadmin.views.language import say, speech
@@ -44,7 +43,7 @@ def of_own_desk(desk_id: InstrumentedAttribute[int]) -> ColumnElement[bool]:
     return true() if sees_every_desk() else desk_id.in_(desks_where(g.actor.staff_id))
 
 
-def days_in_sight() -> "Select[tuple[int]]":
+def days_in_sight() -> "Select[Any]":
     """The days that the person signed in may see, as a part of other questions."""
     return select(CashDeskDay.id).where(of_own_desk(CashDeskDay.desk_id))
 
@@ -111,15 +110,19 @@ def known(customer: Customer) -> Known:
     return Known(customer.id, mask_name(customer.name), customer.external_id, " · ".join(facts), blocked)
 
 
-def desk_names(ids: Iterable[int]) -> dict[int, Any]:
-    """Code and name of desks."""
-    rows = db.session.execute(select(CashDesk.id, CashDesk.code, CashDesk.name).where(CashDesk.id.in_(set(ids))))
-    return {row.id: row for row in rows}
-
-
-def wallet_words(wallet: Wallet) -> str:
-    """A wallet as a choice of a cashier."""
-    return say(_("%(unit)s, wallet %(wallet)s", unit=wallet.unit, wallet=wallet.number))
+def payees(wallet_ids: Iterable[int]) -> dict[int, Known]:
+    """Whose wallets these are, by wallet: customers masked, organizations by name."""
+    session, ids = db.session(), set(wallet_ids)
+    found = {wallet_id: known(customer) for wallet_id, customer in customers_behind(session, ids).items()}
+    others = (
+        select(Wallet.id, Organization.id.label("organization_id"), Organization.name)
+        .join(Organization, Organization.id == Wallet.organization_id)
+        .where(Wallet.id.in_(ids))
+    )
+    for row in session.execute(others):
+        number = say(_("Organization no. %(number)s", number=row.organization_id))
+        found[row.id] = Known(row.organization_id, row.name, number, "", None)
+    return found
 
 
 def money_said(minor: int, unit: str) -> str:

@@ -7,7 +7,7 @@ from flask_admin import expose
 from sqlalchemy import select
 from werkzeug.wrappers import Response
 
-from payadmin.actions.treasury import days
+from payadmin.actions import treasury
 from payadmin.db import db
 from payadmin.kernel.errors import Conflict, Invalid
 from payadmin.models.parties import Organization
@@ -21,13 +21,13 @@ from payadmin.models.treasury import (
     SystemStatus,
 )
 from payadmin.permissions import Permission
-from payadmin.queries.cash_days import customers_behind, figures_of, payable_requests
+from payadmin.queries.cash_days import day_left_by, desk_behind, figures_of, payable_requests
 from payadmin.queries.treasury import balances, desk_of, open_day_of
 from payadmin.views.base import PayAdminModelView
 from payadmin.views.columns import unit_scale
 from payadmin.views.security import current_actor
 from payadmin.views.shell import address_of
-from payadmin.views.treasury.shown import NO_DESK, day_badge, known, operation_url
+from payadmin.views.treasury.shown import NO_DESK, day_badge, operation_url, payees
 
 OPERATE = Permission.CASH_DAY_OPERATE
 OPERATIONS_SHOWN = 20
@@ -56,11 +56,14 @@ class TillPages(PayAdminModelView):
         return desk
 
     def own_day(self) -> tuple[CashDesk, CashDeskDay]:
-        """The own desk and its day that is not closed.
+        """The own desk and its day that is not closed; without a desk, the day that one has opened and must count.
 
         Raises:
             Conflict: no desk, or no day.
         """
+        session, staff_id = db.session(), current_actor().staff_id or 0
+        if desk_of(session, staff_id) is None and (left := day_left_by(session, staff_id)) is not None:
+            return desk_behind(session, left), left
         desk = self.own_desk()
         day = open_day_of(db.session(), desk.id)
         if day is None:
@@ -77,11 +80,21 @@ class TillPages(PayAdminModelView):
             return redirect(self.address)
         session = db.session()
         desk = desk_of(session, actor.staff_id or 0)
-        day = open_day_of(session, desk.id) if desk is not None else None
-        shown: dict[str, Any] = {"desk": desk, "day": day, "state": "NO_DESK", "figures": [], "lies": {}}
+        day = open_day_of(session, desk.id) if desk is not None else day_left_by(session, actor.staff_id or 0)
+        is_here = desk is not None
+        if desk is None and day is not None:
+            desk = desk_behind(session, day)
+        shown: dict[str, Any] = {
+            "desk": desk,
+            "organization": "",
+            "day": day,
+            "state": "NO_DESK",
+            "figures": [],
+            "lies": {},
+        }
         if desk is not None:
             lies = balances(session, [desk]).get(desk.id, {})
-            shown["state"] = _state(desk, day)
+            shown["state"] = _state(desk, day) if is_here else "LEFT"
             shown["lies"] = {unit: minor for unit, minor in sorted(lies.items()) if minor} if day is None else {}
             shown["organization"] = _organization(desk)
             if day is not None:
@@ -90,17 +103,21 @@ class TillPages(PayAdminModelView):
                 shown["waiting"] = _waiting_for(desk, day)
                 shown["to_pay"] = len(payable_requests(session))
         return self.render(
-            "treasury/own.html", scale=lambda unit: unit_scale(unit) or 0, day_badge=day_badge, OPEN=DayStatus.OPEN, **shown
+            "treasury/own.html",
+            scale=lambda unit: unit_scale(unit) or 0,
+            day_badge=day_badge,
+            OPEN=DayStatus.OPEN,
+            differs=any(each.difference_minor for each in shown["figures"]),
+            **shown,
         )
 
     def _doings(self, day: CashDeskDay) -> dict[str, Any]:
         session = db.session()
         wanted = select(CashOperation).where(CashOperation.day_id == day.id).order_by(CashOperation.receipt.desc())
         operations = session.scalars(wanted.limit(OPERATIONS_SHOWN)).all()
-        people = customers_behind(session, [row.wallet_id for row in operations])
         return {
             "operations": operations,
-            "people": {wallet_id: known(customer).title for wallet_id, customer in people.items()},
+            "people": payees([row.wallet_id for row in operations]),
             "operation_url": operation_url,
             "operations_url": url_for("cash_operations.index_view", day=day.id),
         }
@@ -109,7 +126,7 @@ class TillPages(PayAdminModelView):
     def open_day_view(self) -> Response:
         """Open the day of the own desk; opened twice, the second is told."""
         try:
-            days.open_day(current_actor(), self.own_desk().id)
+            treasury.open_day(current_actor(), self.own_desk().id)
         except (Invalid, Conflict) as refusal:
             flash(refusal.sentence, "error")
         else:
@@ -145,7 +162,7 @@ def _waiting_for(desk: CashDesk, day: CashDeskDay) -> list[tuple[SystemOperation
         (
             row,
             f"{address_of('system_operations.index_view')}{row.id}/acknowledge/"
-            if can and row.status is SystemStatus.CONFIRMED and row.acknowledged_at is None
+            if can and row.status in {SystemStatus.CONFIRMED, SystemStatus.REVERSED} and row.acknowledged_at is None
             else None,
         )
         for row in db.session.scalars(wanted)
