@@ -55,8 +55,13 @@ class Line:
     counted_minor: int | None = None
 
     @property
+    def has_pieces(self) -> bool:
+        """Whether notes and coins were typed, usable or not."""
+        return any(piece.typed for piece in self.pieces)
+
+    @property
     def denominations(self) -> dict[str, int]:
-        """How many of each there are, by minor units; empty where only the sum was typed."""
+        """How many of each there are in a usable count, by minor units; empty where only the sum was typed."""
         return {str(piece.minor): int(piece.typed) for piece in self.pieces if piece.typed}
 
 

@@ -1,6 +1,7 @@
 """What cashiers did: every cash operation with its receipt; for a cashier, those of the own desk (K-50, CA7)."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from flask import Response
@@ -83,13 +84,18 @@ class CashOperationsPage(PayAdminModelView):
     list_also = ("day_id", "receipt", "unit")
     details_template = "treasury/operation.html"
     detail_sections = {
-        "Operation": ("number", "kind", "desk", "day", "cashier", "created_at", "wallet", "redeem_request_id", "note"),
-        "Amounts": ("amount", "commission", "cash", "wallet_minor", "contract_version"),
+        "Operation": ("number", "kind", "desk", "day", "cashier", "created_at", "wallet", "redeem_request", "note"),
+        "Amounts": ("amount", "commission", "cash", "wallets_part", "contract_version"),
     }
     needs = {"receipt_view": READ}
 
     def _refresh_cache(self) -> None:
+        # Two columns would have one key: the wallet, and the amount that is the wallet's part.
+        self.columns["wallets_part"] = replace(self.columns["wallet"], key="wallets_part")
         fixed = {"readonly": True}
+        self.columns["wallet"] = Column(
+            "wallet", _("Wallet"), Kind.LINK, CashOperation.wallet_id, fixed, target=Wallet, target_attr=Wallet.id
+        )
         self.columns["number"] = Column("number", _("Receipt"), Kind.TEXT, CashOperation.id, fixed)
         self.columns["desk"] = Column("desk", _("Desk"), Kind.TEXT, CashOperation.id, fixed)
         super()._refresh_cache()
