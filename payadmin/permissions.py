@@ -47,7 +47,10 @@ class Permission(StrEnum):
     CASH_OPERATION_INITIATE = "cash:operation:initiate"
     CASH_OPERATION_READ = "cash:operation:read"
     CASH_REDEEM_DECIDE = "cash:redeem:decide"
+    CASH_REDEEM_EXPORT = "cash:redeem:export"
     CASH_REDEEM_PAY = "cash:redeem:pay"
+    CASH_REDEEM_READ = "cash:redeem:read"
+    CASH_REDEEM_SUBMIT = "cash:redeem:submit"
     CHECKOUT_METHOD_ASK = "checkout:method:ask"  # no role has it: it is what a key of the API may do
     CHECKOUT_RULE_READ = "checkout:rule:read"
     CHECKOUT_RULE_WRITE = "checkout:rule:write"
@@ -303,13 +306,24 @@ GRANTS: dict[Role, frozenset[Permission]] = {
         P.CASH_OPERATION_INITIATE,
         P.CASH_OPERATION_READ,
         P.CASH_REDEEM_DECIDE,
+        P.CASH_REDEEM_EXPORT,
+        P.CASH_REDEEM_READ,
+        P.CASH_REDEEM_SUBMIT,
         P.LEDGER_ENTRY_CHECK,
         P.LEDGER_ENTRY_CLOSE,
         P.LEDGER_ENTRY_EXPORT,
         P.LEDGER_ENTRY_READ,
         P.REPORTING_OPERATIONAL_READ,
     },
-    Role.CASHIER: _EVERYONE | {P.CASH_DAY_OPERATE, P.CASH_DAY_READ, P.CASH_OPERATION_READ, P.CASH_REDEEM_PAY},
+    Role.CASHIER: _EVERYONE
+    | {
+        P.CASH_DAY_OPERATE,
+        P.CASH_DAY_READ,
+        P.CASH_OPERATION_READ,
+        P.CASH_REDEEM_PAY,
+        P.CASH_REDEEM_READ,
+        P.CASH_REDEEM_SUBMIT,
+    },
     Role.COMPLIANCE: _EVERYONE
     | {
         P.ACCESS_SESSION_END,
@@ -492,7 +506,7 @@ MENU: tuple[Section, ...] = (
             Item("cash-desks", "Cash desks", "building-store", P.CASH_DESK_READ),
             Item("system-operations", "System operations", "arrows-exchange", P.CASH_OPERATION_READ),
             Item("cash-report", "Cash report", "report", P.CASH_DAY_READ),
-            Item("redeem-requests", "Redeem requests", "cash", P.CASH_REDEEM_DECIDE),
+            Item("redeem-requests", "Redeem requests", "cash", P.CASH_REDEEM_READ),
             Item("ledger", "Ledger health", "book", P.LEDGER_ENTRY_READ),
             Item("ledger-accounts", "Ledger accounts", "list", P.LEDGER_ENTRY_READ),
             Item("journal", "Journal", "receipt", P.LEDGER_ENTRY_READ),

@@ -53,33 +53,32 @@ def reveal_record(work: Work, row_id: int, /, *, scope: "Select[Any]", reason: s
         Conflict: the actor has revealed thirty records within an hour.
     """
     staff_id = _person(work)
-    said = " ".join(note.split())
-    if reason not in REASONS:
-        raise Invalid("Choose a reason.", field="reason")
-    if reason == OTHER and len(said) < 3:  # noqa: PLR2004 - "x" says nothing
-        raise Invalid("Say why you need to see it.", field="note")
-    if len(said) > LONGEST_NOTE:
-        raise Invalid(_("At most %(most)s characters.", most=LONGEST_NOTE), field="note")
+    whole = _why(reason, note)
     row = _row(work, scope, row_id)
     entity = inspect(type(row)).local_table.name
     running: dt.datetime | None = work.one(_running(work, staff_id, entity, row_id).with_only_columns(Reveal.until))
     if running is not None:
         return running
-    hour = work.now - dt.timedelta(hours=1)
-    lately = select(func.count()).where(Reveal.staff_id == staff_id, Reveal.at > hour)
-    if (work.session.scalar(lately) or 0) >= MOST_AN_HOUR:
-        raise Conflict(
-            _(
-                "You have revealed %(most)s records within an hour, which is the most. Wait, or ask somebody "
-                "whose role sees personal data.",
-                most=MOST_AN_HOUR,
-            )
-        )
+    _refuse_too_many(work, staff_id)
     until = work.now + dt.timedelta(minutes=MINUTES)
-    whole = f"{reason}: {said}" if said else reason
     work.add(Reveal(staff_id=staff_id, entity=entity, entity_id=row_id, reason=whole, at=work.now, until=until))
     work.record(Event.RECORD_REVEALED, row, reason=whole, **_keys(row))
     return until
+
+
+def note_reveal(work: Work, row: Any, *, reason: str, note: str = "") -> None:
+    """Write down that a person looks at a secret of a record once, within the use case that shows it.
+
+    Raises:
+        Invalid: no known reason, or nothing said about another one.
+        Conflict: the actor has revealed thirty records within an hour.
+    """
+    staff_id = _person(work)
+    whole = _why(reason, note)
+    _refuse_too_many(work, staff_id)
+    entity = inspect(type(row)).local_table.name
+    work.add(Reveal(staff_id=staff_id, entity=entity, entity_id=row.id, reason=whole, at=work.now, until=work.now))
+    work.record(Event.RECORD_REVEALED, row, reason=whole, **_keys(row))
 
 
 @use_case(Permission.PARTIES_PERSONAL_REVEAL)
@@ -92,6 +91,31 @@ def hide_record(work: Work, row_id: int, /, *, scope: "Select[Any]") -> None:
         reveal.until = work.now
     if found:
         work.record(Event.RECORD_HIDDEN, row, **_keys(row))
+
+
+def _why(reason: str, note: str) -> str:
+    """What the trail says about why somebody needed to see it."""
+    said = " ".join(note.split())
+    if reason not in REASONS:
+        raise Invalid("Choose a reason.", field="reason")
+    if reason == OTHER and len(said) < 3:  # noqa: PLR2004 - "x" says nothing
+        raise Invalid("Say why you need to see it.", field="note")
+    if len(said) > LONGEST_NOTE:
+        raise Invalid(_("At most %(most)s characters.", most=LONGEST_NOTE), field="note")
+    return f"{reason}: {said}" if said else reason
+
+
+def _refuse_too_many(work: Work, staff_id: int) -> None:
+    hour = work.now - dt.timedelta(hours=1)
+    lately = select(func.count()).where(Reveal.staff_id == staff_id, Reveal.at > hour)
+    if (work.session.scalar(lately) or 0) >= MOST_AN_HOUR:
+        raise Conflict(
+            _(
+                "You have revealed %(most)s records within an hour, which is the most. Wait, or ask somebody "
+                "whose role sees personal data.",
+                most=MOST_AN_HOUR,
+            )
+        )
 
 
 def _person(work: Work) -> int:

@@ -2,7 +2,7 @@
 
 import datetime as dt
 from enum import StrEnum
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from sqlalchemy import CheckConstraint, Date, ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
@@ -50,11 +50,19 @@ REDEEM_MACHINE = Machine(
 REDEEM_COUNTED = (_R.SUBMITTED, _R.APPROVED, _R.SENT, _R.FAILED, _R.PAID)
 
 
+def _as_paid_out(context: Any) -> int:
+    found: int = context.get_current_parameters()["amount_minor"]
+    return found
+
+
 class RedeemRequest(Row, Audited, Base):
     """A withdrawal that waits for an accountant; amount and commission are set aside from the beginning (RD1).
 
     Attributes:
         key: names the request; the same that comes twice is kept once.
+        asked_minor: what was asked for, as limits count it: the amount, or with its commission where the contract takes
+            that from what the customer gets.
+        amount_minor: what is paid out.
         commission_minor: on top of the amount.
         holder_name, account_sealed, account_shown: where the bank pays to; the account's number is encrypted
             (`kernel/vault.py`, owner "redeem_request:<key>") and shown masked.
@@ -67,6 +75,7 @@ class RedeemRequest(Row, Audited, Base):
     __table_args__ = (
         CheckConstraint("amount_minor > 0", name="amount_positive"),
         CheckConstraint("commission_minor >= 0", name="commission_not_negative"),
+        CheckConstraint("asked_minor IN (amount_minor, amount_minor + commission_minor)", name="asked_for"),
         CheckConstraint(
             "(channel = 'BANK_TRANSFER') = (account_sealed IS NOT NULL)"
             " AND (account_sealed IS NULL) = (account_shown IS NULL)"
@@ -89,6 +98,7 @@ class RedeemRequest(Row, Audited, Base):
     unit: Mapped[str] = mapped_column(ForeignKey("unit.code"), info={"label": "Currency", "readonly": True})
     amount_minor: Mapped[int] = minor_column("Amount")
     commission_minor: Mapped[int] = minor_column("Commission", default=0)
+    asked_minor: Mapped[int] = minor_column("Asked for", default=_as_paid_out, info={"list": False})
     channel: Mapped[RedeemChannel] = enum_column(RedeemChannel, info={"label": "Paid by", "readonly": True})
     holder_name: Mapped[str | None] = mapped_column(
         String(HOLDER_LENGTH), info={"label": "Account holder", "list": False, "readonly": True, "mask": "name"}
@@ -126,6 +136,21 @@ class RedeemRequest(Row, Audited, Base):
 
     def __str__(self) -> str:
         return _("Redeem request no. %(number)s", number=self.id)
+
+    @property
+    def fact(self) -> str:
+        """The beginning of the keys by which the books know it; its hold was placed as `held_as`."""
+        return f"{self.__tablename__}:{self.id}"
+
+    @property
+    def held_as(self) -> str:
+        """The key of the booking that set its money aside (J18): what pays it out or gives it back ends that."""
+        return f"{self.fact}:held"
+
+    @property
+    def seal_owner(self) -> str:
+        """Whom its account's number is encrypted for (`kernel/vault.py`)."""
+        return f"{self.__tablename__}:{self.key}"
 
     @validates("status")
     def _only_allowed_moves(self, _key: str, after: RedeemStatus) -> RedeemStatus:

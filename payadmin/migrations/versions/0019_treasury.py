@@ -182,6 +182,7 @@ def upgrade() -> None:
         sa.Column("unit", sa.String(length=12), nullable=False),
         sa.Column("amount_minor", sa.BigInteger(), nullable=False),
         sa.Column("commission_minor", sa.BigInteger(), nullable=False),
+        sa.Column("asked_minor", sa.BigInteger(), nullable=False),
         sa.Column(
             "channel",
             sa.Enum(
@@ -243,6 +244,9 @@ def upgrade() -> None:
             name=op.f("ck_redeem_request_sent_to_a_bank"),
         ),
         sa.CheckConstraint("amount_minor > 0", name=op.f("ck_redeem_request_amount_positive")),
+        sa.CheckConstraint(
+            "asked_minor IN (amount_minor, amount_minor + commission_minor)", name=op.f("ck_redeem_request_asked_for")
+        ),
         sa.CheckConstraint("commission_minor >= 0", name=op.f("ck_redeem_request_commission_not_negative")),
         sa.ForeignKeyConstraint(
             ["contract_version_id"], ["contract_version.id"], name=op.f("fk_redeem_request_contract_version_id")
