@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from flask import current_app
 
+from payadmin.kernel.iban import is_bic, is_iban
 from payadmin.kernel.text import LANGUAGES
 
 # A worker's claim on a refund outlives the three calls it may make (actions/payments/orders.py, CLAIM_LEASE).
@@ -70,6 +71,22 @@ def _zone(raw: str) -> str:
     return raw
 
 
+def _iban(raw: str) -> str:
+    number = raw.replace(" ", "").upper()
+    if number and not is_iban(number):
+        msg = "must be an IBAN"
+        raise ValueError(msg)
+    return number
+
+
+def _bic(raw: str) -> str:
+    code = raw.strip().upper()
+    if code and not is_bic(code):
+        msg = "must be a BIC of 8 or 11 characters"
+        raise ValueError(msg)
+    return code
+
+
 def _log_format(raw: str) -> str:
     if raw not in {"text", "json"}:
         msg = "must be text or json"
@@ -113,6 +130,15 @@ class Settings:
         _text, "Where the payment provider's simulator answers.", "http://127.0.0.1:8700", secret=True
     )
     provider_timeout_seconds: int = _setting(_whole, "How long a provider call may take.", 15)
+    bank_url: str = _setting(
+        _text,
+        "The bank that takes payment files: `https://user:password@host`. Empty: files go to it by hand.",
+        "",
+        secret=True,
+    )
+    bank_iban: str = _setting(_iban, "Our account at the bank. Empty: no payment files are made.", "")
+    bank_bic: str = _setting(_bic, "The BIC of our bank, if it asks for it in payment files.", "")
+    bank_holder: str = _setting(_text, "Whose account that is. Empty: `COMPANY_NAME`.", "")
     smtp_url: str = _setting(
         _text,
         "`smtp://user:password@host:port` or `smtps://…`. Empty: mails are kept on the Mailbox page.",
@@ -203,6 +229,11 @@ def _senseless(values: Mapping[str, Any]) -> list[str]:
         mistakes.append("SMTP_URL must start with smtp:// or smtps://")
     if not 1 <= values.get("provider_timeout_seconds", 1) <= LONGEST_PROVIDER_CALL:
         mistakes.append(f"PROVIDER_TIMEOUT_SECONDS must be between 1 and {LONGEST_PROVIDER_CALL}")
+    if bank_url := values.get("bank_url"):
+        if not bank_url.startswith(("http://", "https://")):
+            mistakes.append("BANK_URL must start with http:// or https://")
+        if not values.get("bank_iban"):
+            mistakes.append("BANK_URL needs BANK_IBAN, our account at that bank")
     if (public_url := values.get("public_url")) and not public_url.startswith(("http://", "https://")):
         mistakes.append("PUBLIC_URL must start with http:// or https://")
     if 0 < len(values.get("metrics_token", "")) < SHORTEST_SECRET:

@@ -36,6 +36,11 @@ class Permission(StrEnum):
     AUDIT_EVENT_EXPORT = "audit:event:export"
     AUDIT_EVENT_READ = "audit:event:read"
     AUDIT_EVENT_VERIFY = "audit:event:verify"
+    BANKING_FILE_MAKE = "banking:file:make"
+    BANKING_FILE_READ = "banking:file:read"
+    BANKING_FILE_RELEASE = "banking:file:release"  # never by whoever made the file
+    BANKING_STATEMENT_DECIDE = "banking:statement:decide"
+    BANKING_STATEMENT_READ = "banking:statement:read"
     BATCHES_BATCH_READ = "batches:batch:read"
     BATCHES_BATCH_PROCESS = "batches:batch:process"
     CASH_DAY_DECIDE = "cash:day:decide"
@@ -268,6 +273,9 @@ GRANTS: dict[Role, frozenset[Permission]] = {
         P.AUDIT_EVENT_EXPORT,
         P.AUDIT_EVENT_READ,
         P.AUDIT_EVENT_VERIFY,
+        P.BANKING_FILE_READ,
+        P.BANKING_FILE_RELEASE,
+        P.BANKING_STATEMENT_READ,
         P.CASH_DAY_READ,
         P.CASH_DESK_READ,
         P.CASH_DESK_WRITE,
@@ -299,6 +307,11 @@ GRANTS: dict[Role, frozenset[Permission]] = {
     },
     Role.ACCOUNTANT: _EVERYONE
     | {
+        P.BANKING_FILE_MAKE,
+        P.BANKING_FILE_READ,
+        P.BANKING_FILE_RELEASE,
+        P.BANKING_STATEMENT_DECIDE,
+        P.BANKING_STATEMENT_READ,
         P.CASH_DAY_DECIDE,
         P.CASH_DAY_READ,
         P.CASH_DESK_READ,
@@ -507,6 +520,8 @@ MENU: tuple[Section, ...] = (
             Item("system-operations", "System operations", "arrows-exchange", P.CASH_OPERATION_READ),
             Item("cash-report", "Cash report", "report", P.CASH_DAY_READ),
             Item("redeem-requests", "Redeem requests", "cash", P.CASH_REDEEM_READ),
+            Item("payment-files", "Payment files", "send", P.BANKING_FILE_READ),
+            Item("bank-statements", "Bank statements", "report", P.BANKING_STATEMENT_READ),
             Item("ledger", "Ledger health", "book", P.LEDGER_ENTRY_READ),
             Item("ledger-accounts", "Ledger accounts", "list", P.LEDGER_ENTRY_READ),
             Item("journal", "Journal", "receipt", P.LEDGER_ENTRY_READ),

@@ -33,6 +33,7 @@ from payadmin.db import db, utcnow
 from payadmin.jobs import JOBS, QUEUE, Later
 from payadmin.jobs.approvals import expire_requests
 from payadmin.jobs.audit import keep_seals
+from payadmin.jobs.banking import keep_bank
 from payadmin.jobs.exports import keep_exports, sweep_files
 from payadmin.jobs.reporting import keep_rollups
 from payadmin.jobs.subscriptions import ChargeCounter, drain_charges, keep_plans, reconcile_days
@@ -389,6 +390,7 @@ def tick(app: Flask, stop: threading.Event, *, every_seconds: float = 2.0) -> No
                 _went_well(expire_requests)
                 _went_well(expire_applications)
                 _went_well(alert_days_left_open, settings)
+                _went_well(keep_bank)
                 if time.monotonic() >= sweep_due:
                     sweep_due = time.monotonic() + SWEEP_SECONDS
                     _went_well(sweep_files, settings)

@@ -19,6 +19,7 @@ def init_views(app: Flask, settings: Settings) -> None:
         approvals,
         attention,
         audit,
+        banking,  # noqa: F401 - marks its pages
         batches,
         bell,
         cancel_scheduled,
