@@ -518,6 +518,7 @@ MENU: tuple[Section, ...] = (
             Item("cash-register-day", "Cash register day", "building-store", P.CASH_DAY_READ),
             Item("cash-desks", "Cash desks", "building-store", P.CASH_DESK_READ),
             Item("system-operations", "System operations", "arrows-exchange", P.CASH_OPERATION_READ),
+            Item("cash-report", "Cash report", "report", P.CASH_DAY_READ),
             Item("redeem-requests", "Redeem requests", "cash", P.CASH_REDEEM_READ),
             Item("payment-files", "Payment files", "send", P.BANKING_FILE_READ),
             Item("bank-statements", "Bank statements", "report", P.BANKING_STATEMENT_READ),

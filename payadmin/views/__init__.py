@@ -98,6 +98,7 @@ def init_views(app: Flask, settings: Settings) -> None:
     charts.init_charts(app)
     usage.init_home(app)
     treasury.init_system_operations(app)
+    treasury.init_cash_report(app)
     reporting.init_analytics(app)
     reporting.init_billing(app)
     reporting.init_embed(app)

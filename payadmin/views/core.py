@@ -88,6 +88,8 @@ class PageCore(ModelView):
         "hide_view": Permission.PARTIES_PERSONAL_REVEAL,
     }
 
+    menu_view: ClassVar[str] = "index_view"  # what the menu opens, where it is not the list
+
     list_template = "admin/model/list.html"
     details_template = "admin/model/details.html"
     create_template = "admin/model/create.html"

@@ -18,6 +18,7 @@ FOLDER = next((path for path in (_PACKAGE.parent / "docs" / "help", _PACKAGE / "
 
 # Pages whose help is not called as their blueprint is.
 NAMES = {
+    "cash_operations": "cash-register-day",
     "finder": "search",
     "orders.refund_search": "refund",
     "orders.void_search": "void",

@@ -97,7 +97,7 @@ def build_pages(
     for view in views:
         admin.add_view(view)
         page_of.setdefault(view.model, view)
-        endpoint = f"{view.endpoint}.index_view"
+        endpoint = f"{view.endpoint}.{view.menu_view}"
         if view.section:
             assert view.can_read_permission is not None
             own = Item(view.endpoint, view.plural_, "table", view.can_read_permission)

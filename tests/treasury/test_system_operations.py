@@ -15,7 +15,6 @@ from payadmin.models.payments import Unit, UnitStatus
 from payadmin.models.system import StaffNotice
 from payadmin.models.treasury import (
     CashDesk,
-    CashDeskDay,
     CashSource,
     DayStatus,
     DeskStatus,
@@ -24,17 +23,18 @@ from payadmin.models.treasury import (
     SystemStatus,
 )
 from payadmin.permissions import Role
+from payadmin.work import Actor
 from tests.support.approvals import at_once, join
-from tests.support.cash import CashOffice
-from tests.support.make import Make, writing
+from tests.support.make import Make
+from tests.support.treasury import Treasury
 
 INPUT, COLLECTION, INVESTMENT = SystemKind.CASH_INPUT, SystemKind.CASH_COLLECTION, SystemKind.INVESTMENT
 S = SystemStatus
 
 
 @pytest.fixture
-def office(app: Flask, make: Make) -> CashOffice:
-    return CashOffice(app, make)
+def office(app: Flask, make: Make) -> Treasury:
+    return Treasury(app, make)
 
 
 def told(staff_id: int | None) -> list[str]:
@@ -42,6 +42,10 @@ def told(staff_id: int | None) -> list[str]:
     return list(
         db.session.scalars(select(StaffNotice.title).where(StaffNotice.staff_id == staff_id).order_by(StaffNotice.id))
     )
+
+
+def booked(office: Treasury, number: int) -> list[str]:
+    return office.journals("system_operation", number)
 
 
 def silently(statement: Any) -> None:
@@ -53,22 +57,34 @@ def silently(statement: Any) -> None:
 # ---- what is booked --------------------------------------------------------------------------------------------------
 
 
-def test_nothing_moves_before_a_cfo_confirms(office: CashOffice) -> None:
-    desk = office.desk("D1")
+def test_nothing_moves_before_a_cfo_confirms(office: Treasury) -> None:
+    desk = office.desk(code="D1")
     first = office.initiate(INPUT, 500_00)
-    assert (office.balance("1120"), office.templates(first)) == (0, [])
+    assert (office.balance("1120"), booked(office, first)) == (0, [])
     with pytest.raises(Conflict, match=r"0\.00 EUR is in transit, and 200\.00 EUR would leave it"):
         office.initiate(INVESTMENT, 200_00, desk)
     office.confirm(first)
-    assert (office.balance("1120"), office.balance("1010"), office.templates(first)) == (500_00, -500_00, ["J13"])
+    assert (office.balance("1120"), office.balance("1010"), booked(office, first)) == (
+        500_00,
+        -500_00,
+        ["J13"],
+    )
     second = office.moved(INVESTMENT, 200_00, desk)
-    assert (office.balance("1120"), office.in_desk("D1"), office.templates(second)) == (300_00, 200_00, ["J15"])
+    assert (office.balance("1120"), office.lies(desk), booked(office, second)) == (
+        300_00,
+        200_00,
+        ["J15"],
+    )
     third = office.moved(COLLECTION, 50_00, desk)
-    assert (office.balance("1120"), office.in_desk("D1"), office.templates(third)) == (350_00, 150_00, ["J14"])
+    assert (office.balance("1120"), office.lies(desk), booked(office, third)) == (
+        350_00,
+        150_00,
+        ["J14"],
+    )
     assert office.unsound() == []
 
 
-def test_cash_of_the_owner_comes_from_the_owner(office: CashOffice) -> None:
+def test_cash_of_the_owner_comes_from_the_owner(office: Treasury) -> None:
     number = treasury.initiate(
         office.accountant, kind=INPUT, unit="JPY", amount_minor=9_000, key="o", source=CashSource.OWNER, note="Founders"
     ).id
@@ -78,44 +94,59 @@ def test_cash_of_the_owner_comes_from_the_owner(office: CashOffice) -> None:
     )  # fmt: skip
 
 
-def test_the_open_day_of_the_desk_is_kept_and_no_day_is_none(office: CashOffice) -> None:
-    desk = office.desk("D1")
+def test_the_open_day_of_the_desk_is_kept_and_no_day_is_none(office: Treasury) -> None:
+    desk = office.desk(office.cashier)
     office.moved(INPUT, 500_00)
     before = office.moved(INVESTMENT, 100_00, desk)
-    day = office.day(desk)
+    day = office.open(desk)
     within = office.moved(INVESTMENT, 100_00, desk)
     assert [office.get(SystemOperation, number).day_id for number in (before, within)] == [None, day]
 
 
 @pytest.mark.parametrize("status", [DayStatus.CLOSE_REQUESTED, DayStatus.RETURNED])
-def test_a_desk_that_is_counted_is_left_alone(office: CashOffice, status: DayStatus) -> None:
-    desk = office.desk("D1")
+def test_a_desk_that_is_counted_is_left_alone(office: Treasury, status: DayStatus) -> None:
+    desk = office.desk(office.cashier)
     office.moved(INPUT, 500_00)
     number = office.initiate(INVESTMENT, 100_00, desk)
-    day = office.day(desk, status)
+    day = office.open(desk)
+    office.count(day)
+    if status is DayStatus.RETURNED:
+        office.give_back(day)
     with pytest.raises(Conflict, match="is being counted"):
         office.confirm(number)
-    assert (office.in_desk("D1"), office.get(SystemOperation, number).status) == (0, S.INITIATED)
-    silently(
-        update(CashDeskDay)
-        .where(CashDeskDay.id == day)
-        .values(status=DayStatus.CLOSED, decided_at=utcnow(), decided_by_id=office.accountant.staff_id)
-    )
+    assert (office.lies(desk), office.get(SystemOperation, number).status) == (0, S.INITIATED)
+    if status is DayStatus.RETURNED:
+        office.count(day)
+    office.close(day)
     assert office.confirm(number).day_id is None
-    assert office.in_desk("D1") == 100_00
+    assert office.lies(desk) == 100_00
+
+
+def test_what_moved_since_the_form_of_the_count_was_opened_is_not_counted_unseen(office: Treasury) -> None:
+    desk = office.desk(office.cashier)
+    office.moved(INPUT, 500_00)
+    day = office.open(desk)
+    version = office.day(day).version
+    office.moved(INVESTMENT, 100_00, desk)
+    with pytest.raises(Conflict):
+        office.count(day, version=version, counts={"EUR": 100_00})
+    office.count(day)
+    office.close(day)
+    assert office.units(day) == {"EUR": (0, 100_00, 100_00)}
+    assert office.unsound() == []
 
 
 # ---- what is not there any more --------------------------------------------------------------------------------------
 
 
-def test_what_is_not_there_any_more_is_out_of_date(office: CashOffice) -> None:
-    first, second = office.desk("D1"), office.desk("D2")
+def test_what_is_not_there_any_more_is_out_of_date(office: Treasury) -> None:
+    first, second = office.desk(code="D1"), office.desk(code="D2")
     office.moved(INPUT, 100_00)
     one, two = office.initiate(INVESTMENT, 80_00, first), office.initiate(INVESTMENT, 80_00, second)
     office.confirm(one)
     row = office.confirm(two)
     assert (row.status, row.reason) == (S.STALE, "20.00 EUR is in transit, and 80.00 EUR would leave it.")
-    assert (office.templates(two), office.balance("1120"), office.in_desk("D2")) == ([], 20_00, 0)
+    assert (booked(office, two), office.balance("1120"), office.lies(second)) == ([], 20_00, 0)
     assert any("Out of date" in line for line in told(office.accountant.staff_id))
     version = office.get(SystemOperation, two).version
     with pytest.raises(Conflict):
@@ -125,11 +156,11 @@ def test_what_is_not_there_any_more_is_out_of_date(office: CashOffice) -> None:
     assert office.unsound() == []
 
 
-def test_a_collection_of_more_than_lies_in_the_desk(office: CashOffice) -> None:
-    desk = office.desk("D1")
+def test_a_collection_of_more_than_lies_in_the_desk(office: Treasury) -> None:
+    desk = office.desk(code="D1")
     office.moved(INPUT, 100_00)
     office.moved(INVESTMENT, 40_00, desk)
-    with pytest.raises(Conflict, match=r"Desk Desk D1 holds 40\.00 EUR, and 40\.01 EUR would leave it") as caught:
+    with pytest.raises(Conflict, match=r"Desk D1 holds 40\.00 EUR, and 40\.01 EUR would leave it") as caught:
         office.initiate(COLLECTION, 40_01, desk)
     assert caught.value.field == "amount"
 
@@ -137,7 +168,7 @@ def test_a_collection_of_more_than_lies_in_the_desk(office: CashOffice) -> None:
 # ---- who may ---------------------------------------------------------------------------------------------------------
 
 
-def test_nobody_confirms_their_own_with_whichever_account(office: CashOffice) -> None:
+def test_nobody_confirms_their_own_with_whichever_account(office: Treasury) -> None:
     both = office.person(Role.ACCOUNTANT, Role.CFO)
     mine = office.initiate(INPUT, 100_00, actor=both)
     with pytest.raises(Forbidden, match="You initiated this yourself"):
@@ -153,7 +184,7 @@ def test_nobody_confirms_their_own_with_whichever_account(office: CashOffice) ->
     assert office.balance("1120") == 100_00
 
 
-def test_the_database_refuses_one_account_too(office: CashOffice) -> None:
+def test_the_database_refuses_one_account_too(office: Treasury) -> None:
     number = office.initiate(INPUT, 100_00)
     with pytest.raises(Exception, match="decided_by_another"):
         silently(
@@ -163,7 +194,7 @@ def test_the_database_refuses_one_account_too(office: CashOffice) -> None:
         )
 
 
-def test_accountants_initiate_and_cfos_confirm(office: CashOffice) -> None:
+def test_accountants_initiate_and_cfos_confirm(office: Treasury) -> None:
     with pytest.raises(Forbidden):
         office.initiate(INPUT, 100_00, actor=office.cfo)
     number = office.initiate(INPUT, 100_00)
@@ -175,8 +206,8 @@ def test_accountants_initiate_and_cfos_confirm(office: CashOffice) -> None:
     assert office.get(SystemOperation, number).status is S.INITIATED
 
 
-def test_deciders_and_initiator_are_told_by_the_bell(office: CashOffice) -> None:
-    desk = office.desk("D1", cashier=office.cashier)
+def test_deciders_and_initiator_are_told_by_the_bell(office: Treasury) -> None:
+    desk = office.desk(office.cashier, code="D1")
     office.moved(INPUT, 100_00)
     number = office.initiate(INVESTMENT, 10_00, desk)
     assert told(office.cfo.staff_id)[-1] == (
@@ -191,7 +222,7 @@ def test_deciders_and_initiator_are_told_by_the_bell(office: CashOffice) -> None
 # ---- decisions -------------------------------------------------------------------------------------------------------
 
 
-def test_reject_and_cancel_need_a_reason_and_book_nothing(office: CashOffice) -> None:
+def test_reject_and_cancel_need_a_reason_and_book_nothing(office: Treasury) -> None:
     first, second = office.initiate(INPUT, 100_00), office.initiate(INPUT, 100_00)
     for act, actor in ((treasury.reject, office.cfo), (treasury.cancel, office.accountant)):
         with pytest.raises(Invalid) as caught:
@@ -206,13 +237,13 @@ def test_reject_and_cancel_need_a_reason_and_book_nothing(office: CashOffice) ->
     assert (office.balance("1120"), office.balance("1010")) == (0, 0)
 
 
-def test_a_decision_is_about_what_was_looked_at(office: CashOffice) -> None:
+def test_a_decision_is_about_what_was_looked_at(office: Treasury) -> None:
     number = office.initiate(INPUT, 100_00)
     with pytest.raises(Conflict, match="Look at it again"):
         treasury.confirm(office.cfo, number, version=7)
 
 
-def test_everything_stands_in_the_trail(office: CashOffice) -> None:
+def test_everything_stands_in_the_trail(office: Treasury) -> None:
     number = office.moved(INPUT, 100_00)
     db.session.rollback()
     lines = db.session.execute(
@@ -229,12 +260,12 @@ def test_everything_stands_in_the_trail(office: CashOffice) -> None:
 # ---- orders ----------------------------------------------------------------------------------------------------------
 
 
-def test_the_same_order_that_comes_again_is_one(office: CashOffice) -> None:
+def test_the_same_order_that_comes_again_is_one(office: Treasury) -> None:
     number = office.initiate(INPUT, 100_00, key="same")
     assert office.initiate(INPUT, 100_00, key="same") == number
     with pytest.raises(Conflict, match="another operation"):
         office.initiate(INPUT, 100_01, key="same")
-    assert office.count(SystemOperation) == 1
+    assert office.count_of(SystemOperation) == 1
 
 
 @pytest.mark.parametrize(
@@ -247,23 +278,22 @@ def test_the_same_order_that_comes_again_is_one(office: CashOffice) -> None:
         (COLLECTION, {"source": None}, "desk"),
         (INVESTMENT, {"desk_id": 1, "source": CashSource.BANK}, None),
         (INPUT, {"note": "x" * 301}, "note"),
-        (INPUT, {"note": "two\nlines"}, "note"),
         (INPUT, {"key": ""}, None),
     ],
 )
 def test_what_makes_no_sense_is_refused(
-    office: CashOffice, kind: SystemKind, values: dict[str, Any], field: str | None
+    office: Treasury, kind: SystemKind, values: dict[str, Any], field: str | None
 ) -> None:
-    office.desk("D1")
+    office.desk(code="D1")
     usual: dict[str, Any] = {"unit": "EUR", "amount_minor": 1_00, "key": "k", "source": CashSource.BANK}
     with pytest.raises(Invalid) as caught:
         treasury.initiate(office.accountant, kind=kind, **usual | values)
     assert caught.value.field == field
-    assert office.count(SystemOperation) == 0
+    assert office.count_of(SystemOperation) == 0
 
 
-def test_locked_and_closed_desks_and_retired_units(office: CashOffice) -> None:
-    desk = office.desk("D1")
+def test_locked_and_closed_desks_and_retired_units(office: Treasury) -> None:
+    desk = office.desk(code="D1")
     office.moved(INPUT, 100_00)
     office.moved(INVESTMENT, 50_00, desk)
     waits = office.initiate(INVESTMENT, 10_00, desk)
@@ -282,17 +312,17 @@ def test_locked_and_closed_desks_and_retired_units(office: CashOffice) -> None:
 # ---- taken back ------------------------------------------------------------------------------------------------------
 
 
-def test_a_confirmed_operation_is_taken_back_once_by_two_people(office: CashOffice) -> None:
-    desk = office.desk("D1")
+def test_a_confirmed_operation_is_taken_back_once_by_two_people(office: Treasury) -> None:
+    desk = office.desk(code="D1")
     office.moved(INPUT, 100_00)
     number = office.moved(INVESTMENT, 60_00, desk)
     back = treasury.reverse(office.accountant, number, reason="The wrong desk", key="b").id
     assert treasury.reverse(office.accountant, number, reason="The wrong desk", key="b").id == back
     with pytest.raises(Conflict, match="already"):
         treasury.reverse(office.accountant, number, reason="Again", key="c")
-    assert (office.in_desk("D1"), office.get(SystemOperation, number).status) == (60_00, S.CONFIRMED)
+    assert (office.lies(desk), office.get(SystemOperation, number).status) == (60_00, S.CONFIRMED)
     office.confirm(back)
-    assert (office.in_desk("D1"), office.balance("1120")) == (0, 100_00)
+    assert (office.lies(desk), office.balance("1120")) == (0, 100_00)
     assert [office.get(SystemOperation, each).status for each in (number, back)] == [S.REVERSED, S.CONFIRMED]
     for again in (number, back):
         with pytest.raises(Conflict):
@@ -300,7 +330,7 @@ def test_a_confirmed_operation_is_taken_back_once_by_two_people(office: CashOffi
     assert office.unsound() == []
 
 
-def test_a_reversal_that_was_rejected_can_be_asked_for_again(office: CashOffice) -> None:
+def test_a_reversal_that_was_rejected_can_be_asked_for_again(office: Treasury) -> None:
     number = office.moved(INPUT, 100_00)
     first = treasury.reverse(office.accountant, number, reason="Mistake", key="b").id
     treasury.reject(office.cfo, first, reason="Not sure", version=1)
@@ -308,8 +338,8 @@ def test_a_reversal_that_was_rejected_can_be_asked_for_again(office: CashOffice)
     assert (office.balance("1120"), office.balance("1010")) == (0, 0)
 
 
-def test_a_reversal_whose_money_is_gone_is_out_of_date(office: CashOffice) -> None:
-    desk = office.desk("D1")
+def test_a_reversal_whose_money_is_gone_is_out_of_date(office: Treasury) -> None:
+    desk = office.desk(code="D1")
     number = office.moved(INPUT, 100_00)
     back = treasury.reverse(office.accountant, number, reason="Mistake", key="b").id
     office.moved(INVESTMENT, 1_00, desk)
@@ -322,11 +352,11 @@ def test_a_reversal_whose_money_is_gone_is_out_of_date(office: CashOffice) -> No
 # ---- cashiers --------------------------------------------------------------------------------------------------------
 
 
-def test_the_cashier_of_the_desk_acknowledges_once(office: CashOffice) -> None:
-    desk = office.desk("D1", cashier=office.cashier)
+def test_the_cashier_of_the_desk_acknowledges_once(office: Treasury) -> None:
+    desk = office.desk(office.cashier, code="D1")
     second, elsewhere = office.person(Role.CASHIER), office.person(Role.CASHIER)
     office.assign(desk, second)
-    office.desk("D2", cashier=elsewhere)
+    office.desk(elsewhere)
     office.moved(INPUT, 100_00)
     number = office.initiate(INVESTMENT, 10_00, desk)
     with pytest.raises(Conflict, match="nothing has moved yet"):
@@ -352,7 +382,7 @@ def outcomes(app: Flask, *acts: Callable[[], Any]) -> tuple[list[Any], list[Any]
     return [each for each in answers if not isinstance(each, Exception)], failed
 
 
-def test_confirm_and_reject_at_once_is_one_of_them(app: Flask, office: CashOffice) -> None:
+def test_confirm_and_reject_at_once_is_one_of_them(app: Flask, office: Treasury) -> None:
     other = office.person(Role.CFO)
     reached = 0
     for _turn in range(8):
@@ -375,7 +405,7 @@ def test_confirm_and_reject_at_once_is_one_of_them(app: Flask, office: CashOffic
     assert office.unsound() == []
 
 
-def test_two_confirms_at_once_book_once(app: Flask, office: CashOffice) -> None:
+def test_two_confirms_at_once_book_once(app: Flask, office: Treasury) -> None:
     other = office.person(Role.CFO)
     number = office.initiate(INPUT, 1_00)
     done, failed = outcomes(
@@ -384,12 +414,12 @@ def test_two_confirms_at_once_book_once(app: Flask, office: CashOffice) -> None:
     )
     assert len(done) + len(failed) == 3
     assert done
-    assert (office.balance("1120"), office.templates(number)) == (1_00, ["J13"])
+    assert (office.balance("1120"), booked(office, number)) == (1_00, ["J13"])
 
 
-def test_investments_at_once_take_what_is_there_and_no_more(app: Flask, office: CashOffice) -> None:
+def test_investments_at_once_take_what_is_there_and_no_more(app: Flask, office: Treasury) -> None:
     office.moved(INPUT, 100_00)
-    desks = [office.desk(f"D{number}") for number in range(4)]
+    desks = [office.desk(code=f"D{number}") for number in range(4)]
     numbers = [office.initiate(INVESTMENT, 40_00, desk) for desk in desks]
 
     def act(number: int) -> Callable[[], SystemStatus]:
@@ -401,7 +431,7 @@ def test_investments_at_once_take_what_is_there_and_no_more(app: Flask, office: 
     assert office.unsound() == []
 
 
-def test_one_reversal_of_many_asked_for_at_once(app: Flask, office: CashOffice) -> None:
+def test_one_reversal_of_many_asked_for_at_once(app: Flask, office: Treasury) -> None:
     number = office.moved(INPUT, 100_00)
 
     def act(key: str) -> Callable[[], int]:
@@ -411,7 +441,7 @@ def test_one_reversal_of_many_asked_for_at_once(app: Flask, office: CashOffice) 
     assert (len(done), len(failed)) == (1, 3)
 
 
-def test_one_order_sent_many_times_at_once(app: Flask, office: CashOffice) -> None:
+def test_one_order_sent_many_times_at_once(app: Flask, office: Treasury) -> None:
     def act() -> int:
         return treasury.initiate(
             office.accountant, kind=INPUT, unit="EUR", amount_minor=1_00, key="one", source=CashSource.BANK
@@ -421,37 +451,27 @@ def test_one_order_sent_many_times_at_once(app: Flask, office: CashOffice) -> No
     assert (len(done), len(set(done)), failed) == (5, 1, [])
 
 
-def test_confirming_while_the_desk_is_counted_is_before_or_after_the_count(app: Flask, office: CashOffice) -> None:
-    """Whoever is first wins: it moves before the count and the books say so, or it waits until the day is closed."""
+def test_confirming_while_the_desk_is_counted_is_before_or_after_the_count(app: Flask, office: Treasury) -> None:
+    """Whoever is first wins: it moves and the count is asked for again, or it waits until the day is closed."""
     office.moved(INPUT, 100_00)
-    for turn in range(6):
-        desk = office.desk(f"D{turn}")
-        day = office.day(desk)
+    for _turn in range(6):
+        cashier = office.person(Role.CASHIER)
+        desk = office.desk(cashier)
+        day = office.open(desk, cashier)
         number = office.initiate(INVESTMENT, 10_00, desk)
+        version = office.day(day).version
+        db.session.rollback()
 
         def confirm(number: int = number) -> SystemStatus:
             return treasury.confirm(office.cfo, number, version=1).status
 
-        def count(day: int = day, code: str = f"D{turn}") -> int:
-            writing()
-            row = db.session.get_one(CashDeskDay, day, populate_existing=True, with_for_update={"key_share": True})
-            row.status, row.close_requested_at = DayStatus.CLOSE_REQUESTED, utcnow()
-            db.session.flush()
-            db.session.info.pop("payadmin.changed", None)
-            found = _in_desk(code)
-            db.session.commit()
-            return found
+        def count(day: int = day, version: int = version, cashier: Actor = cashier) -> DayStatus:
+            return treasury.request_close(cashier, day, counts={}, version=version).status
 
-        answers = at_once(app, (confirm, count))
-        counted = answers[1]
-        moved = answers[0] is S.CONFIRMED
-        assert moved or isinstance(answers[0], Conflict), answers
-        assert counted == office.in_desk(f"D{turn}") == (10_00 if moved else 0)
-    assert office.unsound() == []
-
-
-def _in_desk(code: str) -> int:
-    from payadmin.models.ledger import LedgerAccount, LedgerBalance
-
-    wanted = select(LedgerBalance.balance_minor).join(LedgerAccount, LedgerAccount.id == LedgerBalance.account_id)
-    return int(sum(db.session.scalars(wanted.where(LedgerAccount.code == f"1110:desk:{code}:EUR"))))
+        done, failed = outcomes(app, confirm, count)
+        assert (len(done), len(failed)) == (1, 1), (done, failed)
+        assert office.lies(desk) == (10_00 if done == [S.CONFIRMED] else 0)
+        if done == [S.CONFIRMED]:
+            office.count(day, cashier)
+        office.close(day)
+        assert office.unsound() == []

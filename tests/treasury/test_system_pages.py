@@ -15,17 +15,17 @@ from payadmin.models.access import StaffUser
 from payadmin.models.treasury import SystemKind, SystemOperation, SystemStatus
 from payadmin.permissions import Role, permissions_of
 from payadmin.work import Actor
-from tests.support.cash import CashOffice
 from tests.support.make import Make
 from tests.support.pages import post
+from tests.support.treasury import Treasury
 
 INPUT, INVESTMENT = SystemKind.CASH_INPUT, SystemKind.INVESTMENT
 SignIn = Callable[..., FlaskClient]
 
 
 @pytest.fixture
-def office(app: Flask, make: Make) -> CashOffice:
-    return CashOffice(app, make)
+def office(app: Flask, make: Make) -> Treasury:
+    return Treasury(app, make)
 
 
 def newest() -> Actor:
@@ -49,7 +49,7 @@ def form_of(browser: FlaskClient, address: str, **values: Any) -> dict[str, Any]
     return {"key": token(page, "key")} | values
 
 
-def test_an_accountant_asks_and_a_cfo_confirms(office: CashOffice, browse: SignIn) -> None:
+def test_an_accountant_asks_and_a_cfo_confirms(office: Treasury, browse: SignIn) -> None:
     accountant, cfo = browse(Role.ACCOUNTANT), browse(Role.CFO)
     assert "Nothing waits for your confirmation" in cfo.get("/system-operations/").text
     form = form_of(accountant, "/system-operations/new/cash-input/", source="BANK", unit="EUR", amount="100.001")
@@ -60,7 +60,7 @@ def test_an_accountant_asks_and_a_cfo_confirms(office: CashOffice, browse: SignI
         done = post(accountant, "/system-operations/new/cash-input/", **form)
         assert done.status_code == 303
     number = int(done.location.rstrip("/").rpartition("/")[2])
-    assert office.count(SystemOperation) == 1
+    assert office.count_of(SystemOperation) == 1
     page = cfo.get("/system-operations/").text
     assert "Waiting for you" in page
     assert "100.00" in page
@@ -72,7 +72,7 @@ def test_an_accountant_asks_and_a_cfo_confirms(office: CashOffice, browse: SignI
 
 
 @pytest.mark.parametrize("act", ["confirm", "reject"])
-def test_accountants_have_no_decision_and_cfos_initiate_nothing(office: CashOffice, browse: SignIn, act: str) -> None:
+def test_accountants_have_no_decision_and_cfos_initiate_nothing(office: Treasury, browse: SignIn, act: str) -> None:
     number = office.initiate(INPUT, 100_00)
     accountant, cfo = browse(Role.ACCOUNTANT), browse(Role.CFO)
     assert accountant.get(f"/system-operations/{number}/{act}/").status_code == 403
@@ -82,8 +82,8 @@ def test_accountants_have_no_decision_and_cfos_initiate_nothing(office: CashOffi
     assert "New cash input" not in cfo.get("/system-operations/").text
 
 
-def test_a_cashier_sees_the_own_desk_only(office: CashOffice, browse: SignIn) -> None:
-    mine, other = office.desk("D1"), office.desk("D2")
+def test_a_cashier_sees_the_own_desk_only(office: Treasury, browse: SignIn) -> None:
+    mine, other = office.desk(code="D1"), office.desk(code="D2")
     office.moved(INPUT, 100_00)
     own, strange = office.moved(INVESTMENT, 12_34, mine), office.moved(INVESTMENT, 56_78, other)
     cashier = browse(Role.CASHIER)
@@ -99,8 +99,8 @@ def test_a_cashier_sees_the_own_desk_only(office: CashOffice, browse: SignIn) ->
     assert office.get(SystemOperation, own).acknowledged_at is not None
 
 
-def test_what_is_out_of_date_is_told_and_put_away(office: CashOffice, browse: SignIn) -> None:
-    desk = office.desk("D1")
+def test_what_is_out_of_date_is_told_and_put_away(office: Treasury, browse: SignIn) -> None:
+    desk = office.desk(code="D1")
     office.moved(INPUT, 100_00)
     first, second = office.initiate(INVESTMENT, 80_00, desk), office.initiate(INVESTMENT, 80_00, desk)
     office.confirm(first)
@@ -115,7 +115,7 @@ def test_what_is_out_of_date_is_told_and_put_away(office: CashOffice, browse: Si
     assert "Out of date: initiate" not in accountant.get("/system-operations/").text
 
 
-def test_a_lost_race_is_told_in_the_form(office: CashOffice, browse: SignIn) -> None:
+def test_a_lost_race_is_told_in_the_form(office: Treasury, browse: SignIn) -> None:
     number = office.initiate(INPUT, 100_00)
     treasury.reject(office.cfo, number, reason="No", version=1)
     answer = post(browse(Role.CFO), f"/system-operations/{number}/confirm/", version=1)
@@ -123,7 +123,7 @@ def test_a_lost_race_is_told_in_the_form(office: CashOffice, browse: SignIn) -> 
     assert "rejected already" in answer.text
 
 
-def test_whoever_initiated_is_not_offered_to_confirm(office: CashOffice, browse: SignIn) -> None:
+def test_whoever_initiated_is_not_offered_to_confirm(office: Treasury, browse: SignIn) -> None:
     both = browse(Role.ACCOUNTANT, Role.CFO)
     number = office.initiate(INPUT, 100_00, actor=newest())
     page = both.get(f"/system-operations/{number}/").text

@@ -17,7 +17,9 @@ from payadmin.actions.treasury.desks import (
     lock_desk,
     unlock_desk,
 )
+from payadmin.actions.treasury.finding import find_by_codeword
 from payadmin.actions.treasury.operations import pay_redeem, top_up, withdraw
+from payadmin.actions.treasury.receipts import print_receipt
 from payadmin.actions.treasury.system_operations import acknowledge, cancel, confirm, initiate, reject, reverse
 
 __all__ = [
@@ -31,11 +33,13 @@ __all__ = [
     "confirm",
     "create_desk",
     "end_assignment",
+    "find_by_codeword",
     "force_close",
     "initiate",
     "lock_desk",
     "open_day",
     "pay_redeem",
+    "print_receipt",
     "reject",
     "request_close",
     "return_day",

@@ -11,12 +11,12 @@ from typing import Any, Final
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 
+from payadmin.actions.treasury.holding import hold_day, hold_desk, note_of, reason_of, shown
 from payadmin.approvals import person_of
 from payadmin.audit import Event
 from payadmin.config import current_settings
 from payadmin.kernel.errors import Conflict, Forbidden, Invalid
-from payadmin.kernel.masks import mask_pan_in_text
-from payadmin.kernel.money import MAX_MINOR, Money
+from payadmin.kernel.money import MAX_MINOR
 from payadmin.kernel.text import _
 from payadmin.ledger import recipes
 from payadmin.ledger.chart import Account, cash_desk
@@ -36,7 +36,7 @@ from payadmin.models.treasury import (
     SystemOperation,
     SystemStatus,
 )
-from payadmin.models.wallets import KEY_LENGTH, NOTE_LENGTH, REASON_LENGTH
+from payadmin.models.wallets import KEY_LENGTH, REASON_LENGTH
 from payadmin.notices import notify
 from payadmin.permissions import GRANTS, Permission
 from payadmin.work import Work, use_case
@@ -85,9 +85,9 @@ def initiate(
         Conflict: the desk is closed, or locked for an investment; the unit was retired; less is there than is asked
             for; or the key stands for another order.
     """
-    words = _note(note)
+    words = note_of(note)
     _check(kind, amount_minor, key, desk_id, source)
-    desk = work.get(CashDesk, desk_id, lock=True) if desk_id is not None else None
+    desk = hold_desk(work, desk_id) if desk_id is not None else None
     asked = (kind, unit, amount_minor, desk_id, source, None)
     if (before := _same(work, key, asked)) is not None:
         return before
@@ -121,10 +121,10 @@ def reverse(work: Work, operation_id: int, *, reason: str, key: str) -> SystemOp
         Conflict: it is not confirmed, takes something back itself, is taken back already or about to be, or the money
             is not there any more.
     """
-    words = _reason(reason)
+    words = reason_of(reason)
     _check_key(key)
     seen = work.get(SystemOperation, operation_id)
-    desk = work.get(CashDesk, seen.desk_id, lock=True) if seen.desk_id is not None else None
+    desk = hold_desk(work, seen.desk_id) if seen.desk_id is not None else None
     target = work.get(SystemOperation, operation_id, lock=True)
     asked = (target.kind, target.unit, target.amount_minor, target.desk_id, target.source, target.id)
     if (before := _same(work, key, asked)) is not None:
@@ -172,7 +172,7 @@ def confirm(work: Work, operation_id: int, *, version: int, reason: str | None =
         Conflict: it does not wait (any more); its desk is being counted, is closed, or is locked for an investment; or
             what it takes back was taken back by another.
     """
-    words = _reason(reason, is_needed=False)
+    words = reason_of(reason, is_needed=False)
     row, desk, day, target = _held(work, operation_id)
     if row.status is _S.CONFIRMED and row.decided_by_id == work.actor.staff_id:
         return row
@@ -204,10 +204,14 @@ def confirm(work: Work, operation_id: int, *, version: int, reason: str | None =
         reverses=reverses,
     )
     _change(work, row, _S.CONFIRMED, words, day_id=day.id if day is not None else None)
+    if day is not None:
+        # Whoever counts has not seen this: the count is asked for again.
+        work.change(CashDeskDay, day.id)
+        day = work.get(CashDeskDay, day.id)
     if target is not None:
         _take_back(work, target, row)
     post(work, [posting])
-    return _told(work, row, desk, _S.CONFIRMED, words)
+    return _told(work, row, desk, _S.CONFIRMED, words, also=[day] if day is not None else [])
 
 
 @use_case(CONFIRM, about=SystemOperation)
@@ -219,7 +223,7 @@ def reject(work: Work, operation_id: int, *, reason: str, version: int) -> Syste
         Invalid: no reason.
         Conflict: it does not wait (any more).
     """
-    words = _reason(reason)
+    words = reason_of(reason)
     row, desk, _day, _target = _held(work, operation_id)
     if row.status is _S.REJECTED and row.decided_by_id == work.actor.staff_id:
         return row
@@ -239,7 +243,7 @@ def cancel(work: Work, operation_id: int, *, reason: str, version: int) -> Syste
         Invalid: no reason.
         Conflict: it is decided already.
     """
-    words = _reason(reason)
+    words = reason_of(reason)
     row, desk, _day, _target = _held(work, operation_id)
     if row.status is _S.CANCELLED and row.decided_by_id == work.actor.staff_id:
         return row
@@ -357,11 +361,8 @@ def _held(
     seen = work.get(SystemOperation, operation_id)
     desk, day = None, None
     if seen.desk_id is not None:
-        desk = work.get(CashDesk, seen.desk_id, lock=True)
-        open_day = select(CashDeskDay).where(
-            CashDeskDay.desk_id == desk.id, CashDeskDay.status.in_(set(DayStatus) - {DayStatus.CLOSED})
-        )
-        day = work.one(open_day.with_for_update(key_share=True).execution_options(populate_existing=True))
+        desk = hold_desk(work, seen.desk_id)
+        day = hold_day(work, desk)
     # What is taken back is older, so it is held first.
     target = work.get(SystemOperation, seen.reverses_id, lock=True) if seen.reverses_id is not None else None
     return work.get(SystemOperation, operation_id, lock=True), desk, day, target
@@ -424,8 +425,7 @@ def _why_poor(work: Work, row: SystemOperation, desk: CashDesk | None, target: S
     found = -available(work.session, [source], among=[leg.account for leg in recipe.legs])[source]
     if found >= row.amount_minor:
         return None
-    scale = work.one(select(Unit.scale).where(Unit.code == row.unit))
-    amounts = {"there": Money(found, row.unit, scale), "needed": Money(row.amount_minor, row.unit, scale)}
+    amounts = {"there": shown(work, found, row.unit), "needed": shown(work, row.amount_minor, row.unit)}
     if desk is not None and source == cash_desk(desk.code, row.unit):
         return _("Desk %(desk)s holds %(there)s, and %(needed)s would leave it.", desk=desk, **amounts)
     return _("%(there)s is in transit, and %(needed)s would leave it.", **amounts)
@@ -453,7 +453,13 @@ def _take_back(work: Work, target: SystemOperation, row: SystemOperation) -> Non
 
 
 def _told(
-    work: Work, row: SystemOperation, desk: CashDesk | None, status: SystemStatus, words: str | None
+    work: Work,
+    row: SystemOperation,
+    desk: CashDesk | None,
+    status: SystemStatus,
+    words: str | None,
+    *,
+    also: Iterable[object] = (),
 ) -> SystemOperation:
     """Write the decision into the trail, and tell whoever initiated, and the cashiers of the desk when cash moves."""
     row = work.get(SystemOperation, row.id)
@@ -463,6 +469,7 @@ def _told(
         after={"status": status, "day_id": row.day_id},
         reason=words,
         outcome="failed" if status is _S.STALE else "done",
+        also=also,
         **_names(row, desk),
     )
     title, key = _title(row, desk), f"system_operation:{row.id}:{status.name.lower()}"
@@ -513,20 +520,6 @@ def _title(row: SystemOperation, desk: CashDesk | None) -> str:
     """An operation in a line of the bell: no amounts, which whoever may look finds behind it."""
     what = f"{row.kind.value} no. {row.id}" if desk is None else f"{row.kind.value} no. {row.id}, desk {desk.code}"
     return f"{what} (takes back no. {row.reverses_id})" if row.reverses_id is not None else what
-
-
-def _note(note: str | None) -> str | None:
-    words = mask_pan_in_text((note or "").strip())
-    if len(words) > NOTE_LENGTH or not words.isprintable():
-        raise Invalid(_("Write a note of at most %(most)s characters, on one line.", most=NOTE_LENGTH), field="note")
-    return words or None
-
-
-def _reason(reason: str | None, *, is_needed: bool = True) -> str | None:
-    words = mask_pan_in_text((reason or "").strip())
-    if (is_needed and not words) or len(words) > REASON_LENGTH:
-        raise Invalid(_("Say why, in at most %(most)s characters.", most=REASON_LENGTH), field="reason")
-    return words or None
 
 
 def _business_day(at: dt.datetime) -> dt.date:

@@ -44,3 +44,10 @@ export class Sums {
       .join(" · ");
   }
 }
+
+/** 123450n with exponent 2 becomes "1234.50": as an input holds it. */
+export function decimalOf(minor, exponent) {
+  const digits = String(minor).padStart(exponent + 1, "0");
+  const cut = digits.length - exponent;
+  return exponent ? `${digits.slice(0, cut)}.${digits.slice(cut)}` : digits;
+}

@@ -14,6 +14,7 @@ const PARTS = [
   ["[data-chart]", () => import("./charts.js")],
   ["[data-order]", () => import("./order.js")],
   ["[data-conditions]", () => import("./conditions.js")],
+  ["[data-count]", () => import("./count.js")],
 ];
 
 // Returns a promise that all of them work.
