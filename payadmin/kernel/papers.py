@@ -42,7 +42,9 @@ class Paper:
 EMPTY: Final = "The file is empty."
 TOO_LARGE: Final = _("The file is too large: at most %(most)s MB.", most=MAX_BYTES // 2**20)
 NEITHER: Final = "This is not a PDF, a JPEG or a PNG, whatever its name says. Nothing else is taken."
-HEIC: Final = "This is a HEIC photo. Send it as JPEG: on an iPhone choose “Most Compatible” in Settings, Camera, Formats."
+HEIC: Final = (
+    "This is a HEIC photo. Send it as JPEG: on an iPhone choose “Most Compatible” in Settings, Camera, Formats."
+)
 OFFICE: Final = "This is an archive or an office document. Save it as PDF and send that."
 BROKEN: Final = "The file is damaged or cut off. Save it again and send the new one."
 MORE: Final = "Something else is hidden behind the end of the file. Save it again and send the new one."
@@ -51,10 +53,13 @@ TOO_MANY_PIXELS: Final = _("The picture is too large: at most %(most)s megapixel
 TOO_SMALL: Final = _("The picture is too small to be read: at least %(least)s pixels each way.", least=MIN_SIDE)
 ENCRYPTED: Final = "This PDF is protected by a password or encrypted. Save it without protection and send that."
 TOO_MANY_PAGES: Final = _("The PDF has too many pages: at most %(most)s. Send only those that matter.", most=MAX_PAGES)
-TOO_MUCH_WORK: Final = "The file asks for more time or memory than a document needs. Print it to a new PDF, or photograph it."
+TOO_MUCH_WORK: Final = (
+    "The file asks for more time or memory than a document needs. Print it to a new PDF, or photograph it."
+)
 
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 _STANDALONE: Final = frozenset({0x01, *range(0xD0, 0xD8)})
+_SCAN, _END = 0xDA, 0xD9
 _FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 # Within a scan FF 00 is a plain byte, FF D0–D7 a restart, and FF FF is filling.
 _AFTER_SCAN: Final = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
@@ -112,38 +117,38 @@ def _type(data: bytes) -> PaperType:
 
 def _check_jpeg(data: bytes) -> None:
     """Walk the segments to the end of the picture: https://www.w3.org/Graphics/JPEG/itu-t81.pdf, annex B."""
-    place, size, scanned = 2, None, False
-    while True:
-        while data[place : place + 2] == b"\xff\xff":
-            place += 1
-        head = data[place : place + 2]
-        if len(head) < 2 or head[0] != 0xFF:  # noqa: PLR2004 - a marker
-            raise Invalid(BROKEN)
-        marker = head[1]
-        place += 2
-        if marker == 0xD9:  # noqa: PLR2004 - the end of the picture
-            break
-        if marker in _STANDALONE:
+    place, framed, scanned = 2, False, False
+    while (marker := _marker(data, place))[0] != _END:
+        place = marker[1]
+        if marker[0] in _STANDALONE:
             continue
         length = int.from_bytes(data[place : place + 2], "big")
         if length < 2 or place + length > len(data):  # noqa: PLR2004 - the length counts itself
             raise Invalid(BROKEN)
-        if marker in _FRAMES:
-            if size is not None or length < 8:  # noqa: PLR2004 - one frame, whole
+        if marker[0] in _FRAMES:
+            if framed or length < 8:  # noqa: PLR2004 - one frame, whole
                 raise Invalid(BROKEN)
             height, width = struct.unpack(">HH", data[place + 3 : place + 7])
             check_size(width, height)
-            size = width, height
+            framed = True
         place += length
-        if marker == 0xDA:  # noqa: PLR2004 - what follows is the picture itself
+        if marker[0] == _SCAN:  # what follows is the picture itself
             found = _AFTER_SCAN.search(data, place)
-            if found is None:
-                raise Invalid(BROKEN)
-            place, scanned = found.start(), True
-    if size is None or not scanned:
+            place, scanned = (found.start() if found else len(data)), True
+    if not (framed and scanned):
         raise Invalid(BROKEN)
-    if not _is_phones_own(data[place:]):
+    if not _is_phones_own(data[marker[1] :]):
         raise Invalid(MORE)
+
+
+def _marker(data: bytes, place: int) -> tuple[int, int]:
+    """The marker at a place, and where it ends."""
+    while data[place : place + 2] == b"\xff\xff":
+        place += 1
+    head = data[place : place + 2]
+    if len(head) < 2 or head[0] != 0xFF:  # noqa: PLR2004 - a marker is two bytes
+        raise Invalid(BROKEN)
+    return head[1], place + 2
 
 
 def _is_phones_own(rest: bytes) -> bool:
@@ -155,31 +160,33 @@ def _is_phones_own(rest: bytes) -> bool:
 
 
 def _check_png(data: bytes) -> None:
-    """Walk the chunks with their checksums: https://www.w3.org/TR/png-3/#5Chunk-layout."""
-    place, first, drawn = len(_PNG), True, False
-    while True:
-        head = data[place : place + 8]
-        if len(head) < 8:  # noqa: PLR2004 - length and name
+    """What the chunks say, in their order; nothing behind the last."""
+    names: list[bytes] = []
+    place = len(_PNG)
+    while not names or names[-1] != b"IEND":
+        name, body, place = _chunk(data, place)
+        if (not names) != (name == b"IHDR") or (not names and len(body) != 13):  # noqa: PLR2004 - by the standard
             raise Invalid(BROKEN)
-        length, name = int.from_bytes(head[:4], "big"), head[4:]
-        end = place + 12 + length
-        if end > len(data) or not name.isalpha():
-            raise Invalid(BROKEN)
-        if zlib.crc32(data[place + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
-            raise Invalid(BROKEN)
-        if first != (name == b"IHDR") or (first and length != 13):  # noqa: PLR2004 - by the standard
-            raise Invalid(BROKEN)
-        if first:
-            check_size(*struct.unpack(">II", data[place + 8 : place + 16]))
+        if name == b"IHDR":
+            check_size(*struct.unpack(">II", body[:8]))
         if name == b"acTL":
             raise Invalid(MOVING)
-        first, drawn, place = False, drawn or name == b"IDAT", end
-        if name == b"IEND":
-            break
-    if not drawn:
+        names.append(name)
+    if b"IDAT" not in names:
         raise Invalid(BROKEN)
     if place != len(data):
         raise Invalid(MORE)
+
+
+def _chunk(data: bytes, place: int) -> tuple[bytes, bytes, int]:
+    """The chunk at a place, its checksum checked: https://www.w3.org/TR/png-3/#5Chunk-layout."""
+    length, name = int.from_bytes(data[place : place + 4], "big"), data[place + 4 : place + 8]
+    end = place + 12 + length
+    if end > len(data) or not name.isalpha():
+        raise Invalid(BROKEN)
+    if zlib.crc32(data[place + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
+        raise Invalid(BROKEN)
+    return name, data[place + 8 : end - 4], end
 
 
 def _check_pdf(data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Identification: the documents of customers, who looked at them, and links by which customers send them (S3:126-138)."""
+"""Identification: documents of customers, who looked at them, links by which they are sent (S3:126-138)."""
 
 import datetime as dt
 from dataclasses import dataclass
@@ -49,14 +49,10 @@ _PERSON: Final = (K.IDENTITY_CARD, K.PASSPORT, K.DRIVING_LICENCE)
 NEEDS: Final[dict[CustomerKind, tuple[Need, ...]]] = {
     CustomerKind.INDIVIDUAL: (
         Need("identity", "Proof of identity", _PERSON, "Valid, with the photo. Both sides of a card."),
-        Need(
-            "address", "Proof of address", (K.PROOF_OF_ADDRESS,), "A bill or a bank statement, at most 3 months old."
-        ),
+        Need("address", "Proof of address", (K.PROOF_OF_ADDRESS,), "A bill or a bank statement, at most 3 months old."),
     ),
     CustomerKind.MERCHANT: (
-        Need(
-            "extract", "Registration extract", (K.REGISTRATION_EXTRACT,), "From the register, at most 3 months old."
-        ),
+        Need("extract", "Registration extract", (K.REGISTRATION_EXTRACT,), "From the register, at most 3 months old."),
         Need("owners", "Declaration of owners", (K.OWNERS_DECLARATION,), "Everybody with 25% or more, signed."),
         Need("identity", "Identity of the representative", _PERSON, "Valid, with the photo. Both sides of a card."),
     ),
