@@ -39,21 +39,21 @@ class Paper:
     size: int
 
 
-EMPTY: Final = "The file is empty."
+EMPTY: Final = _("The file is empty.")
 TOO_LARGE: Final = _("The file is too large: at most %(most)s MB.", most=MAX_BYTES // 2**20)
-NEITHER: Final = "This is not a PDF, a JPEG or a PNG, whatever its name says. Nothing else is taken."
-HEIC: Final = (
+NEITHER: Final = _("This is not a PDF, a JPEG or a PNG, whatever its name says. Nothing else is taken.")
+HEIC: Final = _(
     "This is a HEIC photo. Send it as JPEG: on an iPhone choose “Most Compatible” in Settings, Camera, Formats."
 )
-OFFICE: Final = "This is an archive or an office document. Save it as PDF and send that."
-BROKEN: Final = "The file is damaged or cut off. Save it again and send the new one."
-MORE: Final = "Something else is hidden behind the end of the file. Save it again and send the new one."
-MOVING: Final = "This is an animation. Send a still picture."
+OFFICE: Final = _("This is an archive or an office document. Save it as PDF and send that.")
+BROKEN: Final = _("The file is damaged or cut off. Save it again and send the new one.")
+MORE: Final = _("Something else is hidden behind the end of the file. Save it again and send the new one.")
+MOVING: Final = _("This is an animation. Send a still picture.")
 TOO_MANY_PIXELS: Final = _("The picture is too large: at most %(most)s megapixels.", most=MAX_PIXELS // 1_000_000)
 TOO_SMALL: Final = _("The picture is too small to be read: at least %(least)s pixels each way.", least=MIN_SIDE)
-ENCRYPTED: Final = "This PDF is protected by a password or encrypted. Save it without protection and send that."
+ENCRYPTED: Final = _("This PDF is protected by a password or encrypted. Save it without protection and send that.")
 TOO_MANY_PAGES: Final = _("The PDF has too many pages: at most %(most)s. Send only those that matter.", most=MAX_PAGES)
-TOO_MUCH_WORK: Final = (
+TOO_MUCH_WORK: Final = _(
     "The file asks for more time or memory than a document needs. Print it to a new PDF, or photograph it."
 )
 

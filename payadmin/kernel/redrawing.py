@@ -13,12 +13,13 @@ from typing import Final
 from payadmin.kernel import papers
 from payadmin.kernel.errors import Conflict, Invalid
 from payadmin.kernel.papers import PaperType
+from payadmin.kernel.text import _
 
 PATIENCE_SECONDS: Final = 30
 # Of one process: each may take a gigabyte for a moment.
 AT_ONCE: Final = 2
 WAIT_SECONDS: Final = 40
-BUSY: Final = "Other documents are just being read. Nothing was kept; try again in a minute."
+BUSY: Final = _("Other documents are just being read. Nothing was kept; try again in a minute.")
 
 _CHILD: Final = Path(__file__).with_name("redrawing_child.py")
 _WORDS: Final = {
@@ -59,7 +60,7 @@ def redraw(data: bytes, kind: PaperType, *, patience: float = PATIENCE_SECONDS) 
         raise Invalid(papers.TOO_MUCH_WORK) from None
     finally:
         _turns.release()
-    word, _, pages = ended.stdout.partition(b"\n")
+    word, _end, pages = ended.stdout.partition(b"\n")
     if ended.returncode or not word:
         raise Invalid(papers.TOO_MUCH_WORK)  # it was ended by its own limits
     if word != b"done":

@@ -12,8 +12,8 @@ from payadmin.permissions import Permission
 from payadmin.queries import identification as queries
 from payadmin.work import Work, use_case
 
-A_PERSON: Final = "Only a person can say who somebody is."
-LOOK_FIRST: Final = "Open at least one of the documents yourself before you identify."
+A_PERSON: Final = _("Only a person can say who somebody is.")
+LOOK_FIRST: Final = _("Open at least one of the documents yourself before you identify.")
 _S: Final = IdentificationStatus
 
 

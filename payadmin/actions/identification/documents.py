@@ -26,11 +26,11 @@ from payadmin.work import Actor, Work, use_case
 
 MOST_LIVE: Final = 40
 AT_ONCE: Final = 100
-MOVED_ON: Final = "Somebody else worked on this customer meanwhile. Look at what changed, then decide again."
-NO_FILE: Final = "The file of this document was deleted; only its entry is left."
-LOOK_FIRST: Final = "Open the document before you decide about it."
+MOVED_ON: Final = _("Somebody else worked on this customer meanwhile. Look at what changed, then decide again.")
+NO_FILE: Final = _("The file of this document was deleted; only its entry is left.")
+LOOK_FIRST: Final = _("Open the document before you decide about it.")
 TOO_MANY: Final = _("This customer has %(most)s documents already. Reject or erase some first.", most=MOST_LIVE)
-A_PERSON: Final = "Only a person can look at documents."
+A_PERSON: Final = _("Only a person can look at documents.")
 
 
 def receive(actor: Actor, customer_id: int, sent: Sequence[Sent], settings: Settings) -> int:
@@ -51,7 +51,7 @@ def receive(actor: Actor, customer_id: int, sent: Sequence[Sent], settings: Sett
 
 
 @use_case(Permission.COMPLIANCE_CASE_DECIDE, about=Customer)
-def file_documents(work: Work, customer_id: int, /, *, drawn: Sequence[Drawn]) -> Collection[str]:
+def file_documents(work: Work, customer_id: int, /, *, drawn: Sequence[Drawn]) -> frozenset[str]:
     """Enter redrawn files as documents of a customer; the names of those that were new.
 
     A file that is there already as the same kind is not entered again, so a repeated post changes nothing.
@@ -71,7 +71,7 @@ def add_documents(
     *,
     brought_by: str,
     link_id: int | None = None,
-) -> Collection[str]:
+) -> frozenset[str]:
     """Within the use case of whoever brings them: enter documents, and put the customer into the queue.
 
     A document takes the place of earlier ones of its kind that nobody has decided about. Those that came together stay
@@ -90,7 +90,7 @@ def add_documents(
         if known is None and each.sha256 not in {one.sha256 for one in new}:
             new.append(each)
     if not new:
-        return ()
+        return frozenset()
     if len(live) + len(new) > MOST_LIVE:
         raise Conflict(TOO_MANY, field=new[0].field)
     for document in live:
@@ -99,7 +99,7 @@ def add_documents(
     for each in new:
         _enter(work, customer, each, origin, brought_by, link_id)
     _into_review(work, customer)
-    return {each.file for each in new}
+    return frozenset(each.file for each in new)
 
 
 def _enter(
@@ -386,6 +386,6 @@ def given(reason: str | None) -> str:
     return told[:500]
 
 
-def keys_of(customer: Customer) -> dict[str, object]:
+def keys_of(customer: Customer) -> dict[str, Any]:
     """By what staff will look for an act about a customer."""
     return {"customer_id": customer.id, "external_id": customer.external_id}

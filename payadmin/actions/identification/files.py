@@ -22,8 +22,8 @@ from payadmin.models.identification import DocumentKind
 
 FOLDER: Final = "documents"
 MOST_FILES: Final = 8
-GONE: Final = "The file of this document is not where it should be. Tell an administrator: it may be in a backup."
-UNREADABLE: Final = "The file of this document cannot be opened with the present keys. Tell an administrator."
+GONE: Final = _("The file of this document is not where it should be. Tell an administrator: it may be in a backup.")
+UNREADABLE: Final = _("The file of this document cannot be opened with the present keys. Tell an administrator.")
 _MAGIC: Final = b"payadmin drawings 1\n"
 
 

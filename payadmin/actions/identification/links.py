@@ -39,8 +39,8 @@ PURPOSE: Final = "documents"
 SENDER: Final = "customer"
 LONGEST_DAYS: Final = 30
 PLACE: Final = "[personal link, only in the mail itself]"
-NO_ADDRESS: Final = "This customer has no e-mail address to write to. Make the link without a mail and hand it over."
-NOT_MAILABLE: Final = (
+NO_ADDRESS: Final = _("This customer has no e-mail address to write to. Make the link without a mail and hand it over.")
+NOT_MAILABLE: Final = _(
     "Links can be e-mailed once PUBLIC_URL says where payadmin is reached. Make the link without a mail."
 )
 TOO_MANY: Final = _("Too many tries. Wait 30 minutes, then try again.")
@@ -196,7 +196,7 @@ def receive_by_link(actor: Actor, link_id: int, sent: Sequence[Sent], *, token_h
     reserve_upload_try(actor, link_id, token_hash=token_hash)
     with redrawn(sent, settings) as drawn:
         taken = use_upload_link(actor, link_id, drawn=drawn, token_hash=token_hash)
-    drop(settings, {each.file for each in drawn} - set(taken))
+    drop(settings, {each.file for each in drawn} - taken)
 
 
 @use_case(Permission.COMPLIANCE_LINK_USE, about=UploadLink)
@@ -213,7 +213,7 @@ def reserve_upload_try(work: Work, link_id: int, /, *, token_hash: str) -> None:
 
 
 @use_case(Permission.COMPLIANCE_LINK_USE, about=UploadLink)
-def use_upload_link(work: Work, link_id: int, /, *, drawn: Sequence[Drawn], token_hash: str) -> Sequence[str]:
+def use_upload_link(work: Work, link_id: int, /, *, drawn: Sequence[Drawn], token_hash: str) -> frozenset[str]:
     """Enter the documents and close the link, in one transaction: whoever comes second finds it used.
 
     Args:
@@ -263,7 +263,7 @@ def use_upload_link(work: Work, link_id: int, /, *, drawn: Sequence[Drawn], toke
         row_id=customer.id,
         key=f"documents:{link_id}",
     )
-    return tuple(taken)
+    return taken
 
 
 # ---- parts ---------------------------------------------------------------------------------------------------------
