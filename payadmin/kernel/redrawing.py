@@ -32,13 +32,13 @@ _WORDS: Final = {
 _turns: Final = threading.BoundedSemaphore(AT_ONCE)
 
 
-def redraw(data: bytes, kind: PaperType, *, patience: float = PATIENCE_SECONDS) -> list[bytes]:
+def redraw(data: bytes, kind: PaperType, *, patience: float | None = None) -> list[bytes]:
     """The pages of a checked file, each a JPEG of its pixels alone, at most 2,400 pixels long.
 
     Args:
         data: the file, as `papers.check` let it in.
         kind: what `papers.check` found it to be.
-        patience: seconds after which the child is ended.
+        patience: seconds after which the child is ended, 30 unless told otherwise.
 
     Raises:
         Invalid: it cannot be drawn, is encrypted, has too many pages, or asks for too much.
@@ -52,7 +52,7 @@ def redraw(data: bytes, kind: PaperType, *, patience: float = PATIENCE_SECONDS) 
             input=data,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            timeout=patience,
+            timeout=PATIENCE_SECONDS if patience is None else patience,
             check=False,
             env={name: os.environ[name] for name in ("SYSTEMROOT",) if name in os.environ},  # no secret of ours
         )

@@ -10,8 +10,8 @@ from sqlalchemy import func, select
 from werkzeug.datastructures import CombinedMultiDict
 
 from payadmin.actions import identification
-from payadmin.actions.identification.documents import LOOK_FIRST as LOOK_AT_IT_FIRST
 from payadmin.actions.identification.deciding import LOOK_FIRST
+from payadmin.actions.identification.documents import LOOK_FIRST as LOOK_AT_IT_FIRST
 from payadmin.actions.identification.links import NOT_MAILABLE
 from payadmin.config import Settings
 from payadmin.db import db, utcnow
