@@ -12,7 +12,7 @@ from payadmin.kernel.pdf import FONTS, REGULAR
 ANGLE: Final = 30
 QUALITY: Final = 85
 INK: Final = (180, 35, 24)
-STRENGTH: Final = 70  # of 255: read easily, and the document beneath it too
+STRENGTH: Final = 90  # of 255: read easily, and the document beneath it too
 _LETTERS_ACROSS: Final = 60
 
 

@@ -4,9 +4,10 @@ import datetime as dt
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from payadmin.audit import Event
 from payadmin.models.audit import AuditEvent
 from payadmin.models.identification import (
     LIVE,
@@ -22,6 +23,7 @@ from payadmin.models.parties import CustomerKind
 
 MOST_SHOWN = 100
 MOST_LINKS = 20
+MOST_LOOKS = 10
 
 
 @dataclass(frozen=True)
@@ -103,13 +105,22 @@ def files_named(session: Session, files: Collection[str]) -> set[str]:
 def story_of(
     session: Session, customer_id: int, documents: Iterable[int], links: Iterable[int], most: int
 ) -> list[AuditEvent]:
-    """What the trail says about a customer, their documents and the requests for them, newest first."""
-    parts = (("customer", [customer_id]), ("identity_document", documents), ("upload_link", links))
+    """What the trail says about a customer, their documents and the requests for them, newest first.
+
+    Of looks only the newest few: there is one for every page that anybody sees.
+    """
+    look = str(Event.IDENTIFICATION_DOCUMENT_LOOKED_AT)
+    document_ids = list(documents)
+    parts = (
+        ("customer", [customer_id], AuditEvent.event != look, most),
+        ("identity_document", document_ids, AuditEvent.event != look, most),
+        ("identity_document", document_ids, AuditEvent.event == look, MOST_LOOKS),
+        ("upload_link", list(links), AuditEvent.event != look, most),
+    )
     found: list[AuditEvent] = []
-    for table, ids in parts:
-        wanted = [str(row_id) for row_id in ids]
-        about = or_(AuditEvent.entity_id.in_(wanted)) if wanted else None
-        if about is not None:
-            newest = select(AuditEvent).where(AuditEvent.entity == table, about)
-            found += session.scalars(newest.order_by(AuditEvent.id.desc()).limit(most))
-    return sorted(found, key=lambda entry: entry.id, reverse=True)[:most]
+    for table, ids, condition, limit in parts:
+        if ids:
+            about = AuditEvent.entity_id.in_([str(row_id) for row_id in ids])
+            newest = select(AuditEvent).where(AuditEvent.entity == table, about, condition)
+            found += session.scalars(newest.order_by(AuditEvent.id.desc()).limit(limit))
+    return sorted(found, key=lambda entry: entry.id, reverse=True)[: most + MOST_LOOKS]
