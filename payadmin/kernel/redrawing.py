@@ -16,7 +16,7 @@ from payadmin.kernel.papers import PaperType
 from payadmin.kernel.text import _
 
 PATIENCE_SECONDS: Final = 30
-# Of one process: each may take a gigabyte for a moment.
+# Of one process: each may take 800 MB for a moment.
 AT_ONCE: Final = 2
 WAIT_SECONDS: Final = 40
 BUSY: Final = _("Other documents are just being read. Nothing was kept; try again in a minute.")

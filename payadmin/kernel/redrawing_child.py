@@ -13,7 +13,7 @@ from typing import Any
 
 LONG_SIDE = 2_400  # A4 at 200 dots an inch: small print can be read
 QUALITY = 85
-MEMORY_BYTES = 1_200 * 2**20
+MEMORY_BYTES = 800 * 2**20  # 40 megapixels with transparency need 600
 CPU_SECONDS = 20
 DOTS_PER_POINT = 200 / 72
 

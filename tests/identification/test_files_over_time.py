@@ -102,9 +102,10 @@ def test_whoever_dies_between_file_and_row_loses_nothing_and_leaves_nothing(
         raise Crash
 
     place = {"before the row": "file_documents", "in the transaction": "_into_review", "after the row": "drop"}[moment]
-    with monkeypatch.context() as patched, pytest.raises(Crash):
+    with monkeypatch.context() as patched:
         patched.setattr(acts, place, die)
-        identification.receive(officer, customer_id, sent, current_settings())
+        with pytest.raises(Crash):
+            identification.receive(officer, customer_id, sent, current_settings())
     db.session.rollback()
     assert len(office.kept()) == 1
     named = [document.file for document in office.documents(customer_id)]
