@@ -172,6 +172,7 @@ def _prepare_demo(app: "Flask", home: "Home", *, full: bool) -> list[dict[str, s
     from payadmin.actions import access
     from payadmin.db import db
     from payadmin.sample.checkout import set_rules
+    from payadmin.sample.identification import load_identification
     from payadmin.sample.load import load_sample
     from payadmin.sample.policies import set_policies
     from payadmin.sample.products import load_products
@@ -207,6 +208,7 @@ def _prepare_demo(app: "Flask", home: "Home", *, full: bool) -> list[dict[str, s
                 "secret": account.secret,
                 "roles": ", ".join(sorted(role.value for role in account.roles)),
             }
+        load_identification(settings)
         accounts = list(known.values())
         home.write_private(file, json.dumps(accounts, indent=1))
     return accounts

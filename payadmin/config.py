@@ -157,6 +157,9 @@ class Settings:
     files_folder: Path = _setting(_path, "Folder for invoices and other files payadmin keeps.", Path("files"))  # noqa: RUF009
     export_job_rows: int = _setting(_whole, "Larger lists are exported by a worker, for the Exports page.", 50_000)
     export_days: int = _setting(_whole, "How many days the files of the Exports page are kept.", 7)
+    document_days: int = _setting(
+        _whole, "How many days the files of rejected and replaced identity documents are kept.", 90
+    )
     public_url: str = _setting(
         _text, "Where people reach payadmin, such as https://pay.example.com: mails link there. Empty: no links.", ""
     )
@@ -238,7 +241,7 @@ def _senseless(values: Mapping[str, Any]) -> list[str]:
         mistakes.append("PUBLIC_URL must start with http:// or https://")
     if 0 < len(values.get("metrics_token", "")) < SHORTEST_SECRET:
         mistakes.append(f"METRICS_TOKEN must have at least {SHORTEST_SECRET} characters")
-    counts = ("api_rate_per_minute", "export_days", "export_job_rows", "worker_threads")
+    counts = ("api_rate_per_minute", "document_days", "export_days", "export_job_rows", "worker_threads")
     mistakes += [f"{name.upper()} must be at least 1" for name in counts if values.get(name, 1) < 1]
     return mistakes
 

@@ -60,6 +60,10 @@ class Permission(StrEnum):
     CHECKOUT_RULE_READ = "checkout:rule:read"
     CHECKOUT_RULE_WRITE = "checkout:rule:write"
     COMPLIANCE_CASE_DECIDE = "compliance:case:decide"
+    COMPLIANCE_DOCUMENT_ERASE = "compliance:document:erase"
+    COMPLIANCE_DOCUMENT_READ = "compliance:document:read"
+    # No role has it: it is what whoever holds an upload link may do, and only with that link.
+    COMPLIANCE_LINK_USE = "compliance:link:use"
     CONTRACTS_CONTRACT_PROPOSE = "contracts:contract:propose"
     CONTRACTS_CONTRACT_WRITE = "contracts:contract:write"  # what one proposes is done at once
     CONTRACTS_REQUEST_DECIDE = "contracts:request:decide"
@@ -344,6 +348,8 @@ GRANTS: dict[Role, frozenset[Permission]] = {
         P.ACCESS_STAFF_READ,
         P.APPROVALS_REQUEST_READ,
         P.COMPLIANCE_CASE_DECIDE,
+        P.COMPLIANCE_DOCUMENT_ERASE,
+        P.COMPLIANCE_DOCUMENT_READ,
         P.PARTIES_CUSTOMER_READ,
         P.PARTIES_ORGANIZATION_READ,
         P.PARTIES_PERSONAL_READ,

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from flask import current_app
 
 from payadmin.actions.access import mail_password_link, text_with_secret
+from payadmin.actions.identification import text_with_upload_link
 from payadmin.actions.payments.notifications import book_notification
 from payadmin.actions.payments.reminder_mails import request_reminder
 from payadmin.actions.subscriptions import message_id_of, text_with_link
@@ -12,6 +13,7 @@ from payadmin.db import db, utcnow
 from payadmin.jobs import Later, job
 from payadmin.kernel.errors import NotFound
 from payadmin.models.access import AccountLink
+from payadmin.models.identification import UploadLink
 from payadmin.models.payments import Notification, NotificationState
 from payadmin.models.registrations import RegistrationLink
 from payadmin.providers.mail import Delivery, Mail, send_mail
@@ -67,6 +69,9 @@ def _body(row: Notification, settings: "Settings") -> str | None:
     if row.account_link_id is not None:
         secret = db.session.get_one(AccountLink, row.account_link_id, populate_existing=True)
         return text_with_secret(row.body, secret, settings) if secret.is_open(utcnow()) else None
+    if row.upload_link_id is not None:
+        request = db.session.get_one(UploadLink, row.upload_link_id, populate_existing=True)
+        return text_with_upload_link(row.body, request, settings)
     if row.registration_link_id is None:
         return row.body
     link = db.session.get_one(RegistrationLink, row.registration_link_id, populate_existing=True)

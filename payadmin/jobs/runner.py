@@ -35,6 +35,7 @@ from payadmin.jobs.approvals import expire_requests
 from payadmin.jobs.audit import keep_seals
 from payadmin.jobs.banking import keep_bank
 from payadmin.jobs.exports import keep_exports, sweep_files
+from payadmin.jobs.identification import destroy_documents, sweep_documents
 from payadmin.jobs.reporting import keep_rollups
 from payadmin.jobs.subscriptions import ChargeCounter, drain_charges, keep_plans, reconcile_days
 from payadmin.jobs.system import keep_measure
@@ -394,6 +395,7 @@ def tick(app: Flask, stop: threading.Event, *, every_seconds: float = 2.0) -> No
                 if time.monotonic() >= sweep_due:
                     sweep_due = time.monotonic() + SWEEP_SECONDS
                     _went_well(sweep_files, settings)
+                    _went_well(destroy_documents, settings)
                 if is_planned and time.monotonic() >= planner_beat_due:
                     beat("planner", "planner")
                     planner_beat_due = time.monotonic() + PLANNER_BEATS_EVERY
@@ -407,6 +409,7 @@ def tick(app: Flask, stop: threading.Event, *, every_seconds: float = 2.0) -> No
                     _went_well(keep_seals, settings)
                 if time.monotonic() >= check_due:
                     check_due = time.monotonic() + CHECK_SECONDS
+                    _went_well(sweep_documents, settings)
                     _went_well(check_daily, SYSTEM)
                     _went_well(check_books_daily, SYSTEM)
                 waiting = outbox.waiting(db.session()) or _charges_waiting(app)

@@ -1,11 +1,12 @@
 """Parties: organizations (merchants, partners, the system itself) and customers (payers)."""
 
+import datetime as dt
 from enum import StrEnum
 
-from sqlalchemy import ForeignKey, Index, String
+from sqlalchemy import ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from payadmin.db import Base, Json, enum_column, search_text
+from payadmin.db import Base, Json, UtcDateTime, enum_column, search_text, utcnow
 from payadmin.kernel.states import Machine
 from payadmin.models.base import Audited, Row
 
@@ -86,7 +87,12 @@ class Customer(Row, Audited, Base):
     """The payer of payments. `external_id` is the Customer ID that merchants know."""
 
     __tablename__ = "customer"
-    __table_args__ = (Index("ix_customer_created_at_id", "created_at", "id"),)
+    __table_args__ = (
+        Index("ix_customer_created_at_id", "created_at", "id"),
+        # Who waits longest for an answer.
+        Index("ix_customer_identification_since_id", "identification_since", "id"),
+        Index("ix_customer_identification_identification_since_id", "identification", "identification_since", "id"),
+    )
 
     external_id: Mapped[str] = mapped_column(
         search_text(64), unique=True, info={"label": "Customer ID", "search": True, "readonly": True}
@@ -120,6 +126,13 @@ class Customer(Row, Audited, Base):
         default=IdentificationStatus.UNIDENTIFIED,
         server_default=IdentificationStatus.UNIDENTIFIED.name,
         info={"label": "Identification", "list": False, "readonly": True},
+    )
+    # Since when: how long somebody waits whose documents are in review. The database's own value only fills old rows.
+    identification_since: Mapped[dt.datetime] = mapped_column(
+        UtcDateTime,
+        default=utcnow,
+        server_default=text("'1970-01-01 00:00:00'"),
+        info={"label": "Since", "list": False, "readonly": True, "filter": False},
     )
     # Keyed digest (`kernel/codewords.py`). No index makes it unique: two customers may choose the same word.
     codeword_digest: Mapped[str | None] = mapped_column(String(64), index=True, info={"secret": True})

@@ -562,6 +562,7 @@ class Notification(Row, Audited, Base):
         # One reminder for each due date, whoever asks how often.
         Index("uq_notification_scheduled_charge_id", "scheduled_charge_id", unique=True),
         Index("ix_notification_registration_link_id", "registration_link_id"),
+        Index("ix_notification_upload_link_id", "upload_link_id"),
         Index("ix_notification_account_link_id", "account_link_id"),
     )
 
@@ -578,6 +579,10 @@ class Notification(Row, Audited, Base):
     account_link_id: Mapped[int | None] = mapped_column(
         ForeignKey("account_link.id"),
         info={"label": "Account link", "readonly": True, "list": False, "filter": False},
+    )
+    upload_link_id: Mapped[int | None] = mapped_column(
+        ForeignKey("upload_link.id"),
+        info={"label": "Upload link", "readonly": True, "list": False, "filter": False},
     )
     channel: Mapped[str] = mapped_column(String(16), default="email", info={"label": "Channel", "list": False})
     recipient: Mapped[str] = mapped_column(

@@ -31,6 +31,7 @@ def init_views(app: Flask, settings: Settings) -> None:
         finder,
         gate,
         guide,
+        identification,
         language,
         ledger,
         login,
@@ -89,6 +90,7 @@ def init_views(app: Flask, settings: Settings) -> None:
     system.init_probes(app)
     subscriptions.init_manage_recurring(app)
     subscriptions.init_hosted(app)
+    identification.init_sending(app)
     cancel_scheduled.init_cancel_scheduled(app)
     attention.init_attention(app)
     approvals.init_approvals(app)

@@ -21,6 +21,7 @@ NOT_FOUND = {
     "ApprovalPolicy": "a dozen lines, all on one page",
     "ApprovalRequest": "its key only recognises a repeated form; requests are found on the inbox and on their record",
     "CheckoutRuleset": "one at most is active; versions are called by their number",
+    "IdentityDocument": "its file is named by chance",
     "ImportFile": "its fingerprint recognises a file; staff see the answer of the command",
     "LoginGuard": "counts of tries, nothing to see",
     "Note": "found on what it is about; its key only recognises a repeated form",
@@ -28,6 +29,7 @@ NOT_FOUND = {
     "RecoveryCode": "hashes",
     "SpentOffer": "used confirmations",
     "Unit": "a choice in filters; Issuers (units) comes with its issue",
+    "UploadLink": "hashes",
     "UserSession": "hashes",
     "WalletTransaction": "its key only recognises a repeated form; it is found on its wallets and by its number",
 }

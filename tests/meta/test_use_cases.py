@@ -221,6 +221,7 @@ def automatic(permission: Permission) -> bool:
 def test_system_may_everything_and_no_role_may_what_is_the_systems() -> None:
     assert SYSTEM.permissions == frozenset(Permission)
     systems = {Permission.SYSTEM_JOB_RUN, Permission.ACCESS_SESSION_START, Permission.SUBSCRIPTIONS_LINK_USE}
+    systems |= {Permission.COMPLIANCE_LINK_USE}
     systems |= {Permission.API_KEY_USE, *SCOPES.values()}
     assert not any(systems & granted for granted in GRANTS.values())
 
