@@ -176,7 +176,6 @@ class Event(enum.StrEnum):
     SUBSCRIPTION_SCHEDULE_CHANGED = "subscriptions.subscription.schedule_changed"
     SUBSCRIPTION_TYPE_CHANGED = "subscriptions.subscription.type_changed"
     SUPPORT_CLIENTS_SEARCHED = "support.clients.searched"
-    SUPPORT_CLIENT_OPENED = "support.client.opened"
     SUPPORT_CODEWORD_COMPARED = "support.codeword.compared"
     SUPPORT_CODEWORD_SET = "support.codeword.set"
     SUPPORT_FILE_FETCHED = "support.file.fetched"
