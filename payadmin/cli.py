@@ -442,6 +442,33 @@ def scheduler() -> None:
 
 
 @main.command()
+@_HOST
+@click.option("--port", type=click.IntRange(0, 65535), default=8025, show_default=True)
+def mailin(host: str, port: int) -> None:
+    """Take what customers answer by mail: an SMTP server for the mail server in front of it (SUPPORT_DOMAIN)."""
+    import asyncio
+
+    from payadmin import logs
+    from payadmin.mailin import serve
+
+    settings = _settings()
+    if not settings.support_domain:
+        msg = "Set SUPPORT_DOMAIN: without it no address of a ticket exists."
+        raise click.ClickException(msg)
+    logs.set_up(settings)
+    logs.report_errors(settings)
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        told = lambda bound: click.echo(f"payadmin takes mail at {host}:{bound}")  # noqa: E731
+        await serve(_worker_app(settings), settings, host=host, port=port, stop=stop, ready=told)
+
+    asyncio.run(run())
+
+
+@main.command()
 @click.option("--port", type=click.IntRange(0, 65535), default=8700, show_default=True)
 @click.option("--journal", type=click.Path(dir_okay=False, path_type=Path), help="File that survives a restart.")
 @click.option("--faults", default=None, help="JSON, for example '{\"drop_after\": 0.1}'.")

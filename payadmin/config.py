@@ -16,7 +16,9 @@ from payadmin.kernel.text import LANGUAGES
 # A worker's claim on a refund outlives the three calls it may make (actions/payments/orders.py, CLAIM_LEASE).
 SHORTEST_SECRET = 32
 LONGEST_PROVIDER_CALL = 15
-_DOMAIN = re.compile(r"(?=.{1,120}$)[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*", re.ASCII)
+_DOMAIN = re.compile(
+    r"(?=.{1,120}$)[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*", re.ASCII
+)
 
 
 def current_settings() -> "Settings":
@@ -127,7 +129,7 @@ class Settings:
     mail_from: str = _setting(_text, "The sender of mails.", "payadmin@localhost")
     support_domain: str = _setting(
         _text,
-        "The domain of the addresses that customers answer tickets at (`payadmin mailin` takes the mails). Empty: none.",
+        "The domain of the addresses that customers answer tickets at (`payadmin mailin`). Empty: no answers by mail.",
         "",
     )
     phone_country: str = _setting(

@@ -44,7 +44,7 @@ def check_attachment(name: str, content: bytes) -> Attachment:
 
 
 def _kind(content: bytes) -> tuple[str, str]:
-    if content.startswith(b"%PDF-1.") or content.startswith(b"%PDF-2."):
+    if content.startswith((b"%PDF-1.", b"%PDF-2.")):
         if b"%%EOF" in content[-2048:]:
             return "application/pdf", ".pdf"
     elif content.startswith(_PNG):

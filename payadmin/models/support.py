@@ -1,4 +1,4 @@
-"""Customer support: tickets with their messages and files, teams, and what callers say to prove who they are (S3:156)."""
+"""Customer support: tickets with their messages and files, teams, and tries to say a codeword (S3:156)."""
 
 import datetime as dt
 from enum import StrEnum

@@ -29,6 +29,7 @@ SHORTEST_PHONE: Final = 6
 FIGURE_DAYS: Final = 30
 
 _LAST: Final = chr(0x10FFFF)
+_TOO_LARGE: Final = 2**63
 
 # ---- who sees what -------------------------------------------------------------------------------------------------
 
@@ -169,7 +170,10 @@ def verified_until(session: Session, staff_id: int | None, customer_id: int, now
 
 def family_of(session: Session, ticket_id: int) -> list[int]:
     """A ticket and those that were merged into it: their messages and files are read together."""
-    return [ticket_id, *session.scalars(select(Ticket.id).where(Ticket.merged_into_id == ticket_id).order_by(Ticket.id))]
+    return [
+        ticket_id,
+        *session.scalars(select(Ticket.id).where(Ticket.merged_into_id == ticket_id).order_by(Ticket.id)),
+    ]
 
 
 def messages_of(session: Session, family: Sequence[int]) -> Sequence[TicketMessage]:
@@ -184,6 +188,14 @@ def files_of(session: Session, family: Sequence[int]) -> dict[int, list[TicketFi
     for file in session.scalars(select(TicketFile).where(TicketFile.ticket_id.in_(family)).order_by(TicketFile.id)):
         found.setdefault(file.message_id, []).append(file)
     return found
+
+
+def living(session: Session, ticket_id: int) -> Ticket | None:
+    """The ticket, or the one that goes on in its place; None where there is none."""
+    ticket = session.get(Ticket, ticket_id) if 0 < ticket_id < _TOO_LARGE else None
+    if ticket is None or ticket.merged_into_id is None:
+        return ticket
+    return session.get(Ticket, ticket.merged_into_id)
 
 
 # ---- the queue -----------------------------------------------------------------------------------------------------

@@ -17,7 +17,6 @@ from payadmin.actions.support.talking import (
     answer_ticket,
     fetch_file,
     note_ticket,
-    refuse_recipient,
     take_mail,
 )
 from payadmin.actions.support.teams import make_team, put_into_team, rename_team
@@ -54,7 +53,6 @@ __all__ = [
     "open_ticket",
     "put_into_team",
     "rank_ticket",
-    "refuse_recipient",
     "rename_team",
     "reply_address",
     "set_codeword",

@@ -1,7 +1,7 @@
 """What is said about a ticket: answers that are mailed to the customer, notes among staff, and mails that come in."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from sqlalchemy import select
@@ -68,9 +68,7 @@ def answer_ticket(
     return _say(actor, _answer, ticket_id, files, body=body, key=key, then=then)
 
 
-def note_ticket(
-    actor: Actor, ticket_id: int, *, body: str, key: str, files: Sequence[tuple[str, bytes]] = ()
-) -> int:
+def note_ticket(actor: Actor, ticket_id: int, *, body: str, key: str, files: Sequence[tuple[str, bytes]] = ()) -> int:
     """Write a note that only staff read; the message's id. The same `key` writes once; the ticket stays where it is.
 
     Raises:
@@ -80,19 +78,23 @@ def note_ticket(
     return _say(actor, _note, ticket_id, files, body=body, key=key)
 
 
-def _say(actor: Actor, act: object, ticket_id: int, files: Sequence[tuple[str, bytes]], **values: object) -> int:
+def _say(
+    actor: Actor,
+    act: Callable[..., tuple[int, bool]],
+    ticket_id: int,
+    files: Sequence[tuple[str, bytes]],
+    **values: object,
+) -> int:
     with kept(looked_into(files)) as stored:
-        message_id, is_new = act(actor, ticket_id, files=stored, **values)  # type: ignore[operator]
+        message_id, is_new = act(actor, ticket_id, files=stored, **values)
     if not is_new:
         for _attachment, _content, name in stored:
             store.drop(current_settings(), name)
-    return int(message_id)
+    return message_id
 
 
 @use_case(WRITE, about=Ticket)
-def _answer(
-    work: Work, ticket_id: int, *, body: str, key: str, files: Kept, then: TicketStatus
-) -> tuple[int, bool]:
+def _answer(work: Work, ticket_id: int, *, body: str, key: str, files: Kept, then: TicketStatus) -> tuple[int, bool]:
     if then not in AFTERWARDS:
         raise Invalid("Choose where the answer leaves the ticket.", field="then")
     ticket = ticket_for(work, ticket_id)
@@ -191,21 +193,6 @@ def take_mail(actor: Actor, ticket_id: int, mail: Incoming) -> bool:
         for _attachment, _content, name in stored:
             store.drop(current_settings(), name)
     return is_new
-
-
-def refuse_recipient(actor: Actor, ticket_id: int) -> str | None:
-    """Why no mail is taken for a ticket whose address is genuine; None when one is."""
-    return _look_at(actor, ticket_id)
-
-
-@use_case(Permission.SYSTEM_JOB_RUN)
-def _look_at(work: Work, ticket_id: int) -> str | None:
-    ticket = work.session.get(Ticket, ticket_id)
-    if ticket is not None and ticket.merged_into_id is not None:
-        ticket = work.session.get(Ticket, ticket.merged_into_id)
-    if ticket is None:
-        return "There is no such address"
-    return "This request is closed; please write to us anew" if ticket.status is S.CLOSED else None
 
 
 @use_case(Permission.SYSTEM_JOB_RUN, about=Ticket)

@@ -58,9 +58,7 @@ def rename_team(work: Work, team_id: int, *, name: str, version: int) -> None:
         raise Conflict(TAKEN, field="name")
     if not work.change(SupportTeam, team_id, when=(SupportTeam.version == version,), name=said):
         raise Conflict("Somebody else changed this team meanwhile. Look at it, and try again.")
-    work.record(
-        Event.SUPPORT_TEAM_NAMED, work.get(SupportTeam, team_id), before={"name": before}, after={"name": said}
-    )
+    work.record(Event.SUPPORT_TEAM_NAMED, work.get(SupportTeam, team_id), before={"name": before}, after={"name": said})
 
 
 @use_case(MANAGE, about=StaffUser)

@@ -146,9 +146,7 @@ def rank_ticket(work: Work, ticket_id: int, *, priority: TicketPriority, version
 
 
 @use_case(WRITE, about=Ticket)
-def assign_ticket(
-    work: Work, ticket_id: int, *, team_id: int | None, assignee_id: int | None, version: int
-) -> None:
+def assign_ticket(work: Work, ticket_id: int, *, team_id: int | None, assignee_id: int | None, version: int) -> None:
     """Say whose ticket it is: a team, and of it (or of the managers) one person. The same again changes nothing.
 
     Managers give it to any team; an SCC passes it on within the team, or back to nobody.
@@ -174,9 +172,7 @@ def assign_ticket(
         if assignee_id not in able:
             raise Invalid("Choose somebody of the ticket's team, or a support manager.", field="assignee_id")
     _change(work, ticket, **after)
-    work.record(
-        Event.SUPPORT_TICKET_ASSIGNED, work.get(Ticket, ticket_id), before=before, after=after, **keys(ticket)
-    )
+    work.record(Event.SUPPORT_TICKET_ASSIGNED, work.get(Ticket, ticket_id), before=before, after=after, **keys(ticket))
 
 
 @use_case(WRITE, about=Ticket)

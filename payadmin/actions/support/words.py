@@ -115,9 +115,7 @@ def kept(files: Sequence[tuple[Attachment, bytes]]) -> Iterator[list[tuple[Attac
         raise
 
 
-def add_files(
-    work: Work, message: TicketMessage, files: Sequence[tuple[Attachment, bytes, str]]
-) -> list[TicketFile]:
+def add_files(work: Work, message: TicketMessage, files: Sequence[tuple[Attachment, bytes, str]]) -> list[TicketFile]:
     """Name kept files in this transaction; the caller records them."""
     return [
         work.add(
