@@ -48,6 +48,7 @@ def init_views(app: Flask, settings: Settings) -> None:
         security,
         shell,
         subscriptions,
+        support,
         system,
         tariffs,  # noqa: F401 - marks its pages
         texts,
@@ -87,6 +88,7 @@ def init_views(app: Flask, settings: Settings) -> None:
     subscriptions.init_manage_recurring(app)
     subscriptions.init_hosted(app)
     cancel_scheduled.init_cancel_scheduled(app)
+    support.init_support(app)
     attention.init_attention(app)
     approvals.init_approvals(app)
     batches.init_batch_transaction(app)

@@ -25,7 +25,7 @@ LARGEST_FORM = 512 * 1024
 # What other sites may show in a frame, if FRAME_ANCESTORS names them; no page of somebody who is signed in.
 FRAMED = frozenset({"embed.show"})
 # Where files are sent; everywhere else nobody has more to say than a form.
-TAKES_FILES = frozenset({"batch_transaction.index", "checkout_versions.import_view"})
+TAKES_FILES = frozenset({"batch_transaction.index", "checkout_versions.import_view", "tickets.say_view"})
 
 _POLICY = (
     "default-src 'none'; script-src 'self' 'nonce-{nonce}'; style-src 'self' 'nonce-{nonce}'; img-src 'self' data:; "

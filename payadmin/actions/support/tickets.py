@@ -92,7 +92,12 @@ def open_ticket(
     )
     ticket.number = f"T-{ticket.id:06}"
     message = add_message(work, ticket, MessageKind.CUSTOMER, plain_body(body), came_by=channel)
-    after = {"channel": channel, "priority": priority, "team_id": ticket.team_id, "status": ticket.status}
+    after: dict[str, object] = {
+        "channel": channel,
+        "priority": priority,
+        "team_id": ticket.team_id,
+        "status": ticket.status,
+    }
     after |= {"codeword_verified": ticket.codeword_verified}
     work.record(Event.SUPPORT_TICKET_OPENED, ticket, after=after, also=(message,), **keys(ticket))
     return ticket.id
@@ -158,8 +163,8 @@ def assign_ticket(work: Work, ticket_id: int, *, team_id: int | None, assignee_i
     """
     ticket = ticket_for(work, ticket_id, version=version)
     _still_open(ticket)
-    before = {"team_id": ticket.team_id, "assignee_id": ticket.assignee_id}
-    after = {"team_id": team_id, "assignee_id": assignee_id}
+    before: dict[str, object] = {"team_id": ticket.team_id, "assignee_id": ticket.assignee_id}
+    after: dict[str, object] = {"team_id": team_id, "assignee_id": assignee_id}
     if before == after:
         return
     if team_id != ticket.team_id:
@@ -288,7 +293,7 @@ def advance(work: Work, ticket: Ticket, status: TicketStatus) -> None:
     _change(work, ticket, **values)
 
 
-def keys(ticket: Ticket) -> dict[str, object]:
+def keys(ticket: Ticket) -> dict[str, Any]:
     """By what the trail's entries about a ticket are found."""
     return {"ticket_number": ticket.number, "customer_id": ticket.customer_id}
 
