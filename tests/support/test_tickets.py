@@ -22,6 +22,7 @@ from payadmin.models.support import (
 )
 from payadmin.work import SYSTEM
 from tests.support.conftest import Care
+from tests.support.make import writing
 
 S = TicketStatus
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + b"\x00" * 17 + b"\x00\x00\x00\x00IEND\xaeB`\x82"
@@ -29,12 +30,10 @@ PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + b"\x00" * 17 + b"\x00\x00\x00\x00
 
 def shift(ticket_id: int, **by: dt.timedelta) -> None:
     """Let time pass: the ticket's moments lie further back."""
-    db.session.rollback()
-    values = {name: getattr(Ticket, name) for name in by}
-    row = db.session.execute(select(*values.values()).where(Ticket.id == ticket_id)).one()
+    writing()
+    row = db.session.execute(select(*(getattr(Ticket, name) for name in by)).where(Ticket.id == ticket_id)).one()
     moved = {name: getattr(row, name) - length for name, length in by.items()}
     statement = update(Ticket).where(Ticket.id == ticket_id).values(**moved)
-    db.session.connection(execution_options={"immediate": True})
     db.session.execute(statement.execution_options(explained=True, synchronize_session=False))
     db.session.info.pop("payadmin.changed", None)
     db.session.commit()

@@ -1,4 +1,4 @@
-"""Clients: all requests for support, customers by phone, e-mail and user name, and what proves who is calling (S3:166)."""
+"""Clients: all requests for support, customers by phone, e-mail and user name, and who is calling (S3:166)."""
 
 import datetime as dt
 from typing import Any, Final

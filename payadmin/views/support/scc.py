@@ -1,5 +1,6 @@
 """SCC management: a support manager's teams, and the SCC who work in them (S3:168)."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from flask import Blueprint, Flask, flash, redirect, render_template, request, url_for
@@ -12,7 +13,7 @@ from payadmin.actions import access, support
 from payadmin.db import db, utcnow
 from payadmin.kernel.errors import Conflict, Forbidden, Invalid, Refusal
 from payadmin.kernel.text import Text
-from payadmin.models.support import TEAM_LENGTH
+from payadmin.models.support import TEAM_LENGTH, SupportTeam
 from payadmin.permissions import Permission, Role
 from payadmin.queries.support import agents_of, loads_of, teams
 from payadmin.views.columns import enum_cell
@@ -107,11 +108,8 @@ def new_agent() -> Any:
     if request.method == "POST":
         status = 422
         if form.validate():
-            team_id = row_id_of(form.team.data or "")
             try:
-                if team_id is not None and team_id not in {team.id for team in own}:
-                    raise Invalid("Choose one of the teams.", field="team")
-                return _invited(form, team_id)
+                return _invited(form, row_id_of(form.team.data or ""), own)
             except (Invalid, Conflict, Forbidden) as refusal:
                 db.session.rollback()
                 status, sentence = refusal.status, put(form, refusal)
@@ -119,7 +117,9 @@ def new_agent() -> Any:
     return page, status
 
 
-def _invited(form: Any, team_id: int | None) -> Any:
+def _invited(form: Any, team_id: int | None, own: Sequence[SupportTeam]) -> Any:
+    if team_id is not None and team_id not in {team.id for team in own}:
+        raise Invalid("Choose one of the teams.", field="team")
     invitation = access.create_staff(
         current_actor(),
         username=form.username.data,

@@ -9,7 +9,6 @@ from flask import Response, current_app, flash, redirect, request, url_for
 from flask_admin import expose
 
 from payadmin.actions import support
-from payadmin.config import Settings
 from payadmin.db import db, utcnow
 from payadmin.kernel.attachments import MOST_BYTES
 from payadmin.kernel.errors import Conflict, Invalid, Refusal
@@ -40,6 +39,8 @@ from payadmin.views.support.shown import WRITE, client_of, takers, team_names
 
 if TYPE_CHECKING:
     from sqlalchemy import Select
+
+    from payadmin.config import Settings
 
 E = TypeVar("E", bound=Enum)
 S = TicketStatus
