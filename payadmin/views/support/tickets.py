@@ -204,7 +204,7 @@ class TicketsPage(PayAdminModelView):
             "teams": team_names() if Role.SUPPORT_MANAGER in actor.roles else None,
             "team_name": team_names().get(row.team_id or 0),
             "takers": takers(row),
-            "assignee_name": names_of({row.assignee_id} - {None}).get(row.assignee_id or 0),
+            "assignee_name": names_of({row.assignee_id} if row.assignee_id else set()).get(row.assignee_id or 0),
             "templates": [(code, say(title)) for code, title in support.template_titles()],
             "is_overdue": row.is_overdue(utcnow()),
             "state": enum_cell,
@@ -222,7 +222,7 @@ class TicketsPage(PayAdminModelView):
     def _sees(self, row_id: int) -> bool:
         return db.session.scalar(self.get_query().where(Ticket.id == row_id).with_only_columns(Ticket.id)) is not None
 
-    def _again(self, row_id: int, refusal: Refusal | None = None, **kept: Any) -> Any:
+    def _reshow(self, row_id: int, refusal: Refusal | None = None, **kept: Any) -> Any:
         """The page once more, with what was typed and why nothing was done."""
         db.session.rollback()
         told = self.details_context(self.get_row(row_id)) | kept
@@ -243,7 +243,7 @@ class TicketsPage(PayAdminModelView):
             customer = db.session.get_one(Customer, row.customer_id)
             ready = support.template_text(db.session(), request.form.get("template", ""), customer.locale)
             draft = "\n\n".join(part for part in (body.strip(), ready) if part)
-            return self._again(row_id, draft=draft, form_key=key)
+            return self._reshow(row_id, draft=draft, form_key=key)
         files = [(file.filename or "", file.read()) for file in request.files.getlist("files") if file.filename]
         kept = {"draft": body, "form_key": key, "problem_at": "body"}
         try:
@@ -253,7 +253,7 @@ class TicketsPage(PayAdminModelView):
             then = S.__members__.get(request.form.get("then", ""), S.WAITING_CUSTOMER)
             support.answer_ticket(current_actor(), row_id, body=body, key=key, files=files, then=then)
         except (Invalid, Conflict) as refusal:
-            return self._again(row_id, refusal, **kept)
+            return self._reshow(row_id, refusal, **kept)
         return self._done(row_id, "The answer is kept, and on its way if mail reaches the customer.")
 
     @expose("/<int:row_id>/move/", methods=("POST",))
@@ -264,7 +264,7 @@ class TicketsPage(PayAdminModelView):
             status = _member(S, "status")
             support.move_ticket(current_actor(), row_id, status=status, version=_version())
         except (Invalid, Conflict) as refusal:
-            return self._again(row_id, refusal)
+            return self._reshow(row_id, refusal)
         return self._done(row_id, "Done.")
 
     @expose("/<int:row_id>/rank/", methods=("POST",))
@@ -275,7 +275,7 @@ class TicketsPage(PayAdminModelView):
             priority = _member(TicketPriority, "priority")
             support.rank_ticket(current_actor(), row_id, priority=priority, version=_version())
         except (Invalid, Conflict) as refusal:
-            return self._again(row_id, refusal)
+            return self._reshow(row_id, refusal)
         return self._done(row_id, "Done.")
 
     @expose("/<int:row_id>/assign/", methods=("POST",))
@@ -287,7 +287,7 @@ class TicketsPage(PayAdminModelView):
         try:
             support.assign_ticket(current_actor(), row_id, team_id=team_id, assignee_id=assignee_id, version=_version())
         except (Invalid, Conflict) as refusal:
-            return self._again(row_id, refusal)
+            return self._reshow(row_id, refusal)
         if not self._sees(row_id):
             flash("Done. The ticket is another team's now.", "success")
             return redirect(self.address, 303)
@@ -301,7 +301,7 @@ class TicketsPage(PayAdminModelView):
         try:
             support.link_payment(current_actor(), row_id, payment=reference, version=_version())
         except (Invalid, Conflict) as refusal:
-            return self._again(row_id, refusal)
+            return self._reshow(row_id, refusal)
         return self._done(row_id, "Done.")
 
     @expose("/<int:row_id>/merge/", methods=("POST",))
@@ -313,7 +313,7 @@ class TicketsPage(PayAdminModelView):
                 current_actor(), row_id, into=request.form.get("into", "")[:40], version=_version()
             )
         except (Invalid, Conflict) as refusal:
-            return self._again(row_id, refusal)
+            return self._reshow(row_id, refusal)
         return self._done(target, "Merged: this ticket goes on for both.")
 
     @expose("/<int:row_id>/files/<int:file_id>/")
