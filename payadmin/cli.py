@@ -174,6 +174,7 @@ def _prepare_demo(app: "Flask", home: "Home", *, full: bool) -> list[dict[str, s
     from payadmin.sample.policies import set_policies
     from payadmin.sample.products import load_products
     from payadmin.sample.register import connect_endpoint, register_telco
+    from payadmin.sample.support import load_support
     from payadmin.sample.tariffs import load_tariffs
     from payadmin.sample.usage import load_usage
     from payadmin.sample.wallets import load_wallets
@@ -205,6 +206,7 @@ def _prepare_demo(app: "Flask", home: "Home", *, full: bool) -> list[dict[str, s
                 "secret": account.secret,
                 "roles": ", ".join(sorted(role.value for role in account.roles)),
             }
+        load_support()
         accounts = list(known.values())
         home.write_private(file, json.dumps(accounts, indent=1))
     return accounts

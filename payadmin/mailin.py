@@ -19,7 +19,7 @@ from payadmin.db import db
 from payadmin.kernel.errors import Conflict, Refusal
 from payadmin.kernel.ticket_addresses import ticket_of
 from payadmin.models.support import TicketStatus
-from payadmin.providers.incoming import MOST_BYTES, Unreadable, read_mail
+from payadmin.providers.incoming import MOST_BYTES, Slow, Unreadable, read_mail
 from payadmin.queries.support import living
 from payadmin.work import SYSTEM
 
@@ -98,13 +98,16 @@ class Door:
     def _take(self, ticket_id: int, content: bytes) -> str:
         try:
             mail = read_mail(content)
+        except Slow:
+            log.warning("a mail about ticket %s could not be read in time", ticket_id)
+            return LATER
         except Unreadable as error:
             log.warning("a mail about ticket %s cannot be read: %s", ticket_id, error)
             return SAYS_NOTHING
         try:
             is_new = take_mail(SYSTEM, ticket_id, mail)
-        except Conflict:
-            return CLOSED
+        except Conflict as conflict:
+            return CLOSED if conflict.data.get("is_closed") else LATER
         except Refusal as refusal:
             log.info("a mail about ticket %s was refused: %s", ticket_id, refusal.code)
             return NOT_OURS if refusal.code == "forbidden" else SAYS_NOTHING

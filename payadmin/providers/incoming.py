@@ -19,6 +19,10 @@ class Unreadable(ValueError):
     """The mail could not be taken apart within its limits."""
 
 
+class Slow(Unreadable):
+    """It took too long, or no child could be started: on a busy machine that says nothing about the mail."""
+
+
 @dataclass(frozen=True)
 class Incoming:
     """A mail as payadmin sees it.
@@ -50,6 +54,7 @@ def read_mail(raw: bytes, *, seconds: float = READING_SECONDS) -> Incoming:
 
     Raises:
         Unreadable: it is too large, no mail, or made to be expensive.
+        Slow: it may be read another time; its CPU time is limited besides.
     """
     if len(raw) > MOST_BYTES:
         msg = "too large"
@@ -59,7 +64,7 @@ def read_mail(raw: bytes, *, seconds: float = READING_SECONDS) -> Incoming:
             [sys.executable, "-I", str(_READER)], input=raw, capture_output=True, timeout=seconds, check=False, env={}
         )
     except (subprocess.TimeoutExpired, OSError) as error:
-        raise Unreadable(type(error).__name__) from None
+        raise Slow(type(error).__name__) from None
     if done.returncode != 0:
         msg = f"the reader ended with {done.returncode}"
         raise Unreadable(msg)

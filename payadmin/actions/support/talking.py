@@ -173,7 +173,7 @@ def take_mail(actor: Actor, ticket_id: int, mail: Incoming) -> bool:
     Raises:
         NotFound: no such ticket.
         Forbidden: the mail does not come from the ticket's customer alone.
-        Conflict: the ticket is closed.
+        Conflict: the ticket is closed (`data["is_closed"]`), or somebody else changed it meanwhile: try again.
         Invalid: the mail says nothing.
     """
     good: list[tuple[Attachment, bytes]] = []
@@ -209,7 +209,7 @@ def _take(work: Work, ticket_id: int, *, mail: Incoming, files: Kept, refused: i
         work.record(Event.SUPPORT_MAIL_LEFT_OUT, ticket, reason="A program wrote it.", **keys(ticket))
         return False
     if ticket.status is S.CLOSED:
-        raise Conflict("This ticket is closed.")
+        raise Conflict("This ticket is closed.", is_closed=True)
     notes = [mail.text] if mail.text.strip() else []
     if mail.is_cut:
         notes.append("[…]")
@@ -247,8 +247,9 @@ def _take(work: Work, ticket_id: int, *, mail: Incoming, files: Kept, refused: i
 
 def _living(work: Work, ticket_id: int) -> Ticket:
     """The ticket that an address names, or the one that goes on in its place, held until the end of the transaction."""
-    named = work.get(Ticket, ticket_id)
-    ticket = work.get(Ticket, named.merged_into_id or ticket_id, lock=True)
+    # Only its number is read before it is held: a row that was loaded must not have moved on when it is.
+    into: int | None = work.session.scalar(select(Ticket.merged_into_id).where(Ticket.id == ticket_id))
+    ticket = work.get(Ticket, into or ticket_id, lock=True)
     # Merged between the two looks: what it was merged into is never merged without taking it along.
     return ticket if ticket.merged_into_id is None else work.get(Ticket, ticket.merged_into_id, lock=True)
 
