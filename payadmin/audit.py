@@ -231,6 +231,22 @@ class Event(enum.StrEnum):
     SUBSCRIPTION_REGISTERED = "subscriptions.subscription.registered"
     SUBSCRIPTION_SCHEDULE_CHANGED = "subscriptions.subscription.schedule_changed"
     SUBSCRIPTION_TYPE_CHANGED = "subscriptions.subscription.type_changed"
+    SUPPORT_CLIENTS_SEARCHED = "support.clients.searched"
+    SUPPORT_CODEWORD_COMPARED = "support.codeword.compared"
+    SUPPORT_CODEWORD_SET = "support.codeword.set"
+    SUPPORT_FILE_FETCHED = "support.file.fetched"
+    SUPPORT_MAIL_LEFT_OUT = "support.mail.left_out"
+    SUPPORT_MAIL_TAKEN = "support.mail.taken"
+    SUPPORT_MEMBER_MOVED = "support.member.moved"
+    SUPPORT_TEAM_NAMED = "support.team.named"
+    SUPPORT_TICKET_ANSWERED = "support.ticket.answered"
+    SUPPORT_TICKET_ASSIGNED = "support.ticket.assigned"
+    SUPPORT_TICKET_LINKED = "support.ticket.linked"
+    SUPPORT_TICKET_MERGED = "support.ticket.merged"
+    SUPPORT_TICKET_MOVED = "support.ticket.moved"
+    SUPPORT_TICKET_NOTED = "support.ticket.noted"
+    SUPPORT_TICKET_OPENED = "support.ticket.opened"
+    SUPPORT_TICKET_RANKED = "support.ticket.ranked"
     SYSTEM_BACKUP_WRITTEN = "system.backup.written"
     SYSTEM_DATABASE_RESTORED = "system.database.restored"
     SYSTEM_DOORBELL_RUNG = "system.doorbell.rung"
@@ -353,6 +369,8 @@ def differences(row: object) -> tuple[dict[str, object], dict[str, object]]:
     after: dict[str, object] = {}
     for attribute in state.mapper.column_attrs:
         history = state.attrs[attribute.key].history
+        if attribute.columns[0].info.get("derived"):
+            continue  # says nothing that the column it is made from does not say
         if history.has_changes() and attribute.key not in {"version", "updated_at"}:
             before[attribute.key] = history.deleted[0] if history.deleted else None
             after[attribute.key] = history.added[0] if history.added else None

@@ -177,6 +177,7 @@ def _prepare_demo(app: "Flask", home: "Home", *, full: bool) -> list[dict[str, s
     from payadmin.sample.policies import set_policies
     from payadmin.sample.products import load_products
     from payadmin.sample.register import connect_endpoint, register_telco
+    from payadmin.sample.support import load_support
     from payadmin.sample.tariffs import load_tariffs
     from payadmin.sample.usage import load_usage
     from payadmin.sample.wallets import load_wallets
@@ -209,6 +210,7 @@ def _prepare_demo(app: "Flask", home: "Home", *, full: bool) -> list[dict[str, s
                 "roles": ", ".join(sorted(role.value for role in account.roles)),
             }
         load_identification(settings)
+        load_support()
         accounts = list(known.values())
         home.write_private(file, json.dumps(accounts, indent=1))
     return accounts
@@ -443,6 +445,33 @@ def scheduler() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     runner.tick(_worker_app(settings), stop)
+
+
+@main.command()
+@_HOST
+@click.option("--port", type=click.IntRange(0, 65535), default=8025, show_default=True)
+def mailin(host: str, port: int) -> None:
+    """Take what customers answer by mail: an SMTP server for the mail server in front of it (SUPPORT_DOMAIN)."""
+    import asyncio
+
+    from payadmin import logs
+    from payadmin.mailin import serve
+
+    settings = _settings()
+    if not settings.support_domain:
+        msg = "Set SUPPORT_DOMAIN: without it no address of a ticket exists."
+        raise click.ClickException(msg)
+    logs.set_up(settings)
+    logs.report_errors(settings)
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        told = lambda bound: click.echo(f"payadmin takes mail at {host}:{bound}")  # noqa: E731
+        await serve(_worker_app(settings), settings, host=host, port=port, stop=stop, ready=told)
+
+    asyncio.run(run())
 
 
 @main.command()

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
@@ -16,6 +17,9 @@ from payadmin.kernel.text import LANGUAGES
 # A worker's claim on a refund outlives the three calls it may make (actions/payments/orders.py, CLAIM_LEASE).
 SHORTEST_SECRET = 32
 LONGEST_PROVIDER_CALL = 15
+_DOMAIN = re.compile(
+    r"(?=.{1,120}$)[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*", re.ASCII
+)
 
 
 def current_settings() -> "Settings":
@@ -149,6 +153,14 @@ class Settings:
         _yes_no, "Whether webhooks may go to private and loopback addresses (development).", False
     )
     mail_from: str = _setting(_text, "The sender of mails.", "payadmin@localhost")
+    support_domain: str = _setting(
+        _text,
+        "The domain of the addresses that customers answer tickets at (`payadmin mailin`). Empty: no answers by mail.",
+        "",
+    )
+    phone_country: str = _setting(
+        _text, "The calling code of phone numbers that say none, such as `44`. Empty: found only as written.", ""
+    )
     business_tz: str = _setting(_zone, "The time zone of days, months and schedules.", "Europe/London")
     default_language: str = _setting(
         _language, "The language of pages and mails where nobody chose one: `en`, `es`, `id` or `it`.", "en"
@@ -230,6 +242,10 @@ def _senseless(values: Mapping[str, Any]) -> list[str]:
         mistakes.append("DATABASE_URL must start with sqlite:/// or postgresql+psycopg://")
     if (smtp_url := values.get("smtp_url")) and not smtp_url.startswith(("smtp://", "smtps://")):
         mistakes.append("SMTP_URL must start with smtp:// or smtps://")
+    if (domain := values.get("support_domain")) and not _DOMAIN.fullmatch(domain):
+        mistakes.append("SUPPORT_DOMAIN must be a domain such as support.example.com")
+    if (country := values.get("phone_country")) and not (country.isascii() and country.isdigit() and len(country) < 4):  # noqa: PLR2004
+        mistakes.append("PHONE_COUNTRY must be one to three digits, such as 44")
     if not 1 <= values.get("provider_timeout_seconds", 1) <= LONGEST_PROVIDER_CALL:
         mistakes.append(f"PROVIDER_TIMEOUT_SECONDS must be between 1 and {LONGEST_PROVIDER_CALL}")
     if bank_url := values.get("bank_url"):

@@ -110,7 +110,9 @@ class Permission(StrEnum):
     SUBSCRIPTIONS_SUBSCRIPTION_EXPORT = "subscriptions:subscription:export"
     SUBSCRIPTIONS_SUBSCRIPTION_READ = "subscriptions:subscription:read"
     SUBSCRIPTIONS_SUBSCRIPTION_WRITE = "subscriptions:subscription:write"
+    SUPPORT_CODEWORD_WRITE = "support:codeword:write"
     SUPPORT_TEAM_MANAGE = "support:team:manage"
+    SUPPORT_TICKET_EXPORT = "support:ticket:export"
     SUPPORT_TICKET_WRITE = "support:ticket:write"
     SYSTEM_JOB_RUN = "system:job:run"
     SYSTEM_MONITORING_READ = "system:monitoring:read"
@@ -245,6 +247,7 @@ GRANTS: dict[Role, frozenset[Permission]] = {
         P.RECORDS_RECORD_WRITE,
         P.REPORTING_FIGURES_PIN,
         P.REPORTING_OPERATIONAL_READ,
+        P.SUPPORT_CODEWORD_WRITE,
         P.SYSTEM_MONITORING_READ,
         P.SYSTEM_MONITORING_WRITE,
         P.SYSTEM_TEXT_WRITE,
@@ -376,7 +379,9 @@ GRANTS: dict[Role, frozenset[Permission]] = {
         P.PARTIES_CUSTOMER_READ,
         P.PARTIES_PERSONAL_REVEAL,
         P.REPORTING_FIGURES_PIN,
+        P.SUPPORT_CODEWORD_WRITE,
         P.SUPPORT_TEAM_MANAGE,
+        P.SUPPORT_TICKET_EXPORT,
         P.SUPPORT_TICKET_WRITE,
     },
     Role.SUPPORT_AGENT: _EVERYONE
@@ -385,6 +390,7 @@ GRANTS: dict[Role, frozenset[Permission]] = {
         P.PARTIES_CUSTOMER_READ,
         P.PARTIES_PERSONAL_REVEAL,
         P.REPORTING_FIGURES_PIN,
+        P.SUPPORT_TICKET_EXPORT,
         P.SUPPORT_TICKET_WRITE,
     },
     Role.ISSUER: _EVERYONE | _CONSUMPTION,

@@ -3,12 +3,14 @@
 from typing import TYPE_CHECKING
 
 from flask import current_app
+from sqlalchemy import select
 
 from payadmin.actions.access import mail_password_link, text_with_secret
 from payadmin.actions.identification import text_with_upload_link
 from payadmin.actions.payments.notifications import book_notification
 from payadmin.actions.payments.reminder_mails import request_reminder
 from payadmin.actions.subscriptions import message_id_of, text_with_link
+from payadmin.actions.support import mail_text, reply_address
 from payadmin.db import db, utcnow
 from payadmin.jobs import Later, job
 from payadmin.kernel.errors import NotFound
@@ -16,6 +18,7 @@ from payadmin.models.access import AccountLink
 from payadmin.models.identification import UploadLink
 from payadmin.models.payments import Notification, NotificationState
 from payadmin.models.registrations import RegistrationLink
+from payadmin.models.support import TicketMessage
 from payadmin.providers.mail import Delivery, Mail, send_mail
 from payadmin.work import SYSTEM
 
@@ -39,7 +42,15 @@ def send_notification(*, notification_id: int) -> Later | None:
     if row is None:
         raise NotFound("There is no such notification.")
     queued, written_at, body = row.state is NotificationState.QUEUED, row.created_at, _body(row, settings)
-    mail = Mail(settings.mail_from, row.recipient, row.subject, body or "", row.message_id, written_at)
+    mail = Mail(
+        settings.mail_from,
+        row.recipient,
+        row.subject,
+        body or "",
+        row.message_id,
+        written_at,
+        _reply_to(row, settings),
+    )
     # Nothing is held open while the mail server thinks.
     db.session.rollback()
     if not queued:
@@ -73,11 +84,23 @@ def _body(row: Notification, settings: "Settings") -> str | None:
         request = db.session.get_one(UploadLink, row.upload_link_id, populate_existing=True)
         return text_with_upload_link(row.body, request, settings)
     if row.registration_link_id is None:
-        return row.body
+        answer = _answer_of(row)
+        return row.body if answer is None else mail_text(db.session(), answer, settings)
     link = db.session.get_one(RegistrationLink, row.registration_link_id, populate_existing=True)
     if row.message_id != message_id_of(link, settings):
         return None
     return text_with_link(row.body, link, settings)
+
+
+def _answer_of(row: Notification) -> TicketMessage | None:
+    """The answer of support that the mail brings; its text stands only there."""
+    return db.session.scalar(select(TicketMessage).where(TicketMessage.notification_id == row.id))
+
+
+def _reply_to(row: Notification, settings: "Settings") -> str:
+    """Where the customer's answer goes, if support takes answers by mail."""
+    answer = _answer_of(row)
+    return reply_address(answer, settings) if answer is not None else ""
 
 
 @job("mail_password_link")

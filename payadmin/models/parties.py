@@ -1,12 +1,15 @@
 """Parties: organizations (merchants, partners, the system itself) and customers (payers)."""
 
 import datetime as dt
+from collections.abc import Callable
 from enum import StrEnum
+from typing import Any, Final
 
 from sqlalchemy import ForeignKey, Index, String, text
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
 
 from payadmin.db import Base, Json, UtcDateTime, enum_column, search_text, utcnow
+from payadmin.kernel.phones import LONGEST_KEY, phone_key
 from payadmin.kernel.states import Machine
 from payadmin.models.base import Audited, Row
 
@@ -83,6 +86,30 @@ class Organization(Row, Audited, Base):
         return self.name
 
 
+def folded(text: str | None) -> str | None:
+    """An e-mail address or a user name as it is looked for: without regard to case."""
+    return text.strip().casefold()[:_LONGEST_FOLDED] if text and text.strip() else None
+
+
+_LONGEST_FOLDED: Final = 254
+# What support looks customers up by (TK2): the column it is made from, and how. Kept with every write of that column.
+LOOKED_UP: Final[dict[str, tuple[str, Callable[[str | None], str | None]]]] = {
+    "phone": ("phone_key", phone_key),
+    "email": ("email_key", folded),
+    "username": ("username_key", folded),
+}
+_DERIVED: Final = {"secret": True, "derived": True, "list": False}
+
+
+def _made_from(source: str) -> Callable[[Any], str | None]:
+    """The default of a derived column: rows that come in by the thousand pass no validator."""
+
+    def derive(context: Any) -> str | None:
+        return LOOKED_UP[source][1](context.get_current_parameters().get(source))
+
+    return derive
+
+
 class Customer(Row, Audited, Base):
     """The payer of payments. `external_id` is the Customer ID that merchants know."""
 
@@ -112,6 +139,15 @@ class Customer(Row, Audited, Base):
     )
     phone: Mapped[str | None] = mapped_column(
         search_text(32), index=True, info={"label": "Phone", "search": True, "mask": "phone"}
+    )
+    phone_key: Mapped[str | None] = mapped_column(
+        search_text(LONGEST_KEY), index=True, default=_made_from("phone"), info=_DERIVED
+    )
+    email_key: Mapped[str | None] = mapped_column(
+        search_text(254), index=True, default=_made_from("email"), info=_DERIVED
+    )
+    username_key: Mapped[str | None] = mapped_column(
+        search_text(254), index=True, default=_made_from("username"), info=_DERIVED
     )
     notification_channels: Mapped[list[str]] = mapped_column(
         Json, default=lambda: ["email"], info={"label": "Notification channels", "list": False, "readonly": True}
@@ -146,3 +182,9 @@ class Customer(Row, Audited, Base):
     def can_be_mailed(self) -> bool:
         """Whether an e-mail can reach this customer."""
         return bool(self.email) and "email" in self.notification_channels
+
+    @validates(*LOOKED_UP)
+    def _derive(self, key: str, value: str | None) -> str | None:
+        column, make = LOOKED_UP[key]
+        setattr(self, column, make(value))
+        return value

@@ -36,7 +36,11 @@ class Delivery(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """A plain text message. The same `message_id` and `written_at` make a resend recognisable as the same message."""
+    """A plain text message. The same `message_id` and `written_at` make a resend recognisable as the same message.
+
+    Attributes:
+        reply_to: the address that answers go to, where it is not the sender's.
+    """
 
     sender: str
     recipient: str
@@ -44,6 +48,7 @@ class Mail:
     body: str
     message_id: str
     written_at: dt.datetime
+    reply_to: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +119,8 @@ def _message(mail: Mail) -> EmailMessage:
     message = EmailMessage(policy=SMTP)
     message["From"] = Address(one_line(name), addr_spec=address)
     message["To"] = Address(addr_spec=mail.recipient)
+    if mail.reply_to:
+        message["Reply-To"] = Address(addr_spec=mail.reply_to)
     message["Subject"] = one_line(mail.subject)
     message["Date"] = format_datetime(mail.written_at)
     message["Message-ID"] = mail.message_id

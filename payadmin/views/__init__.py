@@ -51,6 +51,7 @@ def init_views(app: Flask, settings: Settings) -> None:
         security,
         shell,
         subscriptions,
+        support,
         system,
         tariffs,  # noqa: F401 - marks its pages
         texts,
@@ -92,6 +93,7 @@ def init_views(app: Flask, settings: Settings) -> None:
     subscriptions.init_hosted(app)
     identification.init_sending(app)
     cancel_scheduled.init_cancel_scheduled(app)
+    support.init_support(app)
     attention.init_attention(app)
     approvals.init_approvals(app)
     batches.init_batch_transaction(app)

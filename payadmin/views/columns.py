@@ -247,6 +247,8 @@ _TONES = (
     | dict.fromkeys(("FAILED", "DECLINED", "CHARGED_BACK", "BLOCKED", "DEAD", "REJECTED", "LOCKED"), "bad")
     | dict.fromkeys(("CREATED", "AUTHORIZED", "QUEUED", "REQUESTED", "RUNNING", "DUE", "TOTALLY_REFUNDED"), "info")
     | dict.fromkeys(("ENQUEUED", "PROCESSING", "SENDING"), "info")
+    | {"IN_PROGRESS": "info", "WAITING_CUSTOMER": "plain", "REOPENED": "warn", "RESOLVED": "ok"}
+    | {"URGENT": "bad", "HIGH": "warn"}
 )
 
 

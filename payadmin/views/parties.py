@@ -47,6 +47,9 @@ class CustomersPage(PayAdminModelView):
         if current_actor().may(Permission.PAYMENTS_PAYMENT_READ):
             url = f"{url_for('transactions.index_view')}?customer={{id}}"
             entries.append({"name": "payments", "label": "Payments", "icon": "credit-card", "url": url})
+        if current_actor().may(Permission.SUPPORT_CODEWORD_WRITE):
+            url = url_for("clients.set_word", customer_id=0).replace("/0/", "/{id}/")
+            entries.append({"name": "codeword", "label": "New codeword…", "icon": "key", "url": url})
         return entries
 
 

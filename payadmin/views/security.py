@@ -26,7 +26,13 @@ LARGEST_FORM = 512 * 1024
 FRAMED = frozenset({"embed.show"})
 # Where files are sent; everywhere else nobody has more to say than a form.
 TAKES_FILES = frozenset(
-    {"batch_transaction.index", "checkout_versions.import_view", "identification.upload_view", "sending.send"}
+    {
+        "batch_transaction.index",
+        "checkout_versions.import_view",
+        "identification.upload_view",
+        "sending.send",
+        "tickets.say_view",
+    }
 )
 
 _POLICY = (

@@ -134,3 +134,10 @@ def test_the_ledger_benchmark_posts_beside_bare_inserts_and_checks_at_size():
     }
     assert body["goals"]["broken"]["met"]
     assert body["figures"]["size"]["transactions"] > 2_000
+
+
+def test_the_support_benchmark_searches_beside_a_unique_look_up():
+    status, body, said = bench("support")
+    check_shape("support", status, body, said)
+    assert body["ratios"].keys() >= {"phone", "email", "username", "phone_beginning", "username_beginning"}
+    assert "slowest_search_over_unique" in body["goals"]
