@@ -6,6 +6,7 @@ from sqlalchemy import ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from payadmin.db import Base, Json, enum_column, search_text
+from payadmin.kernel.states import Machine
 from payadmin.models.base import Audited, Row
 
 
@@ -34,6 +35,26 @@ class CustomerKind(StrEnum):
 class CustomerStatus(StrEnum):
     ACTIVE = "Active"
     BLOCKED = "Blocked"
+
+
+class IdentificationStatus(StrEnum):
+    """Whether we know who a customer is; lists show only identified or not (KY1)."""
+
+    UNIDENTIFIED = "Unidentified"
+    IN_REVIEW = "In review"
+    IDENTIFIED = "Identified"
+    REJECTED = "Rejected"
+
+
+IDENTIFICATION_MACHINE = Machine(
+    initial=IdentificationStatus.UNIDENTIFIED,
+    moves={
+        IdentificationStatus.UNIDENTIFIED: frozenset({IdentificationStatus.IN_REVIEW, IdentificationStatus.IDENTIFIED}),
+        IdentificationStatus.IN_REVIEW: frozenset({IdentificationStatus.IDENTIFIED, IdentificationStatus.REJECTED}),
+        IdentificationStatus.REJECTED: frozenset({IdentificationStatus.IN_REVIEW}),
+        IdentificationStatus.IDENTIFIED: frozenset({IdentificationStatus.UNIDENTIFIED}),
+    },
+)
 
 
 class Organization(Row, Audited, Base):
@@ -93,6 +114,15 @@ class Customer(Row, Audited, Base):
     status: Mapped[CustomerStatus] = enum_column(
         CustomerStatus, default=CustomerStatus.ACTIVE, info={"label": "Status", "readonly": True}
     )
+
+    identification: Mapped[IdentificationStatus] = enum_column(
+        IdentificationStatus,
+        default=IdentificationStatus.UNIDENTIFIED,
+        server_default=IdentificationStatus.UNIDENTIFIED.name,
+        info={"label": "Identification", "list": False, "readonly": True},
+    )
+    # Keyed digest (`kernel/codewords.py`). No index makes it unique: two customers may choose the same word.
+    codeword_digest: Mapped[str | None] = mapped_column(String(64), index=True, info={"secret": True})
 
     organization: Mapped[Organization | None] = relationship(lazy="raise_on_sql")
 

@@ -116,7 +116,12 @@ APPLICATION_MACHINE = Machine(
 )
 
 
-def _allowed(machine: Machine[Any], before: Any, after: Any) -> Any:
+def allowed(machine: Machine[Any], before: Any, after: Any) -> Any:
+    """`after`, when `machine` lets a row go there from `before`.
+
+    Raises:
+        Conflict: it does not.
+    """
     if before is not None and before is not after and not machine.allows(before, after):
         raise Conflict(
             _(
@@ -182,7 +187,7 @@ class Wallet(Row, Audited, Base):
 
     @validates("status")
     def _only_allowed_moves(self, _key: str, after: WalletStatus) -> WalletStatus:
-        found: WalletStatus = _allowed(WALLET_MACHINE, self.status, after)
+        found: WalletStatus = allowed(WALLET_MACHINE, self.status, after)
         return found
 
 
@@ -265,7 +270,7 @@ class WalletTransaction(Row, Audited, Base):
 
     @validates("status")
     def _only_allowed_moves(self, _key: str, after: MoveStatus) -> MoveStatus:
-        found: MoveStatus = _allowed(MOVE_MACHINE, self.status, after)
+        found: MoveStatus = allowed(MOVE_MACHINE, self.status, after)
         return found
 
 
@@ -317,5 +322,5 @@ class LimitApplication(Row, Audited, Base):
 
     @validates("status")
     def _only_allowed_moves(self, _key: str, after: ApplicationStatus) -> ApplicationStatus:
-        found: ApplicationStatus = _allowed(APPLICATION_MACHINE, self.status, after)
+        found: ApplicationStatus = allowed(APPLICATION_MACHINE, self.status, after)
         return found

@@ -21,7 +21,7 @@ ROOMS = frozenset(
     {
         "access", "api", "approvals", "audit", "parties", "payments", "subscriptions", "batches", "checkout", "wallets",
         "ledger", "cash", "contracts", "fx", "compliance", "fraud", "products", "support", "reporting", "system",
-        "tariffs", "usage",
+        "tariffs", "usage", "treasury", "redeem", "banking", "identification", "risk",
     }
 )  # fmt: skip
 

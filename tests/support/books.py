@@ -17,6 +17,7 @@ from payadmin.models.batches import Batch, BatchKind
 from payadmin.models.ledger import AccountingPeriod, LedgerAccount, LedgerTransaction
 from payadmin.models.ledger_rules import SQLITE
 from payadmin.models.tariffs import ExchangeRate
+from payadmin.models.treasury import CashSource, SystemKind, SystemOperation
 from payadmin.models.wallets import (
     LimitApplication,
     LimitRule,
@@ -25,6 +26,7 @@ from payadmin.models.wallets import (
     WalletTransaction,
     wallet_number,
 )
+from payadmin.permissions import Role
 from payadmin.work import SYSTEM, Actor
 from tests.support.make import Make, writing
 
@@ -163,6 +165,22 @@ def limit_application(make: Make) -> LimitApplication:
     return made
 
 
+def system_operation(make: Make) -> SystemOperation:
+    from tests.support.signin import make_staff
+
+    made: SystemOperation = make._save(
+        SystemOperation(
+            key=f"made:{next(_numbers)}",
+            kind=SystemKind.CASH_INPUT,
+            source=CashSource.BANK,
+            unit=make.unit().code,
+            amount_minor=100,
+            initiated_by_id=make_staff(Role.ACCOUNTANT).id,
+        )
+    )
+    return made
+
+
 BOOKS: dict[str, Callable[[Make], Any]] = {
     "accounting_period": accounting_period,
     "batch": batch,
@@ -170,6 +188,7 @@ BOOKS: dict[str, Callable[[Make], Any]] = {
     "ledger_account": ledger_account,
     "ledger_transaction": ledger_transaction,
     "limit_application": limit_application,
+    "system_operation": system_operation,
     "wallet": wallet_row,
     "wallet_transaction": wallet_transaction,
 }
