@@ -13,15 +13,13 @@ from sqlalchemy import DDL, CheckConstraint, ForeignKey, Index, String, UniqueCo
 from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
 
 from payadmin.db import Base, BigId, Json, UtcDateTime, enum_column, search_text, utcnow
-from payadmin.kernel.errors import Conflict
 from payadmin.kernel.states import Machine
-from payadmin.kernel.text import Text as Words
 from payadmin.kernel.text import _
 from payadmin.models.access import StaffUser
 from payadmin.models.base import Audited, Row, minor_column
 from payadmin.models.parties import Customer, Organization
 from payadmin.models.payments import Payment
-from payadmin.models.wallets import Wallet, WalletTransaction
+from payadmin.models.wallets import Wallet, WalletTransaction, allowed
 
 NOTE_LENGTH = 300
 NAME_LENGTH = 80
@@ -186,7 +184,8 @@ class Block(Row, Audited, Base):
 
     @validates("status")
     def _only_allowed_moves(self, _key: str, after: BlockStatus) -> BlockStatus:
-        return _allowed(BLOCK_MACHINE, self.status, after)
+        found: BlockStatus = allowed(BLOCK_MACHINE, self.status, after)
+        return found
 
 
 class BlockStop(Base):
@@ -305,7 +304,8 @@ class WatchVersion(Row, Audited, Base):
 
     @validates("status")
     def _only_allowed_moves(self, _key: str, after: WatchStatus) -> WatchStatus:
-        return _allowed(WATCH_MACHINE, self.status, after)
+        found: WatchStatus = allowed(WATCH_MACHINE, self.status, after)
+        return found
 
 
 class WatchTrial(Row, Base):
@@ -346,7 +346,8 @@ class WatchTrial(Row, Base):
 
     @validates("status")
     def _only_allowed_moves(self, _key: str, after: TrialStatus) -> TrialStatus:
-        return _allowed(TRIAL_MACHINE, self.status, after)
+        found: TrialStatus = allowed(TRIAL_MACHINE, self.status, after)
+        return found
 
 
 class WatchNote(Row, Audited, Base):
@@ -390,7 +391,8 @@ class WatchNote(Row, Audited, Base):
 
     @validates("status")
     def _only_allowed_moves(self, _key: str, after: NoteStatus) -> NoteStatus:
-        return _allowed(NOTE_MACHINE, self.status, after)
+        found: NoteStatus = allowed(NOTE_MACHINE, self.status, after)
+        return found
 
 
 class WatchDay(Base):
@@ -415,18 +417,6 @@ class WatchItem(Base):
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     payment_id: Mapped[int] = mapped_column(BigId)
-
-
-def _allowed(machine: Machine[Any], before: Any, after: Any) -> Any:
-    if before is not None and before is not after and not machine.allows(before, after):
-        raise Conflict(
-            _(
-                "What is %(before)s cannot become %(after)s.",
-                before=Words(before.value).lower(),
-                after=Words(after.value).lower(),
-            )
-        )
-    return after
 
 
 # --- the journal of what is to be asked about -------------------------------------------------------------------------

@@ -238,7 +238,7 @@ def plan(
     scales = scales_of(session, (payer.unit, payee.unit))
     day = at.astimezone(current_settings().zone).date()
     ruled = _ruling(session, payer, TERMS_OF[kind], at)
-    term = ruled.term if ruled is not None else Term(TERMS_OF[kind], payer.unit)
+    term = _term(ruled, payer, kind)
     found = commission(term, amount_minor)
     why = (
         told(term, found, scales[payer.unit])
@@ -331,6 +331,15 @@ def _refuse_pair(session: Session, kind: WalletKind, payer: Wallet, payee: Walle
     for wallet, pays, field in ((payer, True, "from"), (payee, False, "to")):
         if (refusal := trouble(session, wallet, pays=pays, field=field)) is not None:
             raise refusal
+
+
+def term_now(session: Session, payer: Wallet, kind: WalletKind, at: dt.datetime) -> Term:
+    """By which term of a contract a transaction of this kind would be charged at a moment; an empty one without any."""
+    return _term(_ruling(session, payer, TERMS_OF[kind], at), payer, kind)
+
+
+def _term(ruled: Ruling | None, payer: Wallet, kind: WalletKind) -> Term:
+    return ruled.term if ruled is not None else Term(TERMS_OF[kind], payer.unit)
 
 
 def _ruling(session: Session, payer: Wallet, kind: TransactionType, at: dt.datetime) -> Ruling | None:

@@ -44,6 +44,7 @@ def init_views(app: Flask, settings: Settings) -> None:
         registry,
         reporting,
         retry_policies,  # noqa: F401 - marks its page
+        risk,  # noqa: F401 - marks its pages
         scheduled,  # noqa: F401 - marks its page
         security,
         shell,

@@ -5,7 +5,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "0024"
-down_revision = "0018"
+down_revision = "0019"
 branch_labels = None
 depends_on = None
 
@@ -26,7 +26,10 @@ TRIGGERS = {
     ),
 }
 # Whoever was blocked before can be unblocked like everybody else.
-BEFORE = (("CUSTOMER", "customer", "ALL"), ("WALLET", "wallet", "DEBITS"))
+BEFORE = (
+    "INSERT INTO block (target, customer_id, scope, reason_code, note, status, is_by_rule, blocked_by, created_at, updated_at, version) SELECT 'CUSTOMER', id, 'ALL', 'OTHER', 'Blocked before blocks were written down.', 'ACTIVE', false, 'system', CURRENT_TIMESTAMP, CURRENT_TIMESTAMP, 1 FROM customer WHERE status = 'BLOCKED'",
+    "INSERT INTO block (target, wallet_id, scope, reason_code, note, status, is_by_rule, blocked_by, created_at, updated_at, version) SELECT 'WALLET', id, 'DEBITS', 'OTHER', 'Blocked before blocks were written down.', 'ACTIVE', false, 'system', CURRENT_TIMESTAMP, CURRENT_TIMESTAMP, 1 FROM wallet WHERE status = 'BLOCKED'",
+)
 
 
 def upgrade() -> None:
@@ -339,13 +342,8 @@ def upgrade() -> None:
     op.create_index("ix_block_stop_block_id_id", "block_stop", ["block_id", "id"], unique=False)
     for statement in TRIGGERS[op.get_bind().dialect.name]:
         op.execute(statement)
-    for target, table, scope in BEFORE:
-        op.execute(
-            f"INSERT INTO block (target, {table}_id, scope, reason_code, note, status, is_by_rule, blocked_by,"
-            f" created_at, updated_at, version) SELECT '{target}', id, '{scope}', 'OTHER', 'Blocked before blocks were"
-            f" written down.', 'ACTIVE', false, 'system', CURRENT_TIMESTAMP, CURRENT_TIMESTAMP, 1 FROM {table}"
-            " WHERE status = 'BLOCKED'"
-        )
+    for statement in BEFORE:
+        op.execute(statement)
 
 
 def downgrade() -> None:
