@@ -112,17 +112,18 @@ def _claimed(
         (attempt, charge, _turn(attempt, now, key_windows), terms_of(charge, *rows))
         for attempt, charge, *rows in work.session.execute(found).all()
     ]
-    blocked = _blocked(work, [terms for _attempt, _charge, turn, terms in taken if turn is Turn.SEND], now)
+    stopped = _blocked(work, [terms for _attempt, _charge, turn, terms in taken if turn is Turn.SEND], now)
     for attempt, charge, turn, terms in taken:
         if turn is Turn.SEND and terms.purpose is not Purpose.RECURRING:
             _never_send(work, attempt, charge, now, "The subscription only reminds now.", REMINDERS_NEVER_CHARGE)
             continue
-        if turn is Turn.SEND and (whose := next((each for each in _parties(terms) if each in blocked), None)):
-            sentence = CUSTOMER_BLOCKED if whose[0] == "customer" else MERCHANT_BLOCKED
+        party = next((each for each in _parties(terms) if each in stopped), None) if turn is Turn.SEND else None
+        if party is not None:
+            sentence = CUSTOMER_BLOCKED if party[0] == "customer" else MERCHANT_BLOCKED
             _never_send(work, attempt, charge, now, sentence, BLOCKED_SINCE)
             note_stop(
                 work.session,
-                blocked[whose],
+                stopped[party],
                 act="subscriptions.charge",
                 actor_name=work.actor.name,
                 sentence=f"{charge.invoice_number}: {sentence}",

@@ -107,7 +107,9 @@ class ApplicationsPage(PayAdminModelView):
     create = None
     edit = None
     export = None
-    column_list = ("id", "created_at", "transaction", "moved", "rule", "limit", "actual", "excess", "status", "expires_at")  # fmt: skip
+    column_list = (
+        "id", "created_at", "transaction", "moved", "rule", "limit", "actual", "excess", "status", "expires_at",
+    )  # fmt: skip
     column_filters = ("status", "created_at")
     column_sortable = ("created_at",)
     default_sort = "-created_at"

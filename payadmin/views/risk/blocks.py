@@ -135,9 +135,7 @@ class BlocksPage(PayAdminModelView):
             "stops": stops_of(session, row.id, STOPS_SHOWN),
             "in_hand": charges_in_hand(session, row),
             "is_party": party,
-            "activity_url": url_for("blocks.activity_view", **{row.target.name.lower(): row.target_id})
-            if party
-            else None,
+            "activity_url": f"{self.address}activity/?{row.target.name.lower()}={row.target_id}" if party else None,
             "may_lift": row.holds_at(now),
             "is_past": row.status is BlockStatus.ACTIVE and not row.holds_at(now),
             "money": money_text,
