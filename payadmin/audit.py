@@ -167,7 +167,6 @@ class Event(enum.StrEnum):
     RISK_BLOCK_ENDED = "risk.block.ended"
     RISK_NOTE_DECIDED = "risk.note.decided"
     RISK_NOTE_RAISED = "risk.note.raised"
-    RISK_SUMMARY_EXPORTED = "risk.summary.exported"
     RISK_UNBLOCKED = "risk.block.lifted"
     RISK_WATCH_OFF = "risk.watch_rule.switched_off"
     RISK_WATCH_ON = "risk.watch_rule.switched_on"

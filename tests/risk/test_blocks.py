@@ -1,4 +1,4 @@
-"""Blocks: at once and everywhere, for a reason, with a trail of what they stopped, and lifted by who may (LI5, K-71)."""
+"""Blocks: at once and everywhere, with a trail of what they stopped, and lifted by who may (LI5, K-71)."""
 
 import datetime as dt
 

@@ -147,6 +147,7 @@ def as_file(
     criteria: dict[str, str],
     pdf: Callable[[Session], PdfTable],
     rows_in_pdf: int,
+    permission: Permission = Permission.LEDGER_ENTRY_EXPORT,
 ) -> Response:
     """A table as CSV, Excel or PDF; what left the building is written down with its rows and its sha256.
 
@@ -154,11 +155,12 @@ def as_file(
         rows: makes the rows, with a session of their own: the request's ends before the last of them is sent.
         pdf: makes the document; asked only if it is not too long.
         rows_in_pdf: how many lines the document would have.
+        permission: what whoever downloads it needs.
 
     Raises:
         Conflict: the document would be too long.
     """
-    actor, permission = current_actor(), Permission.LEDGER_ENTRY_EXPORT
+    actor = current_actor()
     if kind == "pdf" and rows_in_pdf > MOST_ROWS:
         raise Conflict(
             _(
