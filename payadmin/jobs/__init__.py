@@ -12,7 +12,18 @@ from payadmin import outbox
 from payadmin.config import Settings
 
 QUEUE = "payadmin"
-ROOMS = ("audit", "batches", "checkout", "exports", "ledger", "notifications", "payments", "runs", "subscriptions")
+ROOMS = (
+    "audit",
+    "batches",
+    "checkout",
+    "exports",
+    "ledger",
+    "notifications",
+    "payments",
+    "risk",
+    "runs",
+    "subscriptions",
+)
 F = TypeVar("F", bound=Callable[..., "Later | None"])
 
 

@@ -35,7 +35,7 @@ from payadmin.jobs.approvals import expire_requests
 from payadmin.jobs.audit import keep_seals
 from payadmin.jobs.exports import keep_exports, sweep_files
 from payadmin.jobs.reporting import keep_rollups
-from payadmin.jobs.risk import end_blocks
+from payadmin.jobs.risk import end_blocks, keep_watch
 from payadmin.jobs.subscriptions import ChargeCounter, drain_charges, keep_plans, reconcile_days
 from payadmin.jobs.system import keep_measure
 from payadmin.jobs.wallets import expire_applications
@@ -389,6 +389,7 @@ def tick(app: Flask, stop: threading.Event, *, every_seconds: float = 2.0) -> No
                 _went_well(expire_requests)
                 _went_well(expire_applications)
                 _went_well(end_blocks)
+                _went_well(keep_watch)
                 if time.monotonic() >= sweep_due:
                     sweep_due = time.monotonic() + SWEEP_SECONDS
                     _went_well(sweep_files, settings)
