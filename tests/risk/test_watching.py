@@ -98,7 +98,7 @@ def test_what_dies_in_the_middle_is_asked_again_whole(watch: Watch, monkeypatch:
     def dies(*args: Any) -> Any:
         calls.append(args)
         if len(calls) == 2:
-            raise RuntimeError("gone")  # noqa: EM101
+            raise RuntimeError("gone")
         return real(*args)
 
     monkeypatch.setattr(watching, "_note", dies)

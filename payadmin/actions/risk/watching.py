@@ -377,8 +377,8 @@ def watch_some(work: Work, *, limit: int = AT_ONCE) -> int:
             facts = facts_about(work.session, payment, customer, names)
             hits += [(version, payment, facts) for version, asks in rules if all_hold(asks, facts, registry)]
     # Rule by rule: everybody counts in the same order, so nobody waits in a circle.
-    for version, payment, facts in sorted(hits, key=lambda hit: (hit[0].rule_id, hit[1].id)):
-        _raise(work, version, payment, facts)
+    for version, payment, seen in sorted(hits, key=lambda hit: (hit[0].rule_id, hit[1].id)):
+        _raise(work, version, payment, seen)
     done = delete(WatchItem).where(WatchItem.id.in_([row.id for row in taken]))
     work.session.execute(done.execution_options(synchronize_session=False))
     return len(taken)

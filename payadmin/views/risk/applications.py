@@ -194,7 +194,7 @@ class ApplicationsPage(PayAdminModelView):
                 "move_block": block_in_force(session, BlockTarget.WALLET_TRANSACTION, move.id, now),
                 "waits": waits,
                 "is_late": waits and row.expires_at <= now,
-                "block_url": url_for("blocks.new_view", target="WALLET_TRANSACTION", row=move.id)
+                "block_url": url_for("blocks.set_view", target="WALLET_TRANSACTION", row=move.id)
                 if current_actor().may(Permission.FRAUD_BLOCK_WRITE) and move.status is not MoveStatus.RELEASED
                 else None,
             }

@@ -101,7 +101,7 @@ class BlocksPage(PayAdminModelView):
         "Block": ("target", "scope", "reason_code", "note", "created_at", "blocked_by", "is_by_rule", "until"),
         "Its end": ("status", "lifted_at", "lifted_by", "lift_reason"),
     }
-    needs = {"find_view": WRITE, "new_view": WRITE, "lift_view": WRITE, "activity_view": WRITE}
+    needs = {"find_view": WRITE, "set_view": WRITE, "lift_view": WRITE, "activity_view": WRITE}
 
     def _refresh_cache(self) -> None:
         # What is blocked is one of five columns; people read its name.
@@ -160,15 +160,15 @@ class BlocksPage(PayAdminModelView):
                 "title": titles[key],
                 "url": address_of(*key),
                 "block": block_in_force(session, *key, now),
-                "new_url": url_for("blocks.new_view", target=key[0].name, row=key[1]),
+                "new_url": url_for("blocks.set_view", target=key[0].name, row=key[1]),
             }
             for key in keys
             if key in titles
         ]
         return self.render("risk/find.html", typed=typed, found=found, staff=_staff(typed))
 
-    @expose("/new/", methods=("GET", "POST"))
-    def new_view(self) -> Any:
+    @expose("/set/", methods=("GET", "POST"))
+    def set_view(self) -> Any:
         """Block one thing that was found: what it is, how far, why, and until when."""
         target, row_id = _asked_for()
         titles = titles_of([(target, row_id)])
@@ -232,7 +232,7 @@ class BlocksPage(PayAdminModelView):
         target = BlockTarget.CUSTOMER if known.customer is not None else BlockTarget.ORGANIZATION
         key = (target, customer_id or organization_id or 0)
         title = say(_("What %(who)s did", who=titles_of([key]).get(key, "")))
-        new_url = url_for("blocks.new_view", target=target.name, row=key[1])
+        new_url = url_for("blocks.set_view", target=target.name, row=key[1])
         return self.render("risk/activity.html", title=title, new_url=new_url, **known_words(known))
 
 

@@ -66,7 +66,7 @@ def known_words(known: Known) -> dict[str, Any]:
         "may_payments": actor.may(Permission.PAYMENTS_PAYMENT_READ),
         "may_wallets": actor.may(Permission.WALLETS_WALLET_READ),
         "may_applications": actor.may(Permission.FRAUD_APPLICATION_DECIDE),
-        "address_of": address_of,
+        "record_url": address_of,
         "TARGET": BlockTarget,
     }
 

@@ -37,7 +37,7 @@ from payadmin.views import lists, periods, ui
 from payadmin.views.base import PayAdminModelView
 from payadmin.views.columns import Column, Kind, enum_cell, money_text, zone
 from payadmin.views.conditions import EditorRow, as_json, mark, next_place, read_rows, rows_of
-from payadmin.views.fields import EnumField, NumberField, no_cards, no_controls, put
+from payadmin.views.fields import NumberField, SelectField, no_cards, no_controls, put
 from payadmin.views.filters import row_id_of
 from payadmin.views.language import say
 from payadmin.views.registry import page
@@ -75,13 +75,13 @@ class ReasonForm(Form):
 class DecideForm(Form):
     """What a note came to."""
 
-    status = EnumField("What it came to", [InputRequired("Choose one.")], members=NoteStatus)
+    status = SelectField("What it came to", [InputRequired("Choose one.")])
     words = StringField("In words", [InputRequired("Say why."), Length(max=NOTE_LENGTH), no_controls, no_cards])
 
     def process(self, *args: Any, **kwargs: Any) -> None:
-        """Nothing becomes open again."""
+        """Offer both outcomes; nothing becomes open again."""
+        self.status.choices = [(each.name, Text(each.value)) for each in (NoteStatus.HARMLESS, NoteStatus.ACTED)]
         super().process(*args, **kwargs)
-        self.status.choices = [choice for choice in self.status.choices if choice.value != NoteStatus.OPEN.name]
 
 
 @page(menu="watch-rules")
@@ -263,7 +263,7 @@ class WatchRulesPage(PayAdminModelView):
     @expose("/<int:row_id>/try/", methods=("POST",))
     def try_view(self, row_id: int) -> Response:
         """Replay the payments of the last days by the draft."""
-        draft = self._draft(row_id)
+        draft = self._draft_id(row_id)
         try:
             days = row_id_of(request.form.get("days", "")) or 0
             risk.start_trial(current_actor(), draft, days=days, zone=zone())
@@ -276,7 +276,7 @@ class WatchRulesPage(PayAdminModelView):
     @expose("/<int:row_id>/on/", methods=("GET", "POST"))
     def on_view(self, row_id: int) -> Any:
         """Switch the draft on; one that blocks waits for a second person."""
-        draft = db.session.get_one(WatchVersion, self._draft(row_id))
+        draft = db.session.get_one(WatchVersion, self._draft_id(row_id))
         act = risk.switch_on_blocking_watch if draft.blocks else risk.switch_on_watch
         draft_id = draft.id
         hint = (
@@ -303,12 +303,12 @@ class WatchRulesPage(PayAdminModelView):
     def discard_view(self, row_id: int) -> Response:
         """Put the draft away."""
         try:
-            risk.discard_watch(current_actor(), self._draft(row_id))
+            risk.discard_watch(current_actor(), self._draft_id(row_id))
         except Conflict as refusal:
             flash(refusal.sentence, "error")
         return redirect(f"{self.address}{row_id}/", 303)
 
-    def _draft(self, row_id: int) -> int:
+    def _draft_id(self, row_id: int) -> int:
         self.get_row(row_id)
         wanted = select(WatchVersion.id).where(WatchVersion.rule_id == row_id, WatchVersion.status == WatchStatus.DRAFT)
         found = db.session.scalar(wanted)
@@ -375,7 +375,7 @@ class WatchNotesPage(PayAdminModelView):
                 "seen": _seen(row, registry),
                 "block": block,
                 "is_open": row.status is NoteStatus.OPEN,
-                "block_url": f"/blocks/new/?target=PAYMENT&row={row.payment_id}"
+                "block_url": f"/blocks/set/?target=PAYMENT&row={row.payment_id}"
                 if block is None and current_actor().may(Permission.FRAUD_BLOCK_WRITE)
                 else None,
             }
@@ -389,7 +389,9 @@ class WatchNotesPage(PayAdminModelView):
         sentence, status = None, 200 if request.method == "GET" else 422
         if request.method == "POST" and form.validate():
             try:
-                risk.decide_note(current_actor(), row_id, status=form.status.data, words=str(form.words.data))
+                risk.decide_note(
+                    current_actor(), row_id, status=NoteStatus[str(form.status.data)], words=str(form.words.data)
+                )
             except (Invalid, Conflict) as refusal:
                 status, sentence = refusal.status, put(form, refusal)
             else:
