@@ -375,7 +375,10 @@ def watch_some(work: Work, *, limit: int = AT_ONCE) -> int:
     for payment, customer in found:
         if payment.mode is Mode.LIVE and rules:
             facts = facts_about(work.session, payment, customer, names)
-            hits += [(version, payment, facts) for version, asks in rules if all_hold(asks, facts, registry)]
+            for version, asks in rules:
+                if all_hold(asks, facts, registry):
+                    seen = {name: facts[name] for name in asked_by(asks, registry)}
+                    hits.append((version, payment, seen))
     # Rule by rule: everybody counts in the same order, so nobody waits in a circle.
     for version, payment, seen in sorted(hits, key=lambda hit: (hit[0].rule_id, hit[1].id)):
         _raise(work, version, payment, seen)

@@ -1,5 +1,6 @@
 """Blocks: everything that is or was blocked, who or what to block, and what a user did (S3:146, S3:154, LI5)."""
 
+import datetime as dt
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -28,6 +29,7 @@ from payadmin.models.risk import (
 from payadmin.permissions import Permission
 from payadmin.queries.blocks import stops_of
 from payadmin.queries.risk import block_in_force, candidates, charges_in_hand, known_of
+from payadmin.views import ui
 from payadmin.views.base import PayAdminModelView
 from payadmin.views.columns import PAGE_OF, Column, Kind, enum_cell, money_text
 from payadmin.views.fields import EnumField, MomentField, no_cards, no_controls, put
@@ -120,6 +122,8 @@ class BlocksPage(PayAdminModelView):
         """Names of what is blocked; a block whose time is over is not shown as one in force."""
         if column.key == "what":
             return lambda row: names.get(_key(row), "")
+        if column.key == "status":
+            return lambda row: _status_cell(row, utcnow())
         return super().cell(column, names)
 
     def details_context(self, row: Block) -> dict[str, Any]:
@@ -238,6 +242,13 @@ class BlocksPage(PayAdminModelView):
 
 def _key(row: Any) -> tuple[BlockTarget, int]:
     return row.target, getattr(row, COLUMN_OF[row.target])
+
+
+def _status_cell(row: Any, now: dt.datetime) -> Any:
+    """In force is bad news for somebody; what only waits for a job to end it is over."""
+    if row.status is BlockStatus.ACTIVE and (row.until is None or row.until > now):
+        return ui.badge(row.status.value, "bad")
+    return ui.badge(BlockStatus.ENDED.value if row.status is BlockStatus.ACTIVE else row.status.value, "plain")
 
 
 def _asked_for() -> tuple[BlockTarget, int]:

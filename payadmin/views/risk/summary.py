@@ -70,7 +70,14 @@ def index() -> str:
         units=session.scalars(select(Unit.code).order_by(Unit.code)).all(),
         sources=[(source.name, say(Text(source.value))) for source in Source],
         is_test=wanted.mode is Mode.TEST,
-        presets=[(say(label), f"{here}?{urlencode(_args(wanted) | _days(days))}") for days, label in PRESETS],
+        presets=[
+            (
+                say(label),
+                f"{here}?{urlencode(_args(wanted) | _days(days))}",
+                _args(wanted) == _args(wanted) | _days(days),
+            )
+            for days, label in PRESETS
+        ],
         first=f"{here}?{urlencode(args)}" if page.previous or after or before else None,
         previous=f"{here}?{urlencode(args | {'before': str(page.previous)})}" if page.previous else None,
         following=f"{here}?{urlencode(args | {'after': str(page.following)})}" if page.following else None,

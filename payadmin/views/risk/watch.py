@@ -46,6 +46,7 @@ from payadmin.views.security import current_actor
 
 WRITE = Permission.FRAUD_WATCH_WRITE
 USUAL_DAYS = 30
+NOTE_TONES = {NoteStatus.OPEN: "warn", NoteStatus.HARMLESS: "plain", NoteStatus.ACTED: "bad"}
 
 
 class RuleForm(Form):
@@ -359,6 +360,12 @@ class WatchNotesPage(PayAdminModelView):
         "Decision": ("decided_at", "decided_by", "words"),
     }
     needs = {"decide_view": WRITE}
+
+    def cell(self, column: Column, names: dict[Any, Any]) -> Any:
+        """What is still to be looked at stands out."""
+        if column.key == "status":
+            return lambda row: ui.badge(row.status.value, NOTE_TONES[row.status])
+        return super().cell(column, names)
 
     def details_context(self, row: WatchNote) -> dict[str, Any]:
         """What the rule saw, and what is known of the customer."""
