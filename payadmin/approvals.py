@@ -107,8 +107,18 @@ KINDS: dict[str, Kind] = {
             P.APPROVALS_POLICY_APPROVE,
             (Rule("policy", "Changing this table of approvals"),),
         ),
+        Kind(
+            "unblock",
+            "Unblocking",
+            P.APPROVALS_UNBLOCK_APPROVE,
+            (
+                Rule("unblock", "Lifting a block that sets free at least", measured=True),
+                Rule("unblock_party", "Lifting a block of a customer or an organization"),
+            ),
+        ),
         # No rules: the table of policies has no say in these (`ApprovalGate.standing`).
         Kind("wallet", "Wallet", P.APPROVALS_WALLET_APPROVE, ()),
+        Kind("watch_rule", "Watch rule", P.APPROVALS_WATCH_RULE_APPROVE, ()),
         Kind("contract", "Contract", P.CONTRACTS_REQUEST_DECIDE, (), "requests", P.CONTRACTS_REQUEST_READ),
         Kind("cashback", "Cashback profile", P.CONTRACTS_REQUEST_DECIDE, (), "requests", P.CONTRACTS_REQUEST_READ),
     )

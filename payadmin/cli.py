@@ -177,6 +177,7 @@ def _prepare_demo(app: "Flask", home: "Home", *, full: bool) -> list[dict[str, s
     from payadmin.sample.policies import set_policies
     from payadmin.sample.products import load_products
     from payadmin.sample.register import connect_endpoint, register_telco
+    from payadmin.sample.risk import load_risk
     from payadmin.sample.support import load_support
     from payadmin.sample.tariffs import load_tariffs
     from payadmin.sample.usage import load_usage
@@ -197,6 +198,7 @@ def _prepare_demo(app: "Flask", home: "Home", *, full: bool) -> list[dict[str, s
         _with_progress("Booking payments in the ledger", _book_recorded)
         load_wallets()
         load_products()
+        load_risk(settings.zone)
         _check_books(settings)
         file = home.path / "demo-accounts.json"
         known: dict[str, dict[str, str]] = {}

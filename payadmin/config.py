@@ -17,9 +17,24 @@ from payadmin.kernel.text import LANGUAGES
 # A worker's claim on a refund outlives the three calls it may make (actions/payments/orders.py, CLAIM_LEASE).
 SHORTEST_SECRET = 32
 LONGEST_PROVIDER_CALL = 15
-_DOMAIN = re.compile(
-    r"(?=.{1,120}$)[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*", re.ASCII
-)
+# Settings of a form: what each must look like, and what is said of one that does not.
+_WEB = (re.compile(r"https?://.*"), "must start with http:// or https://")
+_FORMS = {
+    "bank_url": _WEB,
+    "database_url": (
+        re.compile(r"(sqlite:///|postgresql\+psycopg://).*"),
+        "must start with sqlite:/// or postgresql+psycopg://",
+    ),
+    "phone_country": (re.compile(r"[0-9]{1,3}"), "must be one to three digits, such as 44"),
+    "public_url": _WEB,
+    "smtp_url": (re.compile(r"smtps?://.*"), "must start with smtp:// or smtps://"),
+    "support_domain": (
+        re.compile(
+            r"(?=.{1,120}$)[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*", re.ASCII
+        ),
+        "must be a domain such as support.example.com",
+    ),
+}
 
 
 def current_settings() -> "Settings":
@@ -235,26 +250,17 @@ class Settings:
 
 def _senseless(values: Mapping[str, Any]) -> list[str]:
     """What is wrong with those settings that are there."""
-    mistakes = []
+    mistakes = [
+        f"{name.upper()} {must}"
+        for name, (form, must) in _FORMS.items()
+        if values.get(name) and not form.fullmatch(values[name])
+    ]
     if len(values.get("secret_key", " " * SHORTEST_SECRET)) < SHORTEST_SECRET:
         mistakes.append(f"SECRET_KEY must have at least {SHORTEST_SECRET} characters")
-    if not values.get("database_url", "sqlite:///").startswith(("sqlite:///", "postgresql+psycopg://")):
-        mistakes.append("DATABASE_URL must start with sqlite:/// or postgresql+psycopg://")
-    if (smtp_url := values.get("smtp_url")) and not smtp_url.startswith(("smtp://", "smtps://")):
-        mistakes.append("SMTP_URL must start with smtp:// or smtps://")
-    if (domain := values.get("support_domain")) and not _DOMAIN.fullmatch(domain):
-        mistakes.append("SUPPORT_DOMAIN must be a domain such as support.example.com")
-    if (country := values.get("phone_country")) and not (country.isascii() and country.isdigit() and len(country) < 4):  # noqa: PLR2004
-        mistakes.append("PHONE_COUNTRY must be one to three digits, such as 44")
     if not 1 <= values.get("provider_timeout_seconds", 1) <= LONGEST_PROVIDER_CALL:
         mistakes.append(f"PROVIDER_TIMEOUT_SECONDS must be between 1 and {LONGEST_PROVIDER_CALL}")
-    if bank_url := values.get("bank_url"):
-        if not bank_url.startswith(("http://", "https://")):
-            mistakes.append("BANK_URL must start with http:// or https://")
-        if not values.get("bank_iban"):
-            mistakes.append("BANK_URL needs BANK_IBAN, our account at that bank")
-    if (public_url := values.get("public_url")) and not public_url.startswith(("http://", "https://")):
-        mistakes.append("PUBLIC_URL must start with http:// or https://")
+    if values.get("bank_url") and not values.get("bank_iban"):
+        mistakes.append("BANK_URL needs BANK_IBAN, our account at that bank")
     if 0 < len(values.get("metrics_token", "")) < SHORTEST_SECRET:
         mistakes.append(f"METRICS_TOKEN must have at least {SHORTEST_SECRET} characters")
     counts = ("api_rate_per_minute", "document_days", "export_days", "export_job_rows", "worker_threads")

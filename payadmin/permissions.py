@@ -31,8 +31,10 @@ class Permission(StrEnum):
     APPROVALS_REFUND_APPROVE = "approvals:refund:approve"
     APPROVALS_REQUEST_READ = "approvals:request:read"
     APPROVALS_RETRY_POLICY_APPROVE = "approvals:retry_policy:approve"
+    APPROVALS_UNBLOCK_APPROVE = "approvals:unblock:approve"
     APPROVALS_VOID_APPROVE = "approvals:void:approve"
     APPROVALS_WALLET_APPROVE = "approvals:wallet:approve"
+    APPROVALS_WATCH_RULE_APPROVE = "approvals:watch_rule:approve"
     AUDIT_EVENT_EXPORT = "audit:event:export"
     AUDIT_EVENT_READ = "audit:event:read"
     AUDIT_EVENT_VERIFY = "audit:event:verify"
@@ -72,7 +74,9 @@ class Permission(StrEnum):
     EXPORTS_EXPORT_READ = "exports:export:read"
     FRAUD_APPLICATION_DECIDE = "fraud:application:decide"
     FRAUD_BLOCK_WRITE = "fraud:block:write"
+    FRAUD_SUMMARY_EXPORT = "fraud:summary:export"
     FRAUD_SUMMARY_READ = "fraud:summary:read"
+    FRAUD_WATCH_WRITE = "fraud:watch:write"
     FX_RATE_READ = "fx:rate:read"
     FX_RATE_WRITE = "fx:rate:write"
     HOME_CONSUMPTION_READ = "home:consumption:read"
@@ -186,7 +190,9 @@ _APPROVES = frozenset(
         P.APPROVALS_REQUEST_READ,
         P.APPROVALS_RETRY_POLICY_APPROVE,
         P.APPROVALS_VOID_APPROVE,
+        P.APPROVALS_UNBLOCK_APPROVE,
         P.APPROVALS_WALLET_APPROVE,
+        P.APPROVALS_WATCH_RULE_APPROVE,
     }
 )
 _PAYMENTS_READ = frozenset({P.PAYMENTS_PAYMENT_READ, P.PAYMENTS_PAYMENT_INVOICE})
@@ -361,9 +367,14 @@ GRANTS: dict[Role, frozenset[Permission]] = {
     # Not the trail: S3 lets anti-fraud see only the acts of users whom they may block, which comes with Blocks.
     Role.ANTI_FRAUD: _EVERYONE
     | {
+        P.APPROVALS_REQUEST_READ,
+        P.APPROVALS_UNBLOCK_APPROVE,
+        P.APPROVALS_WATCH_RULE_APPROVE,
         P.FRAUD_APPLICATION_DECIDE,
         P.FRAUD_BLOCK_WRITE,
+        P.FRAUD_SUMMARY_EXPORT,
         P.FRAUD_SUMMARY_READ,
+        P.FRAUD_WATCH_WRITE,
         P.PAYMENTS_PAYMENT_READ,
         P.PARTIES_CUSTOMER_READ,
         P.PARTIES_PERSONAL_REVEAL,
@@ -556,6 +567,8 @@ MENU: tuple[Section, ...] = (
             Item("applications", "Applications", "shield", P.FRAUD_APPLICATION_DECIDE),
             Item("blocks", "Blocks", "ban", P.FRAUD_BLOCK_WRITE),
             Item("transactions-summary", "Transactions summary", "list", P.FRAUD_SUMMARY_READ),
+            Item("watch-rules", "Watch rules", "route", P.FRAUD_WATCH_WRITE),
+            Item("watch-notes", "Watch notes", "bell", P.FRAUD_WATCH_WRITE),
         ),
     ),
     Section("Compliance", (Item("identification", "Users' identification", "id", P.COMPLIANCE_CASE_DECIDE),)),

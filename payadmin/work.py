@@ -246,6 +246,14 @@ class Act:
     gate: Gate | None
 
 
+class Witness(Protocol):
+    """What is told of every act that was undone, to write down what it knows in the transaction of the refusal."""
+
+    def __call__(self, session: Session, refusal: Refusal, *, act: str, actor_name: str) -> None:
+        """Add what there is to add; nothing is committed here."""
+
+
+WITNESSES: list[Witness] = []
 USE_CASES: dict[str, Callable[..., Any]] = {}
 _ACTS: dict[str, Act] = {}
 
@@ -407,5 +415,7 @@ def _record_refusal(
     entry.entity_id = str(row_id)[:64] if isinstance(row_id, int | str) else None
     entry.keys = {"refusal": refusal.code}
     session.add(entry)
+    for witness in WITNESSES:
+        witness(session, refusal, act=name, actor_name=actor.name)
     session.commit()
     refusal.is_recorded = True

@@ -21,6 +21,7 @@ ROOMS = (
     "ledger",
     "notifications",
     "payments",
+    "risk",
     "runs",
     "subscriptions",
 )

@@ -37,6 +37,7 @@ from payadmin.jobs.banking import keep_bank
 from payadmin.jobs.exports import keep_exports, sweep_files
 from payadmin.jobs.identification import destroy_documents, sweep_documents
 from payadmin.jobs.reporting import keep_rollups
+from payadmin.jobs.risk import end_blocks, keep_watch
 from payadmin.jobs.subscriptions import ChargeCounter, drain_charges, keep_plans, reconcile_days
 from payadmin.jobs.system import keep_measure
 from payadmin.jobs.treasury import alert_days_left_open
@@ -392,6 +393,8 @@ def tick(app: Flask, stop: threading.Event, *, every_seconds: float = 2.0) -> No
                 _went_well(expire_applications)
                 _went_well(alert_days_left_open, settings)
                 _went_well(keep_bank)
+                _went_well(end_blocks)
+                _went_well(keep_watch)
                 if time.monotonic() >= sweep_due:
                     sweep_due = time.monotonic() + SWEEP_SECONDS
                     _went_well(sweep_files, settings)

@@ -12,6 +12,7 @@ from payadmin.db import among
 from payadmin.kernel.schedules import next_dates
 from payadmin.kernel.text import _
 from payadmin.models.batches import Batch, BatchRow
+from payadmin.models.parties import Customer, CustomerStatus
 from payadmin.models.subscriptions import (
     IN_HAND,
     NOT_BEGUN,
@@ -55,6 +56,9 @@ def charges_waiting(session: Session, *, now: dt.datetime, first: dt.date, today
     again = among(ScheduledCharge.status, (ChargeStatus.RETRY_WAIT,)) & (ScheduledCharge.next_attempt_at <= now)
     own = select(Subscription.id).where(Subscription.id == ScheduledCharge.subscription_id)
     # What a batch ordered asks no subscription.
+    # What is held back because its customer is blocked waits for staff, not for a worker.
+    payer = select(Customer.id).where(Customer.id == Subscription.customer_id, Customer.status == CustomerStatus.ACTIVE)
+    own = own.where(payer.exists())
     active = or_(
         own.where(Subscription.status == SubscriptionStatus.ACTIVE).exists(), ScheduledCharge.batch_row_id.is_not(None)
     )

@@ -17,7 +17,7 @@ from payadmin.kernel.tariffs import Term, TransactionType, commission, percent_t
 from payadmin.kernel.text import _
 from payadmin.ledger import recipes
 from payadmin.models.ledger import LedgerAccount, LedgerBalance
-from payadmin.models.parties import Customer, CustomerStatus, Organization, OrganizationStatus
+from payadmin.models.parties import Customer, Organization, OrganizationStatus
 from payadmin.models.payments import Unit, UnitStatus
 from payadmin.models.wallets import (
     COUNTED,
@@ -30,6 +30,7 @@ from payadmin.models.wallets import (
     WalletStatus,
     WalletTransaction,
 )
+from payadmin.queries.blocks import Blocked, customer_block, organization_block, wallet_block
 from payadmin.queries.tariffs import Ruling, quoted, ruling
 
 AT_ONCE: Final = 500
@@ -92,26 +93,32 @@ def wallets_of(session: Session, *, organization_id: int | None = None, customer
 
 
 def why_unusable(session: Session, wallet: Wallet, *, pays: bool) -> str | None:
-    """Why a wallet cannot take part in a new transaction, or None when it can (LI5).
+    """Why a wallet cannot take part in a new transaction, or None when it can (LI5); see `trouble`."""
+    found = trouble(session, wallet, pays=pays)
+    return found.sentence if found is not None else None
+
+
+def trouble(session: Session, wallet: Wallet, *, pays: bool, field: str | None = None) -> Conflict | None:
+    """The refusal of a new transaction of a wallet, to be raised by whoever would carry one out (LI5); or None.
 
     Args:
-        pays: whether money would leave it; what comes in may reach a blocked wallet.
+        pays: whether money would leave it; what comes in may reach a wallet of which only debits are blocked.
+        field: the field of the form that names the wallet.
     """
     names = {"wallet": wallet.number}
     if wallet.status is WalletStatus.CLOSED:
-        return _("Wallet %(wallet)s is closed.", **names)
-    if wallet.status is WalletStatus.BLOCKED and pays:
-        return _("Wallet %(wallet)s is blocked: nothing leaves it.", **names)
+        return Conflict(_("Wallet %(wallet)s is closed.", **names), field=field)
+    if (blocked := wallet_block(session, wallet, pays=pays)) is not None:
+        return Blocked(blocked.sentence, blocked.block_id, field=field)
     owner = owner_of(session, wallet)
-    if owner.status in {CustomerStatus.BLOCKED, OrganizationStatus.CLOSED}:
-        return (
-            _("The owner of wallet %(wallet)s is blocked.", **names)
-            if owner.status is CustomerStatus.BLOCKED
-            else _("The owner of wallet %(wallet)s is closed.", **names)
-        )
+    if owner.status is OrganizationStatus.CLOSED:
+        return Conflict(_("The owner of wallet %(wallet)s is closed.", **names), field=field)
+    blocked = customer_block(session, owner) if isinstance(owner, Customer) else organization_block(session, owner.id)
+    if blocked is not None:
+        return Blocked(_("The owner of wallet %(wallet)s is blocked.", **names), blocked.block_id, field=field)
     status = session.scalar(select(Unit.status).where(Unit.code == wallet.unit))
     if status is not UnitStatus.ACTIVE:
-        return _("%(unit)s was retired: nothing moves in it.", unit=wallet.unit)
+        return Conflict(_("%(unit)s was retired: nothing moves in it.", unit=wallet.unit), field=field)
     return None
 
 
@@ -231,7 +238,7 @@ def plan(
     scales = scales_of(session, (payer.unit, payee.unit))
     day = at.astimezone(current_settings().zone).date()
     ruled = _ruling(session, payer, TERMS_OF[kind], at)
-    term = ruled.term if ruled is not None else Term(TERMS_OF[kind], payer.unit)
+    term = _term(ruled, payer, kind)
     found = commission(term, amount_minor)
     why = (
         told(term, found, scales[payer.unit])
@@ -322,8 +329,17 @@ def _refuse_pair(session: Session, kind: WalletKind, payer: Wallet, payee: Walle
             field="to",
         )
     for wallet, pays, field in ((payer, True, "from"), (payee, False, "to")):
-        if (problem := why_unusable(session, wallet, pays=pays)) is not None:
-            raise Conflict(problem, field=field)
+        if (refusal := trouble(session, wallet, pays=pays, field=field)) is not None:
+            raise refusal
+
+
+def term_now(session: Session, payer: Wallet, kind: WalletKind, at: dt.datetime) -> Term:
+    """By which term of a contract a transaction of this kind would be charged at a moment; an empty one without any."""
+    return _term(_ruling(session, payer, TERMS_OF[kind], at), payer, kind)
+
+
+def _term(ruled: Ruling | None, payer: Wallet, kind: WalletKind) -> Term:
+    return ruled.term if ruled is not None else Term(TERMS_OF[kind], payer.unit)
 
 
 def _ruling(session: Session, payer: Wallet, kind: TransactionType, at: dt.datetime) -> Ruling | None:

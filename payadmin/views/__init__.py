@@ -47,6 +47,7 @@ def init_views(app: Flask, settings: Settings) -> None:
         registry,
         reporting,
         retry_policies,  # noqa: F401 - marks its page
+        risk,
         scheduled,  # noqa: F401 - marks its page
         security,
         shell,
@@ -108,6 +109,7 @@ def init_views(app: Flask, settings: Settings) -> None:
     reporting.init_embed(app)
     reporting.init_operational(app)
     reporting.init_pins(app)
+    risk.init_summary(app)
     palette.init_palette(app)
     notes.init_notes(app)
     notices.init_notices(app)

@@ -13,7 +13,7 @@ from sqlalchemy import Select, and_, or_, select
 from werkzeug.wrappers import Response
 
 from payadmin.actions import payments
-from payadmin.db import db
+from payadmin.db import db, utcnow
 from payadmin.kernel.errors import Conflict, Refusal
 from payadmin.kernel.text import Text, _
 from payadmin.models.audit import AuditEvent
@@ -33,8 +33,12 @@ from payadmin.models.payments import (
     why_not_refundable,
     why_not_voidable,
 )
+from payadmin.models.risk import BlockTarget
 from payadmin.models.subscriptions import Subscription
 from payadmin.permissions import Permission
+from payadmin.queries.blocks import payment_block
+from payadmin.queries.risk import block_in_force
+from payadmin.queries.watching import notes_about
 from payadmin.views import orders, resolving, ui
 from payadmin.views.advance import run_warnings
 from payadmin.views.base import PayAdminModelView
@@ -358,6 +362,8 @@ class TransactionsPage(PayAdminModelView):
     def details_context(self, row: Payment) -> dict[str, Any]:
         """Overview, User, Payment and History of S0, with the orders, notes and mails around them."""
         actor = current_actor()
+        found = payment_block(db.session(), row.id)
+        blocked = found.sentence if found is not None else None
         orders_of = [
             (kind, order)
             for kind, model in (("Refund", Refund), ("Void", VoidRequest))
@@ -382,7 +388,13 @@ class TransactionsPage(PayAdminModelView):
             "scale": unit_scale(row.unit) or 0,
             "status_word": status_cell(row),
             "state": enum_cell,
-            "why_not": {"refund": why_not_refundable(row), "void": why_not_voidable(row)},
+            "blocked": blocked,
+            "block_url": _block_url(row),
+            "watch_notes": notes_about(db.session(), row.id) if actor.may(Permission.FRAUD_WATCH_WRITE) else [],
+            "why_not": {
+                "refund": blocked or why_not_refundable(row),
+                "void": blocked or why_not_voidable(row),
+            },
             "may": {
                 name: actor.may(permission)
                 for name, permission in {
@@ -405,3 +417,13 @@ class TransactionsPage(PayAdminModelView):
 
 def _settings() -> Any:
     return current_app.extensions["payadmin.settings"]
+
+
+def _block_url(row: Payment) -> str | None:
+    """Where anti-fraud sees the block of a payment, or sets one; None for everybody else."""
+    if not current_actor().may(Permission.FRAUD_BLOCK_WRITE):
+        return None
+    found = block_in_force(db.session(), BlockTarget.PAYMENT, row.id, utcnow())
+    if found is not None:
+        return f"/blocks/{found.id}/"
+    return f"/blocks/set/?target=PAYMENT&row={row.id}"

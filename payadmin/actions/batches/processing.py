@@ -38,6 +38,7 @@ from payadmin.models.system import NoticeKind
 from payadmin.notices import notify, staff_named
 from payadmin.permissions import Permission
 from payadmin.providers import connected
+from payadmin.queries.blocks import organization_block, refuse
 from payadmin.work import Work, use_case
 
 PROCESS_ACT = "batches.process"
@@ -93,6 +94,7 @@ def process_batch(
             else "The merchant of this batch is not active any more. Nothing is processed.",
             batch_id=batch_id,
         )
+    refuse(organization_block(work.session, batch.merchant_id))
     if batch.provider is not None and not connected(batch.provider):
         raise Conflict("payadmin is no longer connected to the provider of this batch.", batch_id=batch_id)
     if late := _overtaken(work, batch, business_day(work, zone)):

@@ -19,6 +19,7 @@ from payadmin.models.payments import PaymentMethod
 from payadmin.models.wallets import Wallet, WalletStatus
 from payadmin.permissions import Permission
 from payadmin.providers import connected
+from payadmin.queries.blocks import organization_block, refuse
 from payadmin.work import Actor, Work, use_case
 
 LONGEST_NAME = 200
@@ -99,6 +100,7 @@ def store_batch(
 ) -> Batch:
     """Store a sheet that was read, and promise its check; see `upload_batch`."""
     merchant = work.get(Organization, merchant_id)
+    refuse(organization_block(work.session, merchant_id))
     if kind is BatchKind.MASS_PAYMENT:
         method = provider = None
         _refuse_payer(work, merchant)

@@ -32,6 +32,7 @@ from payadmin.models.system import NoticeKind
 from payadmin.notices import notify
 from payadmin.permissions import Permission
 from payadmin.providers import Answer, Outcome, connected
+from payadmin.queries.blocks import Blocked, note_stop, payment_block
 from payadmin.work import Work, use_case
 
 Order = Refund | VoidRequest
@@ -172,6 +173,12 @@ def claim_order(work: Work, order_id: int, *, kind: str) -> Claim:
         return Claim(Turn.NOTHING, kind, order_id)
     if order.lease_until and order.lease_until > now:
         return Claim(Turn.WAIT, kind, order_id, wait_seconds=int((order.lease_until - now).total_seconds()) + 1)
+    if order.status is OrderStatus.QUEUED:
+        # Held, as whoever blocks a payment holds it: what is in hand is sent, what is not never will be.
+        work.get(Payment, order.payment_id, lock=True)
+        if (blocked := payment_block(work.session, order.payment_id)) is not None:
+            _stop(work, order, kind, blocked)
+            return Claim(Turn.NOTHING, kind, order_id)
     values: dict[str, Any] = {"fence": order.fence + 1, "lease_until": now + CLAIM_LEASE}
     what = "checked"
     if order.status is OrderStatus.QUEUED:
@@ -350,6 +357,32 @@ def _close(work: Work, order: Order, kind: str, answer: Answer) -> None:
         reason=order.message,
         reference=order.reference,
         **keys_of(payment),
+    )
+    follow(work, [payment.id])
+
+
+def _stop(work: Work, order: Order, kind: str, blocked: Blocked) -> None:
+    """Take back an order that was never sent, because its payment is blocked; what it had reserved is free again."""
+    payment = work.get(Payment, order.payment_id)
+    amount = order.amount_minor if isinstance(order, Refund) else 0
+    work.change(type(order), order.id, status=OrderStatus.CANCELLED, message=blocked.sentence)
+    work.change(Payment, payment.id, in_flight=None, reserved_minor=Payment.reserved_minor - amount)
+    add_event(
+        work, payment, "Refund stopped" if kind == "refund" else "Void stopped", minor=amount or None,
+        detail=blocked.sentence,
+    )  # fmt: skip
+    work.record(
+        EVENTS[kind]["failed"],
+        order,
+        also=(payment,),
+        after={"status": OrderStatus.CANCELLED},
+        reason=blocked.sentence,
+        outcome="refused",
+        reference=order.reference,
+        **keys_of(payment),
+    )
+    note_stop(
+        work.session, blocked.block_id, act=f"payments.{kind}", actor_name=order.requested_by, sentence=blocked.sentence
     )
     follow(work, [payment.id])
 

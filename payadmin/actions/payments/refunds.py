@@ -13,6 +13,7 @@ from payadmin.kernel.text import _
 from payadmin.ledger.payments import follow
 from payadmin.models.payments import REFUNDABLE, InFlight, OrderStatus, Payment, Refund, RefundReason
 from payadmin.permissions import Permission
+from payadmin.queries.blocks import payment_block, refuse
 from payadmin.work import Unfinished, Work, use_case
 
 ACT = "payments.refund"
@@ -57,6 +58,7 @@ def request_refund(
         return already
     if why := payment.why_not_refundable:
         raise Conflict(why)
+    refuse(payment_block(work.session, payment_id))
     step_up.spend(work, offer, code, ACT, confirmed_facts(payment))
     return _reserve(work, payment, amount_minor=amount_minor, unit=unit, reason=reason, note=note, key=key)
 
@@ -120,6 +122,7 @@ def _reserve(
         raise Invalid(_("This payment was made in %(unit)s: refund it in %(unit)s.", unit=payment.unit), field="amount")
     if why := payment.why_not_refundable:
         raise Conflict(why)
+    refuse(payment_block(work.session, payment.id))
     if amount_minor <= 0:
         raise Invalid("Enter an amount above zero.", field="amount")
     left = Payment.captured_minor - Payment.refunded_minor - Payment.reserved_minor

@@ -10,6 +10,7 @@ from payadmin.kernel.errors import Conflict
 from payadmin.ledger.payments import follow
 from payadmin.models.payments import VOIDABLE, InFlight, OrderStatus, Payment, Refund, RefundReason, VoidRequest
 from payadmin.permissions import Permission
+from payadmin.queries.blocks import payment_block, refuse
 from payadmin.work import Work, use_case
 
 ACT = "payments.void"
@@ -40,6 +41,7 @@ def request_void(
         return already
     if why := payment.why_not_voidable:
         raise Conflict(why)
+    refuse(payment_block(work.session, payment_id))
     step_up.spend(work, offer, code, ACT, confirmed_facts(payment))
     text = check_request(payment, kind="void", reason=reason, note=note)
     if work.exists(Refund.payment_id == payment_id):

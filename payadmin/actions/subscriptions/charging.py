@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Select, case, select, tuple_, update
 from payadmin import outbox
 from payadmin.actions.subscriptions.breaker import give_back, note_health, paused
 from payadmin.actions.subscriptions.outcomes import Booking, book_together
-from payadmin.actions.subscriptions.terms import joined, terms_of, with_terms
+from payadmin.actions.subscriptions.terms import Terms, joined, terms_of, with_terms
 from payadmin.audit import Event
 from payadmin.db import among
 from payadmin.models.subscriptions import (
@@ -30,8 +30,12 @@ from payadmin.models.subscriptions import (
 )
 from payadmin.permissions import Permission
 from payadmin.providers import Answer, Outcome
+from payadmin.queries.blocks import blocked_among, note_stop
 from payadmin.work import Work, use_case
 
+CUSTOMER_BLOCKED = "The customer is blocked."
+MERCHANT_BLOCKED = "The merchant is blocked."
+BLOCKED_SINCE = "Its customer or merchant was blocked after it was sent; what was sent before is unknown."
 REMINDERS_NEVER_CHARGE = "The subscription only reminds now; what was sent before it changed is unknown."
 
 
@@ -104,10 +108,26 @@ def _claimed(
         .execution_options(populate_existing=True)
     )
     claims: list[ChargeClaim] = []
-    for attempt, charge, *rows in work.session.execute(found).all():
-        turn, terms = _turn(attempt, now, key_windows), terms_of(charge, *rows)
+    taken = [
+        (attempt, charge, _turn(attempt, now, key_windows), terms_of(charge, *rows))
+        for attempt, charge, *rows in work.session.execute(found).all()
+    ]
+    stopped = _blocked(work, [terms for _attempt, _charge, turn, terms in taken if turn is Turn.SEND], now)
+    for attempt, charge, turn, terms in taken:
         if turn is Turn.SEND and terms.purpose is not Purpose.RECURRING:
-            _never_send(work, attempt, charge, now)
+            _never_send(work, attempt, charge, now, "The subscription only reminds now.", REMINDERS_NEVER_CHARGE)
+            continue
+        party = next((each for each in _parties(terms) if each in stopped), None) if turn is Turn.SEND else None
+        if party is not None:
+            sentence = CUSTOMER_BLOCKED if party[0] == "customer" else MERCHANT_BLOCKED
+            _never_send(work, attempt, charge, now, sentence, BLOCKED_SINCE)
+            note_stop(
+                work.session,
+                stopped[party],
+                act="subscriptions.charge",
+                actor_name=work.actor.name,
+                sentence=f"{charge.invoice_number}: {sentence}",
+            )
             continue
         claims.append(
             ChargeClaim(
@@ -125,6 +145,22 @@ def _claimed(
             )
         )
     return claims
+
+
+def _parties(terms: Terms) -> tuple[tuple[str, int], ...]:
+    return ("customer", terms.customer_id), ("organization", terms.shown["merchant_id"])
+
+
+def _blocked(work: Work, all_terms: Sequence[Terms], now: dt.datetime) -> dict[tuple[str, int], int | None]:
+    """Who of these is blocked. Nobody of them is blocked before this claim is committed, or it is not claimed."""
+    parties = {each for terms in all_terms for each in _parties(terms)}
+    return blocked_among(
+        work.session,
+        customers=[row_id for kind, row_id in parties if kind == "customer"],
+        organizations=[row_id for kind, row_id in parties if kind == "organization"],
+        now=now,
+        hold=True,
+    )
 
 
 def _attempts() -> "Select[Any]":
@@ -176,12 +212,18 @@ def _move_charges(work: Work, attempt_ids: list[int], after: ChargeStatus, befor
     work.session.execute(statement.execution_options(synchronize_session=False, explained=True))
 
 
-def _never_send(work: Work, attempt: ChargeAttempt, charge: ScheduledCharge, now: dt.datetime) -> None:
-    """An attempt whose subscription became a reminder meanwhile: dropped if it was never sent, else left to staff."""
+def _never_send(
+    work: Work, attempt: ChargeAttempt, charge: ScheduledCharge, now: dt.datetime, sentence: str, sent: str
+) -> None:
+    """An attempt that the world has overtaken: dropped if it was never sent, else left to staff.
+
+    Args:
+        sentence: why it is dropped.
+        sent: what staff are told of one that may have been sent before.
+    """
     if attempt.first_sent_at is None:
         attempt.state = AttemptState.CANCELLED
         attempt.done_at = now
-        sentence = "The subscription only reminds now."
         # One that the provider turned away at the door has begun, so it cannot be cancelled any more.
         is_fresh = charge.status is ChargeStatus.ENQUEUED
         status = ChargeStatus.CANCELLED if is_fresh else ChargeStatus.FAILED
@@ -190,8 +232,8 @@ def _never_send(work: Work, attempt: ChargeAttempt, charge: ScheduledCharge, now
         work.record(event, charge, reason=sentence, invoice_number=charge.invoice_number)
         return
     attempt.state = AttemptState.MANUAL
-    work.change(ScheduledCharge, charge.id, needs_staff=True, message=REMINDERS_NEVER_CHARGE)
-    work.record(Event.CHARGE_NEEDS_DECISION, charge, reason=REMINDERS_NEVER_CHARGE, outcome="failed")
+    work.change(ScheduledCharge, charge.id, needs_staff=True, message=sent)
+    work.record(Event.CHARGE_NEEDS_DECISION, charge, reason=sent, outcome="failed")
 
 
 @use_case(Permission.SYSTEM_JOB_RUN)

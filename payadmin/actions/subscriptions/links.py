@@ -25,6 +25,7 @@ from payadmin.models.subscriptions import Purpose, Subscription
 from payadmin.permissions import Permission
 from payadmin.providers import connected
 from payadmin.providers.mail import domain_of, is_address
+from payadmin.queries.blocks import organization_block
 from payadmin.work import Work, use_case
 
 PURPOSE: Final = "registration"
@@ -245,6 +246,8 @@ def check_merchant(work: Work, merchant_id: int) -> Organization:
     merchant = work.get(Organization, merchant_id)
     if merchant.kind is not OrganizationKind.MERCHANT or merchant.status is not OrganizationStatus.ACTIVE:
         raise Invalid("Choose an active merchant.", field="merchant")
+    if organization_block(work.session, merchant_id) is not None:
+        raise Invalid("This merchant is blocked.", field="merchant")
     return merchant
 
 

@@ -22,6 +22,7 @@ from payadmin.models.subscriptions import (
     schedule_values,
 )
 from payadmin.providers import connected
+from payadmin.queries.blocks import customer_block, organization_block, refuse
 from payadmin.work import Work
 
 MOST_MINOR = 10**15
@@ -92,8 +93,9 @@ def register(
     check(schedule, start=start_date, expiration=expiration_date, today=today)
     number = check_terms(work, billing_number=billing_number, amount_minor=amount_minor, unit=unit, method=method)
     _check_card(purpose, provider, card_token)
-    work.get(Customer, customer_id)
+    refuse(customer_block(work.session, work.get(Customer, customer_id)))
     work.get(Organization, merchant_id)
+    refuse(organization_block(work.session, merchant_id))
     if retry_policy_id is not None:
         work.get(RetryPolicy, retry_policy_id, lock=True)
     if work.exists(Subscription.merchant_id == merchant_id, Subscription.billing_number == number):

@@ -3,12 +3,15 @@
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, func, not_, or_, select
 
+from payadmin.db import utcnow
 from payadmin.models.batches import Batch, BatchRow
 from payadmin.models.parties import Customer, CustomerStatus, Organization, OrganizationStatus
 from payadmin.models.payments import PaymentType
+from payadmin.models.risk import Block
 from payadmin.models.subscriptions import Purpose, ScheduledCharge, Subscription, SubscriptionStatus
+from payadmin.queries.blocks import in_force
 from payadmin.work import Work
 
 S = TypeVar("S", bound=Select[Any])
@@ -60,14 +63,18 @@ def may_run(*statuses: SubscriptionStatus) -> ColumnElement[bool]:
     """The condition that a charge may be made by itself.
 
     That is: its subscription is in one of these statuses, or a batch ordered it and its customer and merchant are
-    active to this day. What is held back so is missed in the end, and staff decide about it.
+    active to this day; and neither customer nor merchant is blocked. What is held back so is missed in the end, and
+    staff decide about it.
     """
     customer = select(Customer.id).where(Customer.id == BatchRow.customer_id, Customer.status == CustomerStatus.ACTIVE)
     merchant = select(Organization.id).where(
         Organization.id == Batch.merchant_id, Organization.status == OrganizationStatus.ACTIVE
     )
     ordered = and_(ScheduledCharge.batch_row_id.is_not(None), customer.exists(), merchant.exists())
-    return or_(Subscription.status.in_(statuses), ordered)
+    payer = select(Customer.id).where(Customer.id == Subscription.customer_id, Customer.status == CustomerStatus.ACTIVE)
+    merchant_id = func.coalesce(Subscription.merchant_id, Batch.merchant_id)
+    stopped = select(Block.id).where(Block.organization_id == merchant_id, in_force(utcnow()))
+    return and_(or_(and_(Subscription.status.in_(statuses), payer.exists()), ordered), not_(stopped.exists()))
 
 
 def terms_of(

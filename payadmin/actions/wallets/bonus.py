@@ -16,7 +16,7 @@ from payadmin.models.parties import Customer, Organization
 from payadmin.models.payments import Unit, UnitKind, UnitStatus
 from payadmin.models.wallets import NOTE_LENGTH, MoveStatus, Wallet, WalletKind, WalletTransaction
 from payadmin.permissions import Permission
-from payadmin.queries.wallets import why_unusable
+from payadmin.queries.wallets import trouble
 from payadmin.work import Work, use_case
 
 WRITE: Final = Permission.WALLETS_UNIT_WRITE
@@ -112,8 +112,9 @@ def _book(
     before: WalletTransaction | None = work.one(select(WalletTransaction).where(WalletTransaction.key == fact))
     if before is not None:
         return _same(before, asked | {"amount_minor": amount_minor})
-    if (problem := why_unusable(work.session, wallet, pays=not is_issued)) is not None:
-        raise Conflict(problem, field="organization" if organization_id is not None else "customer")
+    field = "organization" if organization_id is not None else "customer"
+    if (refusal := trouble(work.session, wallet, pays=not is_issued, field=field)) is not None:
+        raise refusal
     row = work.add(
         WalletTransaction(
             key=fact,

@@ -14,12 +14,14 @@ from payadmin.audit import Event
 from payadmin.config import current_settings
 from payadmin.kernel.errors import Conflict, Forbidden, Invalid
 from payadmin.kernel.masks import mask_pan_in_text
+from payadmin.kernel.tariffs import commission
 from payadmin.kernel.text import _
 from payadmin.ledger import recipes
 from payadmin.ledger.posting import Posting, post
 from payadmin.models.access import StaffUser
 from payadmin.models.batches import Batch, BatchRow
 from payadmin.models.wallets import (
+    NOTE_LENGTH,
     REASON_LENGTH,
     ApplicationStatus,
     LimitApplication,
@@ -29,7 +31,8 @@ from payadmin.models.wallets import (
     WalletTransaction,
 )
 from payadmin.permissions import Permission
-from payadmin.queries.wallets import why_unusable
+from payadmin.queries.blocks import keep_stop, transaction_block
+from payadmin.queries.wallets import amounts_of, term_now, trouble
 from payadmin.work import Work, use_case
 
 DECIDE: Final = Permission.FRAUD_APPLICATION_DECIDE
@@ -41,13 +44,14 @@ Held = tuple[LimitApplication, WalletTransaction, Wallet, Wallet]
 
 @use_case(DECIDE, about=LimitApplication)
 def approve_application(work: Work, application_id: int, *, reason: str | None = None) -> ApplicationStatus:
-    """Execute what waits, exactly once, at this moment; wallets, owners and units are looked at again (LI3).
+    """Execute what waits, exactly once, at this moment; contract, blocks and balance are looked at again (LI3).
 
     Its amounts are those that were confirmed when it was ordered.
 
     Returns:
-        EXECUTED; or EXECUTION_FAILED when a wallet, its owner or its unit cannot be used any more: the money that was
-        set aside is given back then, and `failure` says why; or EXPIRED when its time was over before this (LI4).
+        EXECUTED; or EXECUTION_FAILED when it, a wallet or an owner is blocked or closed, a unit was retired, or the
+        contract in force now charges something else: what was set aside is given back then, and `failure` says why; or
+        EXPIRED when its time was over before this (LI4).
 
     Raises:
         Forbidden: whoever ordered the transaction would approve it, with this account or another one.
@@ -57,10 +61,11 @@ def approve_application(work: Work, application_id: int, *, reason: str | None =
     application, row, payer, payee = _taken(work, application_id)
     if application.expires_at <= work.now:
         return _end(work, application_id, ApplicationStatus.EXPIRED, None)
-    problem = why_unusable(work.session, payer, pays=True) or why_unusable(work.session, payee, pays=False)
+    problem = _hindrance(work, row, payer, payee)
     _decide(work, application, ApplicationStatus.APPROVED, words)
     if problem is not None:
-        _change(work, application, ApplicationStatus.EXECUTION_FAILED, failure=str(problem))
+        keep_stop(work.session, problem, act=work.name, actor_name=work.actor.name)
+        _change(work, application, ApplicationStatus.EXECUTION_FAILED, failure=str(problem.sentence)[:NOTE_LENGTH])
         _release(work, row, payer, payee)
         return _told(work, application, ApplicationStatus.EXECUTION_FAILED, words)
     done = recipes.executed(recipe_of(row, payer, payee))
@@ -128,6 +133,23 @@ def _taken(work: Work, application_id: int) -> Held:
     if application.status is not ApplicationStatus.PENDING or row.status is not MoveStatus.HELD:
         raise Conflict(OVER)
     return found
+
+
+def _hindrance(work: Work, row: WalletTransaction, payer: Wallet, payee: Wallet) -> Conflict | None:
+    """Why what waits cannot be executed at this moment: blocks, the contract in force now, and what was set aside."""
+    found = (
+        transaction_block(work.session, row.id)
+        or trouble(work.session, payer, pays=True)
+        or trouble(work.session, payee, pays=False)
+    )
+    if found is not None:
+        return found
+    term = term_now(work.session, payer, row.kind, work.now)
+    if commission(term, row.amount_minor).minor != row.commission_minor:
+        return Conflict("The contract has changed: it would cost something else now. Order it again.")
+    if amounts_of(work.session, [payer])[payer.id].held_minor < row.paid_minor:
+        return Conflict("What was set aside for it is not there any more.")
+    return None
 
 
 def _refuse_own(work: Work, transaction_id: int) -> None:

@@ -17,6 +17,7 @@ from payadmin.models.api import ApiKeyStatus
 from payadmin.models.parties import OrganizationStatus
 from payadmin.permissions import SCOPES, ApiScope
 from payadmin.queries.api import key_by_prefix
+from payadmin.queries.blocks import organization_block
 from payadmin.views.security import request_id
 from payadmin.work import Actor, record_refusal
 
@@ -96,6 +97,10 @@ def let_in(scope: ApiScope | None) -> Program:
         raise DeadKey("This key has expired. Ask an administrator for a new one.")
     if key.organization.status is not OrganizationStatus.ACTIVE:
         raise DeadKey("The organization of this key is closed.")
+    if (blocked := organization_block(db.session(), key.organization_id)) is not None:
+        # Why is no business of a program; that it is so, and which block it was, is written down.
+        record_refusal(keys.program_of(key, ip, request_id()), blocked, place=request.endpoint or request.path)
+        raise DeadKey("The organization of this key is blocked.")
     program = Program(
         actor=keys.program_of(key, ip, request_id()),
         key_id=key.id,

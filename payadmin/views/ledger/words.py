@@ -155,7 +155,7 @@ def as_file(
         rows: makes the rows, with a session of their own: the request's ends before the last of them is sent.
         pdf: makes the document; asked only if it is not too long.
         rows_in_pdf: how many lines the document would have.
-        permission: what such a file needs.
+        permission: what whoever downloads it needs.
 
     Raises:
         Conflict: the document would be too long.

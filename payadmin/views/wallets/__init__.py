@@ -1,5 +1,5 @@
-"""The pages of wallets: Coins, their transactions, and applications of what is over a limit."""
+"""The pages of wallets: Coins and their transactions."""
 
-from payadmin.views.wallets import applications, coins, moves
+from payadmin.views.wallets import coins, moves
 
-__all__ = ["applications", "coins", "moves"]
+__all__ = ["coins", "moves"]
