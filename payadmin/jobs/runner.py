@@ -389,12 +389,9 @@ def tick(app: Flask, stop: threading.Event, *, every_seconds: float = 2.0) -> No
                 # Workers shows a planner that is late.
                 is_planned = _went_well(keep_plans, settings.zone)
                 _went_well(keep_exports, settings)
-                _went_well(expire_requests)
-                _went_well(expire_applications)
                 _went_well(alert_days_left_open, settings)
-                _went_well(keep_bank)
-                _went_well(end_blocks)
-                _went_well(keep_watch)
+                for duty in (expire_requests, expire_applications, keep_bank, end_blocks, keep_watch):
+                    _went_well(duty)
                 if time.monotonic() >= sweep_due:
                     sweep_due = time.monotonic() + SWEEP_SECONDS
                     _went_well(sweep_files, settings)

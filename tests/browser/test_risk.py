@@ -14,7 +14,8 @@ WAITING = "SELECT id, excess_minor FROM limit_application WHERE status = 'PENDIN
 # A customer who is neither blocked nor has a wallet, with payments.
 SOMEBODY = (
     "SELECT c.id, c.external_id, c.email, c.name FROM customer c JOIN payment p ON p.customer_id = c.id "
-    "WHERE c.status = 'ACTIVE' AND c.email IS NOT NULL AND NOT EXISTS (SELECT 1 FROM wallet w WHERE w.customer_id = c.id) "
+    "WHERE c.status = 'ACTIVE' AND c.email IS NOT NULL "
+    "AND NOT EXISTS (SELECT 1 FROM wallet w WHERE w.customer_id = c.id) "
     "ORDER BY c.id LIMIT 1 OFFSET 5"
 )
 

@@ -5,8 +5,8 @@ from alembic import op
 
 from payadmin.kernel.phones import phone_key
 
-revision = "0023"
-down_revision = "0019"
+revision = "0022"
+down_revision = "0021"
 branch_labels = None
 depends_on = None
 
