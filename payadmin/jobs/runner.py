@@ -371,6 +371,12 @@ def _went_well(duty: Callable[..., object], *args: object) -> bool:
     return True
 
 
+def _went_well_each(*duties: Callable[[], object]) -> None:
+    """Do several duties of a tick, whichever of them fail."""
+    for duty in duties:
+        _went_well(duty)
+
+
 def tick(app: Flask, stop: threading.Event, *, every_seconds: float = 2.0) -> None:
     """Be a scheduler until `stop`: plan, ring for what is due, and do it here when nobody can be rung.
 
@@ -390,8 +396,7 @@ def tick(app: Flask, stop: threading.Event, *, every_seconds: float = 2.0) -> No
                 is_planned = _went_well(keep_plans, settings.zone)
                 _went_well(keep_exports, settings)
                 _went_well(alert_days_left_open, settings)
-                for duty in (expire_requests, expire_applications, keep_bank, end_blocks, keep_watch):
-                    _went_well(duty)
+                _went_well_each(expire_requests, expire_applications, keep_bank, end_blocks, keep_watch)
                 if time.monotonic() >= sweep_due:
                     sweep_due = time.monotonic() + SWEEP_SECONDS
                     _went_well(sweep_files, settings)
