@@ -18,19 +18,20 @@ from payadmin.kernel.text import LANGUAGES
 SHORTEST_SECRET = 32
 LONGEST_PROVIDER_CALL = 15
 # Settings of a form: what each must look like, and what is said of one that does not.
-_WEB = (re.compile(r"https?://.*"), "must start with http:// or https://")
+_WEB = (re.compile(r"(https?://.*)?"), "must start with http:// or https://")
 _FORMS = {
     "bank_url": _WEB,
     "database_url": (
         re.compile(r"(sqlite:///|postgresql\+psycopg://).*"),
         "must start with sqlite:/// or postgresql+psycopg://",
     ),
-    "phone_country": (re.compile(r"[0-9]{1,3}"), "must be one to three digits, such as 44"),
+    "phone_country": (re.compile(r"[0-9]{0,3}"), "must be one to three digits, such as 44"),
     "public_url": _WEB,
-    "smtp_url": (re.compile(r"smtps?://.*"), "must start with smtp:// or smtps://"),
+    "smtp_url": (re.compile(r"(smtps?://.*)?"), "must start with smtp:// or smtps://"),
     "support_domain": (
         re.compile(
-            r"(?=.{1,120}$)[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*", re.ASCII
+            r"((?=.{1,120}$)[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*)?",
+            re.ASCII,
         ),
         "must be a domain such as support.example.com",
     ),
@@ -253,7 +254,7 @@ def _senseless(values: Mapping[str, Any]) -> list[str]:
     mistakes = [
         f"{name.upper()} {must}"
         for name, (form, must) in _FORMS.items()
-        if values.get(name) and not form.fullmatch(values[name])
+        if name in values and not form.fullmatch(values[name])
     ]
     if len(values.get("secret_key", " " * SHORTEST_SECRET)) < SHORTEST_SECRET:
         mistakes.append(f"SECRET_KEY must have at least {SHORTEST_SECRET} characters")
