@@ -390,7 +390,7 @@ def test_a_crash_while_a_day_is_counted_or_closed_leaves_it_as_it_was(
             office.count(day, counts={"EUR": 49_00}, note="x")
     assert (office.day(day).status, office.units(day)) == (DayStatus.OPEN, {"EUR": (50_00, None, None)})
     office.count(day, counts={"EUR": 49_00}, note="x")
-    for where in ("post", "notify"):
+    for where in ("post", "tell"):
         with monkeypatch.context() as patch:
             patch.setattr(days, where, _dies)
             with pytest.raises(Crash):

@@ -147,7 +147,14 @@ def note_of(note: str | None) -> str | None:
     return words or None
 
 
-def tell_those_who(work: Work, permission: Permission, title: str, *, key: str, kind: NoticeKind) -> None:
+def tell(work: Work, staff_id: int, day: CashDeskDay, title: str, *, key: str, kind: NoticeKind) -> None:
+    """Tell somebody about a day by the bell, once for a key; it leads to the day."""
+    notify(work.session, staff_id, kind, title, page="cash_register_day", row_id=day.id, key=f"cash_day:{day.id}:{key}")
+
+
+def tell_those_who(
+    work: Work, permission: Permission, day: CashDeskDay, title: str, *, key: str, kind: NoticeKind
+) -> None:
     """Tell the active members of staff with `permission` by the bell, at most 25, each once for a key.
 
     In the order of their ids, so that two transactions never wait for each other in a circle.
@@ -158,7 +165,7 @@ def tell_those_who(work: Work, permission: Permission, title: str, *, key: str, 
     newest = asked.order_by(StaffUser.last_login_at.desc().nulls_last(), StaffUser.id).limit(_LOOKED_AT)
     able = [staff.id for staff in work.session.scalars(newest) if permission in staff.permissions]
     for staff_id in sorted(able[:_MOST_TOLD]):
-        notify(work.session, staff_id, kind, title, key=key)
+        tell(work, staff_id, day, title, key=key, kind=kind)
 
 
 def people(work: Work, *conditions: object) -> set[int]:
