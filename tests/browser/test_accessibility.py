@@ -329,6 +329,13 @@ PLACES = (
     Place("product out of sale", "products/3/"),
     Place("product sales", "product-sales/"),
     Place("product sale", "product-sales/1/"),
+    Place("cash desks", "cash-desks/", user="accountant"),
+    Place(
+        "new cash desk, nothing filled in", "cash-desks/new/", press("button", "Save"), status=422, user="accountant"
+    ),
+    Place("cash register day", "cash-register-day/", user="accountant"),
+    Place("cash register day, of a cashier", "cash-register-day/own/", user="cashier"),
+    Place("cash operations", "cash-operations/", user="accountant"),
     Place("batch transaction, without a file", "batch-transaction/", press("button", "Upload and check"), status=422),
     Place("batch transaction, file dragged over", "batch-transaction/", drag_over),
     Place("batch transaction, file beyond every limit", "batch-transaction/?refused=too-large"),

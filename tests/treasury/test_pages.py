@@ -283,7 +283,10 @@ def test_cashiers_see_the_own_desk_and_nothing_else(
         assert other.get(address).status_code == 404
     assert post(other, f"/cash-operations/{row}/receipt/").status_code == 404
     assert "12.34" not in other.get("/cash-operations/").text
+    assert "12.34" in till.get("/cash-operations/export/csv/").get_data(as_text=True)
     assert "12.34" not in other.get("/cash-operations/export/csv/").get_data(as_text=True)
+    assert "12.34" in till.get(f"/cash-operations/?desk={mine}").text
+    assert other.get(f"/cash-operations/?desk={mine}").status_code == 400
     assert "No. " not in other.get("/cash-register-day/").text.partition("<tbody>")[2]
     for address in (
         "/cash-desks/",

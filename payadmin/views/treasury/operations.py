@@ -65,14 +65,14 @@ LOOKUPS: tuple[Lookup, ...] = (
 )
 
 
-def _receipt_alone(_key: Any) -> Any:
-    """The number within its day, as files hold it beside the desk and the day."""
-    return cast(CashOperation.receipt, String)
+def _receipt_alone(receipt: Any) -> Any:
+    """The number within its day, as files hold it beside the desk."""
+    return cast(receipt, String)
 
 
-def _desk_name(_key: Any) -> Any:
+def _desk_name(day_id: Any) -> Any:
     named = select(CashDesk.name).join(CashDeskDay, CashDeskDay.desk_id == CashDesk.id)
-    return named.where(CashDeskDay.id == CashOperation.day_id).correlate(CashOperation).scalar_subquery()
+    return named.where(CashDeskDay.id == day_id).scalar_subquery()
 
 
 class DeskFilter(Filter):
@@ -132,9 +132,9 @@ class CashOperationsPage(PayAdminModelView):
             "wallet", _("Wallet"), Kind.LINK, CashOperation.wallet_id, fixed, target=Wallet, target_attr=Wallet.id
         )
         self.columns["number"] = Column(
-            "number", _("Receipt"), Kind.TEXT, CashOperation.id, fixed, worked_out=_receipt_alone
+            "number", _("Receipt"), Kind.TEXT, CashOperation.receipt, fixed, worked_out=_receipt_alone
         )
-        self.columns["desk"] = Column("desk", _("Desk"), Kind.TEXT, CashOperation.id, fixed, worked_out=_desk_name)
+        self.columns["desk"] = Column("desk", _("Desk"), Kind.TEXT, CashOperation.day_id, fixed, worked_out=_desk_name)
         super()._refresh_cache()
 
     def _filters_of(self, table: Any) -> Iterator[tuple[str, Filter]]:
