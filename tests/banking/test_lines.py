@@ -1,0 +1,202 @@
+"""Lines of statements and status reports: each books once, what matches nothing waits for a person with the reason."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from payadmin.actions import banking
+from payadmin.db import db
+from payadmin.jobs import banking as jobs
+from payadmin.jobs.banking import match_lines
+from payadmin.kernel.errors import Conflict, Invalid
+from payadmin.models.banking import BankLine, BankMessage, Mismatch
+from payadmin.work import SYSTEM
+from tests.banking.conftest import Banking, entry, report
+from tests.banking.test_files import together
+from tests.support.crash import Crash, crash_at
+
+
+def out(room: Banking, *amounts: int) -> tuple[int, list[int]]:
+    """A file that a person gave to the bank, and its requests."""
+    file_id, requests = room.out(*amounts)
+    banking.download_file(room.second, file_id)
+    banking.hand_over_file(room.second, file_id, version=room.file(file_id).version)
+    return file_id, requests
+
+
+def mismatches(room: Banking) -> list[Mismatch | None]:
+    return [line.mismatch for line in room.lines()]
+
+
+def test_what_matches_nothing_waits_with_its_reason_and_books_nothing(by_hand: Banking) -> None:
+    file_id, requests = out(by_hand, 10_00, 20_00)
+    draft_of = by_hand.approved(5_00)
+    draft = by_hand.made()
+    one, two = by_hand.payments(file_id)
+    (kept,) = by_hand.payments(draft)
+    by_hand.receive(
+        by_hand.statement(
+            entry(reference=None, minor=10_00),
+            entry(reference="RD-999", minor=10_00),
+            by_hand.debit(one, minor=9_99),
+            by_hand.debit(one, unit="GBP"),
+            by_hand.debit(kept),
+            by_hand.debit(one, side="CRDT", code="AC04"),
+            by_hand.debit(two),
+            by_hand.debit(two),
+        )
+    )
+    assert mismatches(by_hand) == [
+        Mismatch.NO_REFERENCE, Mismatch.NOTHING, Mismatch.OTHER_AMOUNT, Mismatch.OTHER_UNIT, Mismatch.NOT_RELEASED,
+        Mismatch.NOT_PAID, None, Mismatch.TWICE,
+    ]  # fmt: skip
+    assert (by_hand.requests(requests), by_hand.requests(draft_of)) == (["SENT", "PAID"], ["APPROVED"])
+    assert by_hand.booked(requests[1]) == ["J18", "J19"]
+    assert by_hand.unsound() == []
+
+
+def test_a_statement_that_comes_again_under_another_name_books_nothing(by_hand: Banking) -> None:
+    file_id, requests = out(by_hand, 10_00)
+    (line,) = by_hand.payments(file_id)
+    content = by_hand.statement(by_hand.debit(line))
+    by_hand.receive(content)
+    by_hand.receive(content)
+    assert by_hand.count(BankMessage) == 1
+    by_hand.receive(content.replace(b"<MsgId>S-1</MsgId>", b"<MsgId>S-1-COPY</MsgId>"))
+    assert (by_hand.count(BankMessage), by_hand.count(BankLine)) == (2, 1)
+    by_hand.receive(by_hand.statement(by_hand.debit(line, minor=99_00)))
+    assert "showed otherwise" in (by_hand.messages()[-1].problem or "")
+    assert (by_hand.count(BankLine), by_hand.requests(requests)) == (1, ["PAID"])
+
+
+def test_money_that_comes_back_is_given_back_once(by_hand: Banking) -> None:
+    file_id, (number,) = out(by_hand, 10_00)
+    (line,) = by_hand.payments(file_id)
+    back = by_hand.debit(line, side="CRDT", code="AC04")
+    # In one statement, the way back first: what went out is looked at before what came in.
+    by_hand.receive(by_hand.statement(back, by_hand.debit(line)))
+    by_hand.receive(by_hand.statement(back, name="S-2"))
+    by_hand.receive(by_hand.statement(by_hand.debit(line), name="S-3"))
+    assert mismatches(by_hand) == [None, None, Mismatch.RETURNED_TWICE, Mismatch.TWICE]
+    request = by_hand.row(number)
+    assert (request.status.name, request.failure_code) == ("RETURNED", "AC04")
+    assert by_hand.amounts(request.wallet_id).available_minor == 10_00
+    assert (by_hand.open_holds(), by_hand.unsound()) == (0, [])
+
+
+def test_a_person_matches_only_what_has_the_same_amount_and_unit(by_hand: Banking) -> None:
+    file_id, requests = out(by_hand, 10_00, 20_00)
+    one, two = by_hand.payments(file_id)
+    by_hand.receive(by_hand.statement(entry(reference=None, minor=10_00), entry(reference=None, minor=10_00)))
+    first, second = by_hand.lines()
+    say = {"note": "The bank told us", "version": first.version}
+    with pytest.raises(Conflict, match="another amount"):
+        banking.match_line(by_hand.accountant, first.id, payment_line_id=two.id, **say)
+    with pytest.raises(Invalid, match="Say why"):
+        banking.match_line(by_hand.accountant, first.id, payment_line_id=one.id, note=" ", version=first.version)
+    banking.match_line(by_hand.accountant, first.id, payment_line_id=one.id, **say)
+    with pytest.raises(Conflict, match="paid before"):
+        banking.match_line(by_hand.accountant, second.id, payment_line_id=one.id, note="x", version=second.version)
+    banking.ignore_line(by_hand.accountant, second.id, reason="Fees", version=second.version)
+    with pytest.raises(Conflict, match="meanwhile"):
+        banking.ignore_line(by_hand.accountant, second.id, reason="Fees", version=second.version)
+    assert by_hand.requests(requests) == ["PAID", "SENT"]
+
+
+def test_two_workers_and_a_person_settle_a_line_once(app: Flask, by_hand: Banking) -> None:
+    file_id, requests = out(by_hand, *range(1_00, 1_08))
+    content = by_hand.statement(*(by_hand.debit(line) for line in by_hand.payments(file_id)))
+    receive: Callable[[], Any] = lambda: banking.receive_message(SYSTEM, content)[1]  # noqa: E731
+    came, failures = together(app, receive, receive, receive)
+    assert (sorted(came), failures) == ([False, False, True], [])
+    _done, failures = together(app, match_lines, match_lines, match_lines)
+    assert failures == []
+    assert set(by_hand.requests(requests)) == {"PAID"}
+    assert {line.status.name for line in by_hand.lines()} == {"MATCHED"}
+    assert by_hand.unsound() == []
+
+
+@pytest.mark.parametrize("nth", [1, 2, 3])
+@pytest.mark.parametrize("after", [False, True])
+def test_dying_at_any_commit_of_a_statement_loses_and_doubles_nothing(by_hand: Banking, nth: int, after: bool) -> None:
+    file_id, requests = out(by_hand, 10_00, 20_00)
+    content = by_hand.statement(*(by_hand.debit(line) for line in by_hand.payments(file_id)))
+    with crash_at(nth, after=after), pytest.raises(Crash):
+        banking.receive_message(SYSTEM, content)
+        match_lines()
+    db.session.rollback()
+    by_hand.receive(content)
+    by_hand.work_off()
+    assert by_hand.requests(requests) == ["PAID", "PAID"]
+    assert [by_hand.booked(number) for number in requests] == [["J18", "J19"], ["J18", "J19"]]
+    assert (by_hand.open_holds(), by_hand.unsound()) == (0, [])
+
+
+# ---- status reports ------------------------------------------------------------------------------------------------
+
+
+def test_a_report_rejects_by_line_by_file_or_not_at_all(by_hand: Banking) -> None:
+    file_id, requests = out(by_hand, 10_00, 20_00)
+    name, (one, two) = by_hand.file(file_id).message_id, by_hand.payments(file_id)
+    for number, (content, problem) in enumerate(
+        [
+            (report("PA-UNKNOWN", group="RJCT"), "does not know"),
+            (report(name, ("RD-X", "RJCT", "AC04")), "not in the file"),
+            (report(name, group="RJCT", extra="<OrgnlNbOfTxs>3</OrgnlNbOfTxs>"), "another number"),
+            (report(name, group="RJCT", extra="<OrgnlCtrlSum>30.01</OrgnlCtrlSum>"), "another total"),
+        ]
+    ):
+        message = by_hand.receive(content.replace(b"R-1", f"R-{number}".encode()))
+        assert problem in (message.problem or "")
+    assert by_hand.states(file_id) == ["WAITING", "WAITING"]
+    by_hand.receive(report(name, (one.end_to_end_id, "ACSP", None), (two.end_to_end_id, "PDNG", None), name="R-5"))
+    assert (by_hand.file(file_id).status.name, by_hand.states(file_id)) == ("SENT", ["ACCEPTED", "WAITING"])
+    by_hand.receive(report(name, (two.end_to_end_id, "RJCT", "AM04"), name="R-6"))
+    assert (by_hand.file(file_id).status.name, by_hand.requests(requests)) == ("PARTLY_ACCEPTED", ["SENT", "FAILED"])
+    by_hand.receive(by_hand.statement(by_hand.debit(one), by_hand.debit(two)))
+    assert mismatches(by_hand) == [None, Mismatch.AFTER_REJECTION]
+    late = by_hand.receive(report(name, (one.end_to_end_id, "RJCT", "AC04"), name="R-7"))
+    assert "left as they are" in (late.problem or "")
+    assert by_hand.requests(requests) == ["PAID", "FAILED"]
+
+
+def test_a_report_about_a_draft_does_nothing(by_hand: Banking) -> None:
+    by_hand.approved(10_00)
+    file_id = by_hand.made()
+    message = by_hand.receive(report(by_hand.file(file_id).message_id, group="ACCP"))
+    assert "never released" in (message.problem or "")
+    assert (by_hand.file(file_id).status.name, by_hand.states(file_id)) == ("DRAFT", ["WAITING"])
+
+
+def test_a_line_that_the_books_refuse_does_not_keep_the_others(
+    by_hand: Banking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file_id, requests = out(by_hand, 10_00, 20_00)
+    one, two = by_hand.payments(file_id)
+    first = requests[0]
+    from payadmin.actions.banking import messages
+
+    pay = messages.paid_by_bank
+
+    def refusing(work: Any, request: Any, **said: Any) -> Any:
+        if request.id == first:
+            raise Conflict("The books say no.")
+        return pay(work, request, **said)
+
+    monkeypatch.setattr(messages, "paid_by_bank", refusing)
+    by_hand.receive(by_hand.statement(by_hand.debit(one), by_hand.debit(two)))
+    assert by_hand.requests(requests) == ["SENT", "PAID"]
+    assert [(line.status.name, line.problem) for line in by_hand.lines()] == [
+        ("UNMATCHED", "The books say no."), ("MATCHED", None),
+    ]  # fmt: skip
+    monkeypatch.setattr(messages, "paid_by_bank", pay)
+    line = by_hand.lines()[0]
+    banking.match_line(by_hand.accountant, line.id, payment_line_id=one.id, note="Again", version=line.version)
+    assert by_hand.requests(requests) == ["PAID", "PAID"]
+
+
+def test_without_a_bank_nothing_is_asked(by_hand: Banking) -> None:
+    jobs.keep_bank()
+    assert banking.order_question(SYSTEM) is False
