@@ -9,6 +9,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from payadmin.db import Base, UtcDateTime, enum_column, search_text, text_column
 from payadmin.kernel.states import Machine
+from payadmin.kernel.text import _
 from payadmin.models.access import StaffUser
 from payadmin.models.base import Audited, Row
 from payadmin.models.parties import Customer
@@ -107,6 +108,9 @@ class SupportMember(Row, Audited, Base):
 
     staff_id: Mapped[int] = mapped_column(ForeignKey("staff_user.id"), unique=True, info={"label": "SCC"})
     team_id: Mapped[int] = mapped_column(ForeignKey("support_team.id"), index=True, info={"label": "Team"})
+
+    def __str__(self) -> str:
+        return _("SCC no. %(number)s", number=self.staff_id)
 
 
 class CodewordTry(Row, Base):
@@ -225,6 +229,7 @@ class TicketMessage(Row, Audited, Base):
         UniqueConstraint("ticket_id", "mail_key"),
         CheckConstraint("kind = 'ANSWER' OR notification_id IS NULL", name="only_answers_are_mailed"),
         Index("ix_ticket_message_ticket_id_id", "ticket_id", "id"),
+        Index("ix_ticket_message_author_id", "author_id"),
         Index("uq_ticket_message_notification_id", "notification_id", unique=True),
     )
 
@@ -239,6 +244,9 @@ class TicketMessage(Row, Audited, Base):
     key: Mapped[str | None] = mapped_column(String(KEY_LENGTH), unique=True, info=_SECRET)
 
     notification: Mapped[Notification | None] = relationship(lazy="raise_on_sql")
+
+    def __str__(self) -> str:
+        return _("Message no. %(number)s", number=self.id)
 
 
 class TicketFile(Row, Audited, Base):
@@ -265,3 +273,6 @@ class TicketFile(Row, Audited, Base):
     size: Mapped[int]
     sha256: Mapped[str] = text_column(64)
     stored: Mapped[str] = text_column(64, unique=True, info=_SECRET)
+
+    def __str__(self) -> str:
+        return self.name

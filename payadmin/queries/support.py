@@ -285,7 +285,7 @@ def first_answers(session: Session, scope: ColumnElement[bool], since: dt.dateti
     row = session.execute(
         select(func.count(), func.avg(seconds)).where(scope, Ticket.created_at >= since, _is_answered())
     ).one()
-    return FirstAnswers(int(row[0]), dt.timedelta(seconds=round(float(row[1]))) if row[0] else None)
+    return FirstAnswers(int(row[0]), dt.timedelta(seconds=int(row[1])) if row[0] else None)
 
 
 def _in_queue() -> ColumnElement[bool]:

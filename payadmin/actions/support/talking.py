@@ -121,7 +121,7 @@ def _answer(work: Work, ticket_id: int, *, body: str, key: str, files: Kept, the
         Event.SUPPORT_TICKET_ANSWERED,
         ticket,
         before={"status": before},
-        after={"status": ticket.status, "mailed": mail is not None, "files": [file.name for file in added]},
+        after={"status": ticket.status, "mailed": mail is not None, **_named(added)},
         also=(message, *added, *([mail] if mail else [])),
         **keys(ticket),
     )
@@ -136,8 +136,7 @@ def _note(work: Work, ticket_id: int, *, body: str, key: str, files: Kept) -> tu
         return already, False
     message = add_message(work, ticket, MessageKind.NOTE, plain_body(body), key=hashed)
     added = add_files(work, message, files)
-    after: dict[str, object] = {"files": [file.name for file in added]}
-    work.record(Event.SUPPORT_TICKET_NOTED, ticket, after=after, also=(message, *added), **keys(ticket))
+    work.record(Event.SUPPORT_TICKET_NOTED, ticket, after=_named(added) or None, also=(message, *added), **keys(ticket))
     return message.id, True
 
 
@@ -238,7 +237,7 @@ def _take(work: Work, ticket_id: int, *, mail: Incoming, files: Kept, refused: i
         Event.SUPPORT_MAIL_TAKEN,
         ticket,
         before={"status": before},
-        after={"status": ticket.status, "files": [file.name for file in added]},
+        after={"status": ticket.status, **_named(added)},
         also=(message, *added),
         **keys(ticket),
     )
@@ -252,6 +251,10 @@ def _living(work: Work, ticket_id: int) -> Ticket:
     ticket = work.get(Ticket, into or ticket_id, lock=True)
     # Merged between the two looks: what it was merged into is never merged without taking it along.
     return ticket if ticket.merged_into_id is None else work.get(Ticket, ticket.merged_into_id, lock=True)
+
+
+def _named(files: Sequence[TicketFile]) -> dict[str, object]:
+    return {"files": [file.name for file in files]} if files else {}
 
 
 def _hashed(ticket: Ticket, key: str) -> str:

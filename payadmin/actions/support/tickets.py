@@ -176,8 +176,15 @@ def assign_ticket(work: Work, ticket_id: int, *, team_id: int | None, assignee_i
         able += [each.id for each in managers(work.session)]
         if assignee_id not in able:
             raise Invalid("Choose somebody of the ticket's team, or a support manager.", field="assignee_id")
-    _change(work, ticket, **after)
-    work.record(Event.SUPPORT_TICKET_ASSIGNED, work.get(Ticket, ticket_id), before=before, after=after, **keys(ticket))
+    _change(work, ticket, team_id=team_id, assignee_id=assignee_id)
+    changed = [key for key in after if before[key] != after[key]]
+    work.record(
+        Event.SUPPORT_TICKET_ASSIGNED,
+        work.get(Ticket, ticket_id),
+        before={key: before[key] for key in changed},
+        after={key: after[key] for key in changed},
+        **keys(ticket),
+    )
 
 
 @use_case(WRITE, about=Ticket)

@@ -202,6 +202,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("key", name=op.f("uq_ticket_message_key")),
         sa.UniqueConstraint("ticket_id", "mail_key", name=op.f("uq_ticket_message_ticket_id_mail_key")),
     )
+    op.create_index("ix_ticket_message_author_id", "ticket_message", ["author_id"], unique=False)
     op.create_index("ix_ticket_message_ticket_id_id", "ticket_message", ["ticket_id", "id"], unique=False)
     op.create_index("uq_ticket_message_notification_id", "ticket_message", ["notification_id"], unique=True)
     op.create_table(
@@ -299,6 +300,7 @@ def downgrade() -> None:
     op.drop_table("ticket_file")
     op.drop_index("uq_ticket_message_notification_id", table_name="ticket_message")
     op.drop_index("ix_ticket_message_ticket_id_id", table_name="ticket_message")
+    op.drop_index("ix_ticket_message_author_id", table_name="ticket_message")
     op.drop_table("ticket_message")
     op.drop_index("ix_ticket_team_id_created_at_id", table_name="ticket")
     op.drop_index("ix_ticket_status_due_at_id", table_name="ticket")
