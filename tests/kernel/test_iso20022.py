@@ -25,7 +25,7 @@ def orders(*transfers: Transfer, **more: Any) -> Orders:
     facts = {
         "message_id": "PA-1", "made_at": dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC), "execute_on": dt.date(2026, 3, 2),
         "unit": "EUR", "scale": 2, "payer": "payadmin", "payer_account": IBAN, "payer_bank_code": None,
-        "transfers": transfers or (Transfer("RD-1", 10_05, "Ada", IBAN), Transfer("RD-2", 7, "B", "1234", "COBADEFFXXX")),
+        "transfers": transfers or (Transfer("RD-1", 10_05, "Ada", IBAN), Transfer("RD-2", 7, "B", "12", "COBADEFFXXX")),
     }  # fmt: skip
     return Orders(**(facts | more))
 
