@@ -138,9 +138,14 @@ class RedeemRequest(Row, Audited, Base):
         return _("Redeem request no. %(number)s", number=self.id)
 
     @property
-    def hold_key(self) -> str:
-        """The fact that its money was set aside (J18); whatever pays or cancels it ends this one."""
-        return f"redeem_request:{self.id}:held"
+    def fact(self) -> str:
+        """The beginning of the keys by which the books know it; its hold was placed as `held_as`."""
+        return f"{self.__tablename__}:{self.id}"
+
+    @property
+    def held_as(self) -> str:
+        """The key of the booking that set its money aside (J18): what pays it out or gives it back ends that."""
+        return f"{self.fact}:held"
 
     @property
     def seal_owner(self) -> str:

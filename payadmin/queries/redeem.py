@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import or_, select
+from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.orm import Session
 
 from payadmin.config import current_settings
@@ -271,7 +271,7 @@ def payable(session: Session, desk: CashDesk, said: str) -> list[Payable]:
         said: the whole phone number, e-mail, Customer ID or codeword of the customer (S3:97), or a request's number.
     """
     customers = {each.id for each in find_customers(session, said, current_settings().totp_keys)}
-    where = [Wallet.customer_id.in_(customers)] if customers else []
+    where: list[ColumnElement[bool]] = [Wallet.customer_id.in_(customers)] if customers else []
     if (number := number_of(said)) is not None:
         where.append(RedeemRequest.id == number)
     if not where:

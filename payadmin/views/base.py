@@ -9,6 +9,7 @@ from flask import current_app, redirect, request, url_for
 from flask_admin import expose
 from markupsafe import Markup
 from sqlalchemy import inspect, select
+from werkzeug.datastructures import MultiDict
 
 from payadmin.db import db
 from payadmin.models.audit import AuditEvent
@@ -61,7 +62,7 @@ class PayAdminModelView(RevealPages):
         """The list, or the canonical address of what a form's separate inputs ask for."""
         if not request.args and (first := self.first_view()) is not None:
             return self._opened(first)
-        asked = lists.read(self.shape, request.args)
+        asked = lists.read(self.shape, request.args or self.opening())
         if any("." in key or not all(values) for key, values in request.args.lists()):
             return redirect(f"{self.address}{asked.query_string(at=asked.at)}")
         scope = self.get_query()
@@ -94,6 +95,10 @@ class PayAdminModelView(RevealPages):
             sizes=lists.SIZES,
             dated=asked.sort.column.kind in {Kind.MOMENT, Kind.DAY},
         )
+
+    def opening(self) -> MultiDict[str, str]:
+        """What the list asks for when its address asks for nothing; override it for a page that is a queue."""
+        return MultiDict()
 
     def filter_inputs(self, each: Filter, on: Active | None) -> Markup:
         """The inputs of a filter's form. While it is not in use they are the same for everybody, so they are kept."""

@@ -91,7 +91,7 @@ def submit(
     _refuse_poor(work, wallet, found.whole_minor)
     row = work.add(_row(work, found, key, words, to))
     recipe = recipes.redeem_submitted(**_amounts(row, wallet))
-    post(work, [Posting(row.hold_key, recipe, BUSINESS, row.id, row.on_day, memo=words, holds=True)])
+    post(work, [Posting(row.held_as, recipe, BUSINESS, row.id, row.on_day, memo=words, holds=True)])
     work.record(Event.REDEEM_SUBMITTED, row, after=facts(row), **names(row, wallet))
     return row
 
@@ -147,7 +147,7 @@ def cancel(work: Work, request_id: int, *, reason: str, version: int) -> RedeemR
     recipe = recipes.redeem_cancelled(**_amounts(row, wallet))
     post(
         work,
-        [Posting(f"{BUSINESS}:{row.id}:back", recipe, BUSINESS, row.id, _today(work), memo=words, ends=row.hold_key)],
+        [Posting(f"{row.fact}:back", recipe, BUSINESS, row.id, _today(work), memo=words, ends=row.held_as)],
     )
     return _move(
         work, row, wallet, Event.REDEEM_CANCELLED, RedeemStatus.CANCELLED, reason=words, said=words, **_decided(work)
@@ -203,7 +203,7 @@ def paid_by_bank(work: Work, request: RedeemRequest, *, at: dt.datetime) -> Rede
         return row
     _refuse_unless_sent(row)
     recipe = recipes.redeem_paid_by_bank(**_amounts(row, wallet))
-    post(work, [Posting(f"{BUSINESS}:{row.id}:paid", recipe, BUSINESS, row.id, _day(at), ends=row.hold_key)])
+    post(work, [Posting(f"{row.fact}:paid", recipe, BUSINESS, row.id, _day(at), ends=row.held_as)])
     return _move(work, row, wallet, Event.REDEEM_PAID, RedeemStatus.PAID, paid_at=at)
 
 
@@ -246,14 +246,14 @@ def returned(work: Work, request: RedeemRequest, *, code: str, at: dt.datetime) 
     amounts = _amounts(row, wallet)
     if not returns_commission(work.session, row):
         amounts["commission"] = 0
-    back, day = f"{BUSINESS}:{row.id}:returned", _day(at)
+    back, day = f"{row.fact}:returned", _day(at)
     undone = recipes.redeem_paid_by_bank(**amounts).reversed()
     given = recipes.redeem_cancelled(**amounts)
     post(
         work,
         [
             Posting(back, undone, BUSINESS, row.id, day, memo=_code(code), holds=True),
-            Posting(f"{BUSINESS}:{row.id}:back", given, BUSINESS, row.id, day, memo=_code(code), ends=back),
+            Posting(f"{row.fact}:back", given, BUSINESS, row.id, day, memo=_code(code), ends=back),
         ],
     )
     return _move(work, row, wallet, Event.REDEEM_RETURNED, RedeemStatus.RETURNED, failure_code=_code(code))

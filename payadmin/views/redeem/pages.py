@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from flask import flash, jsonify, redirect, request, url_for
 from flask_admin import expose
 from sqlalchemy import or_, select
+from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response
 
 from payadmin.actions import redeem
@@ -167,12 +168,9 @@ class RedeemRequestsPage(PayAdminModelView):
 
     # --- the list -----------------------------------------------------------------------------------------------------
 
-    @expose("/")
-    def index_view(self) -> Any:
-        """The queue, the oldest first, unless the address asks for something else."""
-        if not request.args and self.first_view() is None:
-            return redirect(f"{self.address}?{'&'.join(f'status={name}' for name in QUEUE.args['status'])}")
-        return super().index_view()
+    def opening(self) -> MultiDict[str, str]:
+        """The queue, the oldest first."""
+        return MultiDict([("status", name) for name in QUEUE.args["status"]])
 
     def _tab(self, asked: Any, tab: Tab, count: str) -> tuple[str, str, str, bool]:
         """What waits is shown from the oldest on, everything else from the newest."""

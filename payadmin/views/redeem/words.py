@@ -25,9 +25,11 @@ SHORTEST_BEGINNING = 3
 
 def customers_of(wallet_ids: Iterable[int]) -> dict[int, str]:
     """Whose wallets are, by the wallets' ids: the name as whoever looks may see it, and the Customer ID."""
+    if not (ids := set(wallet_ids)):
+        return {}
     wanted = select(Wallet.id, Customer.name, Customer.external_id).join(Customer, Customer.id == Wallet.customer_id)
     show = masked("name")
-    rows = db.session.execute(wanted.where(Wallet.id.in_(set(wallet_ids))))
+    rows = db.session.execute(wanted.where(Wallet.id.in_(ids)))
     return {row.id: f"{show(row.name)} ({row.external_id})" for row in rows}
 
 
