@@ -72,6 +72,13 @@ def waiting_requests(session: Session, unit: str) -> Sequence[RedeemRequest]:
     return rows.all()
 
 
+def in_files(session: Session, numbers: Collection[int]) -> set[int]:
+    """Which of these requests stand in a file that is not over."""
+    column = PaymentFileLine.redeem_request_id
+    found = select(column).where(column.in_(numbers), PaymentFileLine.status.not_in(_NOTHING_CAME_OF_IT))
+    return set(session.scalars(found))
+
+
 def lines_of(session: Session, file_id: int) -> Sequence[PaymentFileLine]:
     """The payments of a file with their requests, in their order."""
     found = select(PaymentFileLine).where(PaymentFileLine.file_id == file_id)

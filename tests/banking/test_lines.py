@@ -123,9 +123,13 @@ def test_two_workers_and_a_person_settle_a_line_once(app: Flask, by_hand: Bankin
 def test_dying_at_any_commit_of_a_statement_loses_and_doubles_nothing(by_hand: Banking, nth: int, after: bool) -> None:
     file_id, requests = out(by_hand, 10_00, 20_00)
     content = by_hand.statement(*(by_hand.debit(line) for line in by_hand.payments(file_id)))
-    with crash_at(nth, after=after), pytest.raises(Crash):
+
+    def take_in() -> None:
         banking.receive_message(SYSTEM, content)
         match_lines()
+
+    with crash_at(nth, after=after), pytest.raises(Crash):
+        take_in()
     db.session.rollback()
     by_hand.receive(content)
     by_hand.work_off()

@@ -25,6 +25,7 @@ NOT_FOUND = {
     "ImportFile": "its fingerprint recognises a file; staff see the answer of the command",
     "LoginGuard": "counts of tries, nothing to see",
     "Note": "found on what it is about; its key only recognises a repeated form",
+    "PaymentFileLine": "found on its payment file, and on Bank statements by its reference",
     "PaymentMethod": "a choice in filters",
     "RecoveryCode": "hashes",
     "SpentOffer": "used confirmations",
