@@ -30,6 +30,7 @@ FORMAT = 1
 CHUNK = 1 << 20
 # Files that workers write for a few days; they are made again.
 NOT_KEPT = "exports"
+ARCHIVE_TRIES = 3
 # What every new database has before anybody used it.
 ALWAYS_THERE = frozenset({"unit", "payment_method"})
 ALIVE = dt.timedelta(minutes=2)
@@ -76,19 +77,9 @@ def write(settings: Settings, target: Path, *, environ: Mapping[str, str], say: 
         database = Path(folder) / "database"
         say("reading the database")
         manifest = _dump(settings.database_url, database, environ)
-        members = {"database": database, **_kept_files(settings.files_folder)}
-        manifest["members"] = {name: _facts(path) for name, path in members.items()}
         say(f"writing {file}")
         try:
-            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
-                with tarfile.open(fileobj=out, mode="w|") as archive:
-                    note = Path(folder) / "manifest.json"
-                    note.write_text(json.dumps(manifest, indent=1, sort_keys=True))
-                    archive.add(note, "manifest.json")
-                    for name, path in members.items():
-                        archive.add(path, name)
-                out.flush()
-                os.fsync(out.fileno())
+            manifest = _archive(settings, database, manifest, draft)
             say("reading it back")
             check(draft)
             draft.rename(file)
@@ -96,6 +87,32 @@ def write(settings: Settings, target: Path, *, environ: Mapping[str, str], say: 
             draft.unlink(missing_ok=True)
     facts = _facts(file)
     return Written(file, facts["size"], facts["sha256"], manifest["head"], manifest["counts"])
+
+
+def _archive(settings: Settings, database: Path, manifest: Mapping[str, Any], draft: Path) -> dict[str, Any]:
+    """Write the archive; the manifest with the members' checksums.
+
+    Files of documents may be destroyed meanwhile, as their owners may ask: then it is written once more, without them.
+    """
+    for left in reversed(range(ARCHIVE_TRIES)):
+        try:
+            members = {"database": database, **_kept_files(settings.files_folder)}
+            whole = {**manifest, "members": {name: _facts(path) for name, path in members.items()}}
+            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
+                with tarfile.open(fileobj=out, mode="w|") as archive:
+                    note = database.with_name("manifest.json")
+                    note.write_text(json.dumps(whole, indent=1, sort_keys=True))
+                    archive.add(note, "manifest.json")
+                    for name, path in members.items():
+                        archive.add(path, name)
+                out.flush()
+                os.fsync(out.fileno())
+        except FileNotFoundError as error:
+            if not left:
+                raise BackupError(f"{error.filename} was deleted while it was being saved. Try again.") from None
+        else:
+            return whole
+    raise AssertionError
 
 
 def _dump(url: str, file: Path, environ: Mapping[str, str]) -> dict[str, Any]:

@@ -5,17 +5,19 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from flask import current_app, g, url_for
+from sqlalchemy import case
 
 from payadmin.db import db, utcnow
 from payadmin.kernel.text import _
 from payadmin.models.access import StaffUser
-from payadmin.models.parties import Customer, Organization, OrganizationStatus
+from payadmin.models.parties import Customer, IdentificationStatus, Organization, OrganizationStatus
 from payadmin.models.tariffs import Contract
 from payadmin.models.wallets import Wallet
 from payadmin.permissions import Permission
 from payadmin.queries.tariffs import count_users, in_force, number_of_users
 from payadmin.queries.usage import OUTSIDERS, dealt_with
 from payadmin.queries.wallets import amounts_of, wallets_of
+from payadmin.views import ui
 from payadmin.views.base import PayAdminModelView
 from payadmin.views.columns import PAGE_OF, Column, Kind, enum_cell, unit_scale
 from payadmin.views.language import say, speech
@@ -40,6 +42,23 @@ class CustomersPage(PayAdminModelView):
     column_list = ("name", "external_id", "email", "phone", "kind", "status", "created_at")
     phone = {"name": "m1", "status": "m2", "email": "m3", "created_at": "m4"}
     find_by = ("external_id", "email", "phone", "username", "name")
+
+    def _refresh_cache(self) -> None:
+        # What goes on between identified and not is for the page of identification alone (KY1).
+        raw = self.columns.pop("identification", None)
+        self.columns.pop("identification_since", None)
+        if raw is not None:
+            info = {"readonly": True, "list": False, "filter": False}
+            self.columns["identified"] = Column(
+                "identified", raw.label, Kind.TEXT, Customer.identification, info, worked_out=_identified
+            )
+        super()._refresh_cache()
+
+    def cell(self, column: Column, names: dict[Any, Any]) -> Any:
+        """Identified or not, and no more."""
+        if column.key == "identified":
+            return lambda row: ui.badge(*identified_words(row.identification))
+        return super().cell(column, names)
 
     def menu_actions(self) -> list[dict[str, Any]]:
         """Their payments are one step away."""
@@ -124,3 +143,13 @@ class OrganizationsPage(PayAdminModelView):
         if actor is None or not actor.roles or actor.roles - OUTSIDERS:
             return scope
         return scope.where(Organization.id.in_(dealt_with(actor.organization_id, actor.roles)))
+
+
+def identified_words(status: IdentificationStatus) -> tuple[str, str]:
+    """What screens say of an identification, and in which tone (KY1)."""
+    return ("Identified", "ok") if status is IdentificationStatus.IDENTIFIED else ("Unidentified", "plain")
+
+
+def _identified(status: Any) -> Any:
+    """The same for files."""
+    return case((status == IdentificationStatus.IDENTIFIED, "Identified"), else_="Unidentified")

@@ -3,12 +3,14 @@
 import datetime as dt
 import os
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
 from sqlalchemy import update
 
+from payadmin import backup
 from payadmin.actions import identification
 from payadmin.actions.identification import documents as acts
 from payadmin.actions.identification import files
@@ -149,3 +151,25 @@ def test_files_are_private_sealed_and_open_with_an_older_key(app: Flask, office:
     with told(app, totp_keys=(b"n" * 32,)), pytest.raises(Conflict, match="cannot be opened"):
         identification.page_of(current_settings(), file, 1)
     assert office.look(officer, customer_id, passport) == file
+
+
+@pytest.mark.once
+def test_a_file_that_is_destroyed_while_a_backup_is_written_does_not_spoil_it(
+    office: Office, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    office.complete(office.officer())
+    gone, stays = office.kept()
+    db.session.rollback()
+    facts = backup._facts
+
+    def late(path: Path) -> dict[str, Any]:
+        found = facts(path)
+        if path.name == gone:
+            path.unlink()
+        return found
+
+    monkeypatch.setattr(backup, "_facts", late)
+    made = backup.write(current_settings(), tmp_path, environ={}, say=lambda _word: None)
+    members = backup.check(made.file)["members"]
+    assert f"files/documents/{stays[:2]}/{stays}" in members
+    assert f"files/documents/{gone[:2]}/{gone}" not in members

@@ -213,3 +213,14 @@ def test_refused_files_are_named_at_their_field_and_form_and_words_are_kept(offi
     answer = client.post(address, data={"csrf_token": token_of(client), "kind": "NO_SUCH"})
     assert answer.status_code == 422
     assert office.kept() == []
+
+
+def test_everybody_else_sees_only_identified_or_not(office: Office) -> None:
+    customer_id, _documents = office.complete(office.officer())
+    client = office.make.browse(Role.ADMIN)
+    for address in (f"/customers/{customer_id}/", "/customers/"):
+        page = client.get(address).text
+        assert "In review" not in page
+        assert "in review" not in page
+    assert "Unidentified" in client.get(f"/customers/{customer_id}/").text
+    assert client.get("/customers/?identification=IN_REVIEW").status_code == 400
