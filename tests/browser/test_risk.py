@@ -31,7 +31,7 @@ def test_the_day_of_the_anti_fraud_specialist(desk: Desk) -> None:
     (first, excess), (second, _more), *_rest = desk.demo.rows(WAITING)
 
     # Applications: found by the exact amount, read with what is known, approved once and rejected with a reason.
-    page.get_by_role("link", name="Applications").click()
+    page.locator("#main").get_by_role("link", name="Applications").click()
     expect(page.get_by_role("heading", name="Applications for operations")).to_be_visible()
     amount = (excess + 250_00) / 100
     page.goto(f"applications/?search={amount:.2f}")

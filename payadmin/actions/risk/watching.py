@@ -380,8 +380,8 @@ def watch_some(work: Work, *, limit: int = AT_ONCE) -> int:
                     seen = {name: facts[name] for name in asked_by(asks, registry)}
                     hits.append((version, payment, seen))
     # Rule by rule: everybody counts in the same order, so nobody waits in a circle.
-    for version, payment, seen in sorted(hits, key=lambda hit: (hit[0].rule_id, hit[1].id)):
-        _raise(work, version, payment, seen)
+    for hit in sorted(hits, key=lambda hit: (hit[0].rule_id, hit[1].id)):
+        _raise(work, *hit)
     done = delete(WatchItem).where(WatchItem.id.in_([row.id for row in taken]))
     work.session.execute(done.execution_options(synchronize_session=False))
     return len(taken)

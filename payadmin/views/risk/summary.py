@@ -71,11 +71,7 @@ def index() -> str:
         sources=[(source.name, say(Text(source.value))) for source in Source],
         is_test=wanted.mode is Mode.TEST,
         presets=[
-            (
-                say(label),
-                f"{here}?{urlencode(_args(wanted) | _days(days))}",
-                _args(wanted) == _args(wanted) | _days(days),
-            )
+            (say(label), f"{here}?{urlencode(_args(wanted) | _days(days))}", _days(days).items() <= args.items())
             for days, label in PRESETS
         ],
         first=f"{here}?{urlencode(args)}" if page.previous or after or before else None,
