@@ -215,7 +215,7 @@ def _book(work: Work, desk: CashDesk, day: CashDeskDay, wallet: Wallet, fact: st
             note=order.note,
         )
     )
-    ends = order.request.hold_key if order.request is not None else None
+    ends = order.request.held_as if order.request is not None else None
     day = work.get(CashDeskDay, day.id)
     posting = Posting(
         f"{BUSINESS}:{row.id}", _recipe(desk, wallet, order), BUSINESS, row.id, day.business_date,
