@@ -102,7 +102,7 @@ def test_a_cashier_is_told_what_was_expected_only_when_the_day_is_closed(office:
 
 
 def _assignment(office: Treasury) -> int:
-    from payadmin.queries.treasury import assignment_of  # noqa: PLC0415
+    from payadmin.queries.treasury import assignment_of
 
     assert office.cashier.staff_id is not None
     found = assignment_of(db.session(), office.cashier.staff_id)
@@ -113,7 +113,7 @@ def _assignment(office: Treasury) -> int:
 
 
 def _cashier_of(_browser: FlaskClient, _found: int | None) -> int:
-    from payadmin.models.access import StaffRole  # noqa: PLC0415
+    from payadmin.models.access import StaffRole
 
     found = db.session.query(StaffRole).filter_by(role=Role.CASHIER).order_by(StaffRole.staff_id.desc()).first()
     assert found is not None
