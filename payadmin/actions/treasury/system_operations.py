@@ -174,7 +174,8 @@ def confirm(work: Work, operation_id: int, *, version: int, reason: str | None =
     """
     words = reason_of(reason, is_needed=False)
     row, desk, day, target = _held(work, operation_id)
-    if row.status is _S.CONFIRMED and row.decided_by_id == work.actor.staff_id:
+    mine = row.decided_by_id == work.actor.staff_id
+    if mine and (row.status is _S.CONFIRMED or (row.status is _S.STALE and row.version == version + 1)):
         return row
     _refuse_over(work, row, version)
     _refuse_own(work, row)

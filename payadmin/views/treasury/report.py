@@ -465,10 +465,10 @@ def _operations_file(kind: str, asked: Asked) -> Response:
 
     def rows(session: Session) -> Iterator[list[Any]]:
         for each in movements(session, desk, wanted, between=between, unit=unit):
-            scale = scales[each.unit]
+            amounts = (Money(minor, each.unit, scales[each.unit]) for minor in (each.cash_minor, each.commission_minor))
             yield [
                 each.at.astimezone(here).replace(tzinfo=None), each.date, each.what, each.receipt, each.wallet,
-                each.who, each.unit, Money(each.cash_minor, each.unit, scale), Money(each.commission_minor, each.unit, scale),
+                each.who, each.unit, *amounts,
             ]  # fmt: skip
 
     def document(session: Session) -> PdfTable:
