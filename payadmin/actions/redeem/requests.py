@@ -352,8 +352,10 @@ def _move(
 
 
 def _held(work: Work, request: RedeemRequest) -> tuple[RedeemRequest, Wallet]:
-    """A request and its wallet, held and fresh."""
-    row = work.get(RedeemRequest, request.id, lock=True)
+    """A request and its wallet, held and fresh, whatever the caller has read of it before somebody else changed it."""
+    request_id = request.id
+    work.session.expire(request)
+    row = work.get(RedeemRequest, request_id, lock=True)
     return row, work.get(Wallet, row.wallet_id, lock=True)
 
 

@@ -112,7 +112,6 @@ class RedeemRequestsPage(PayAdminModelView):
     )
     phone = {"customer": "m1", "amount": "m2", "channel": "m3", "status": "m4"}
     list_also = ("status", "channel", "wallet_id", "submitted_by_id")
-    list_template = "redeem/list.html"
     details_template = "redeem/details.html"
     detail_sections = {
         "Request": (
