@@ -22,6 +22,7 @@ from payadmin.models.wallets import NOTE_LENGTH, Wallet
 from payadmin.permissions import Permission
 from payadmin.queries.cash_days import payable_requests, wallets_of_customers
 from payadmin.queries.treasury import CashPlan, find_customers, plan_cash
+from payadmin.queries.wallets import amounts_of
 from payadmin.views.columns import unit_scale
 from payadmin.views.fields import MoneyField, no_cards, no_controls, put
 from payadmin.views.filters import row_id_of
@@ -232,6 +233,8 @@ class OrderPages(TillPages):
         person = next(each for each in customers if each.id == plan.wallet.customer_id)
         unit = plan.wallet.unit
         over = plan.exceeded[0] if plan.exceeded else None
+        available = amounts_of(db.session(), [plan.wallet])[plan.wallet.id].available_minor
+        is_poor = kind is CashKind.WITHDRAWAL and available < plan.wallet_minor
         page = self.render(
             "treasury/confirm.html",
             form=form, plan=plan, person=known(person), kind=kind.name, title=TITLES[kind],
@@ -244,8 +247,9 @@ class OrderPages(TillPages):
             }
             if over is not None
             else None,
+            available=money_said(available, unit) if is_poor else None,
         )  # fmt: skip
-        return page, 200 if over is None else 409
+        return page, 200 if over is None and not is_poor else 409
 
     def _done(self, kind: CashKind, form: CashForm, wallet: Wallet) -> Any:
         act = treasury.top_up if kind is CashKind.TOP_UP else treasury.withdraw
