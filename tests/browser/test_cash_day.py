@@ -180,7 +180,7 @@ def test_a_day_of_a_cash_desk(desk: Desk, scene: Scene) -> None:
     serve(page, "Withdraw", "20.00", who=scene.customer)
     confirm(page)
     serve(page, "Withdraw", "5000.00", who=scene.customer)
-    expect(page.get_by_text("Only 100.00 EUR are available.")).to_be_visible()
+    expect(page.get_by_text("Only 177.77 EUR are available.")).to_be_visible()
     expect(page.get_by_role("button", name="Confirm")).to_have_count(0)
     look("refused")
 
