@@ -35,6 +35,7 @@ from payadmin.views.wallets.shown import KeyField
 FOUND_SECONDS = 30 * 60
 LONGEST_SAID = 254
 MOST_CUSTOMERS = 10
+CUSTOMERS, REQUESTS = "customers", "requests"
 TITLES = {
     CashKind.TOP_UP: Text("Top-up"),
     CashKind.WITHDRAWAL: Text("Withdraw"),
@@ -113,7 +114,7 @@ class OrderPages(TillPages):
                     status, sentence = refusal.status, put(form, refusal)
         if found is not None:
             people = payees([row.wallet_id for row in found])
-            rows = [(row, people[row.wallet_id], _seal([row.id])) for row in found]
+            rows = [(row, people[row.wallet_id], _seal(REQUESTS, [row.id])) for row in found]
             return self.render(
                 "treasury/redeem_choose.html", rows=rows, money=money_said, title=TITLES[CashKind.REDEEM]
             )
@@ -178,7 +179,7 @@ class OrderPages(TillPages):
         if posted and form.validate():
             try:
                 customers = self._customers(form)
-                found = _seal([each.id for each in customers])
+                found = _seal(CUSTOMERS, [each.id for each in customers])
                 return self._choice_page(kind, CashForm(data={"found": found}), customers)
             except (Invalid, Conflict) as refusal:
                 status, sentence = refusal.status, put(form, refusal)
@@ -187,7 +188,7 @@ class OrderPages(TillPages):
     def _choose(self, kind: CashKind) -> Any:
         form = CashForm(request.form)
         session = db.session()
-        ids = _unseal(form.found.data)
+        ids = _unseal(CUSTOMERS, form.found.data)
         customers = [each for each in (session.get(Customer, customer_id) for customer_id in ids) if each is not None]
         wallets = {wallet.id: wallet for wallet in wallets_of_customers(session, ids)}
         chosen = wallets.get(form.wallet.data or 0)
@@ -268,7 +269,7 @@ class OrderPages(TillPages):
 
     def _redeem_page(self, request_id: int, sentence: str | None = None, key: str | None = None) -> Any:
         session = db.session()
-        if request_id not in _unseal(request.form.get("found")):
+        if request_id not in _unseal(REQUESTS, request.form.get("found")):
             raise Conflict(FIND_AGAIN)
         row = session.get(RedeemRequest, request_id)
         if row is None:
@@ -285,7 +286,7 @@ class OrderPages(TillPages):
 
     def _pay(self) -> Any:
         request_id, key = row_id_of(request.form.get("request", "")), request.form.get("key", "").strip()
-        if request_id is None or request_id not in _unseal(request.form.get("found")) or not key:
+        if request_id is None or request_id not in _unseal(REQUESTS, request.form.get("found")) or not key:
             raise Conflict(FIND_AGAIN)
         try:
             row = treasury.pay_redeem(current_actor(), request_id, key=key)
@@ -296,19 +297,20 @@ class OrderPages(TillPages):
         return redirect(operation_url(row.id), 303)
 
 
-def _serializer() -> URLSafeTimedSerializer:
-    salt = f"cash-found:{current_actor().staff_id}"
+def _serializer(what: str) -> URLSafeTimedSerializer:
+    # A customer and a request may have the same number: finding one is not finding the other.
+    salt = f"cash-found:{what}:{current_actor().staff_id}"
     return URLSafeTimedSerializer(current_app.secret_key, salt=salt)  # type: ignore[arg-type]
 
 
-def _seal(ids: Sequence[int]) -> str:
+def _seal(what: str, ids: Sequence[int]) -> str:
     """Who was found, so that the next step is about nobody else: only whom a cashier has found can be served."""
-    return str(_serializer().dumps(list(ids)))
+    return str(_serializer(what).dumps(list(ids)))
 
 
-def _unseal(text: str | None) -> list[int]:
+def _unseal(what: str, text: str | None) -> list[int]:
     try:
-        return [int(each) for each in _serializer().loads(text or "", max_age=FOUND_SECONDS)]
+        return [int(each) for each in _serializer(what).loads(text or "", max_age=FOUND_SECONDS)]
     except (BadData, TypeError, ValueError):
         raise Conflict(FIND_AGAIN) from None
 
