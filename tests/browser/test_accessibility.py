@@ -330,9 +330,7 @@ PLACES = (
     Place("product sales", "product-sales/"),
     Place("product sale", "product-sales/1/"),
     Place("cash desks", "cash-desks/", user="accountant"),
-    Place(
-        "new cash desk, nothing filled in", "cash-desks/new/", press("button", "Save"), status=422, user="accountant"
-    ),
+    Place("new cash desk, refused", "cash-desks/new/", press("button", "Save"), status=422, user="accountant"),
     Place("cash register day", "cash-register-day/", user="accountant"),
     Place("cash register day, of a cashier", "cash-register-day/own/", user="cashier"),
     Place("cash operations", "cash-operations/", user="accountant"),

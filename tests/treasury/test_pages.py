@@ -214,6 +214,11 @@ def test_an_approved_request_is_paid_once(office: CashOffice, till: FlaskClient)
     assert f'name="request" value="{strange}"' not in page
     form = hidden(page)
     assert post(till, f"{OWN}redeem/", **form | {"request": str(strange)}).status_code == 409
+    # Whoever found a customer has not found the request of the same number.
+    person = hidden(post(till, f"{OWN}top-up/", codeword=WORD).text)["found"]
+    for act in ({}, {"confirm": "1", "key": "form:x"}):
+        forged = form | {"found": person, "request": str(number)} | act
+        assert post(till, f"{OWN}redeem/", **forged).status_code == 409
     form = hidden(post(till, f"{OWN}redeem/", **form).text)
     first, second = (post(till, f"{OWN}redeem/", **form, confirm="1") for _twice in range(2))
     assert (first.status_code, first.location) == (303, second.location)
