@@ -169,6 +169,7 @@ def _listens(port: int) -> bool:
 def _prepare_demo(app: "Flask", home: "Home", *, full: bool) -> list[dict[str, str]]:
     from payadmin.actions import access
     from payadmin.db import db
+    from payadmin.sample.cash import load_cash
     from payadmin.sample.checkout import set_rules
     from payadmin.sample.load import load_sample
     from payadmin.sample.policies import set_policies
@@ -193,7 +194,6 @@ def _prepare_demo(app: "Flask", home: "Home", *, full: bool) -> list[dict[str, s
         _with_progress("Booking payments in the ledger", _book_recorded)
         load_wallets()
         load_products()
-        _check_books(settings)
         file = home.path / "demo-accounts.json"
         known: dict[str, dict[str, str]] = {}
         if file.exists():
@@ -205,6 +205,8 @@ def _prepare_demo(app: "Flask", home: "Home", *, full: bool) -> list[dict[str, s
                 "secret": account.secret,
                 "roles": ", ".join(sorted(role.value for role in account.roles)),
             }
+        load_cash(settings)
+        _check_books(settings)
         accounts = list(known.values())
         home.write_private(file, json.dumps(accounts, indent=1))
     return accounts
