@@ -94,6 +94,7 @@ class _Layout:
         *others, last = facts.amounts
         for label, value in others:
             self._pair(label, value, _BODY)
+        self.y -= 9
         self.marks.append(Box(_MARGIN - 4, self.y - 7, _INNER + 8, 20, PANEL))
         self._pair(last[0], last[1], _BIG)
         self.y -= 6

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import String, and_, case, cast, func, literal, or_, select, text
+from sqlalchemy import String, and_, case, cast, func, literal, or_, select, text, union_all
 from sqlalchemy.orm import Session, aliased
 
 from payadmin.db import utcnow
@@ -30,6 +30,15 @@ from payadmin.models.ledger import (
 from payadmin.models.ledger_rules import TRIGGERS
 from payadmin.models.payments import Mode, Payment, PaymentStatus
 from payadmin.models.tariffs import PaymentTariff
+from payadmin.models.treasury import (
+    CashDayUnit,
+    CashDesk,
+    CashDeskDay,
+    CashKind,
+    CashOperation,
+    DayStatus,
+    SystemOperation,
+)
 from payadmin.models.wallets import MoveStatus, WalletTransaction
 
 MOST_ROWS: Final = 20
@@ -40,6 +49,7 @@ AGES: Final = {
 }
 _A, _B, _C, _E, _H = LedgerAccount, LedgerBalance, LedgerClosing, LedgerEntry, LedgerHold
 _T, _O, _P, _W = LedgerTransaction, LedgerTurnover, AccountingPeriod, WalletTransaction
+_D, _U, _CO = CashDeskDay, CashDayUnit, CashOperation
 # How the fact ends by which the books say that a wallet transaction stands where it stands.
 _FACT_OF: Final = {
     MoveStatus.EXECUTED: "",
@@ -417,6 +427,106 @@ def _counted(context: Context, result: Result) -> None:
     )
     for account_id, code, moved, holds in _rows(context, wrong):
         result.fails(f"{code}: its days come to {moved}, it holds {holds}.", account=account_id)
+    closed = select(func.count()).where(_D.status == DayStatus.CLOSED)
+    result.figures.append(Figure(_("closed cash days"), _number(context, closed)))
+    _receipts_booked(context, result)
+    _days_as_counted(context, result)
+    _desks_as_worked(context, result)
+
+
+_IN_DESK: Final = case((_CO.kind == CashKind.TOP_UP, _CO.cash_minor), else_=-_CO.cash_minor)
+
+
+def _desk_entries(business: str) -> Any:
+    """What bookings of one kind of record moved in desks: the record's number, the account, unit and amount."""
+    return (
+        select(_T.business_id, _E.account_id, _E.unit, _E.amount_minor.label("minor"))
+        .join(_E, _E.transaction_id == _T.id)
+        .join(_A, _A.id == _E.account_id)
+        .where(_T.business == business, _A.number == "1110")
+        .subquery()
+    )
+
+
+def _receipts_booked(context: Context, result: Result) -> None:
+    """Every operation over the counter moved in the books what its receipt says."""
+    booked = _desk_entries("cash_operation")
+    sums = select(booked.c.business_id, func.sum(booked.c.minor).label("minor")).group_by(booked.c.business_id)
+    found = sums.subquery()
+    wrong = (
+        select(_CO.id, _CO.day_id, _CO.receipt, _IN_DESK, func.coalesce(found.c.minor, 0))
+        .outerjoin(found, found.c.business_id == _CO.id)
+        .where(func.coalesce(found.c.minor, 0) != _IN_DESK)
+    )
+    for row_id, day_id, receipt, says, booked_minor in _rows(context, wrong):
+        result.fails(
+            f"Receipt {receipt} of cash day {day_id} says {says}, the books {booked_minor}.",
+            cash_operation=row_id,
+            cash_day=day_id,
+        )
+
+
+def _days_as_counted(context: Context, result: Result) -> None:
+    """What a counted day expected is what it began with and what moved in it; what it lacked is booked once closed."""
+    by_counter = (
+        select(_CO.day_id, _CO.unit, func.sum(_IN_DESK).label("minor")).group_by(_CO.day_id, _CO.unit).subquery()
+    )
+    booked = _desk_entries("system_operation")
+    moved = (
+        select(SystemOperation.day_id, booked.c.unit, func.sum(booked.c.minor).label("minor"))
+        .join(booked, booked.c.business_id == SystemOperation.id)
+        .group_by(SystemOperation.day_id, booked.c.unit)
+        .subquery()
+    )
+    entries = _desk_entries("cash_desk_day")
+    put_right = (
+        select(entries.c.business_id, entries.c.unit, func.sum(entries.c.minor).label("minor"))
+        .group_by(entries.c.business_id, entries.c.unit)
+        .subquery()
+    )
+    came = func.coalesce(by_counter.c.minor, 0) + func.coalesce(moved.c.minor, 0)
+    lacked = case((_D.status == DayStatus.CLOSED, _U.counted_minor - _U.expected_minor), else_=0)
+    corrected = func.coalesce(put_right.c.minor, 0)
+    wrong = (
+        select(_D.id, _U.unit, _U.opening_minor + came, _U.expected_minor, lacked, corrected)
+        .join(_U, _U.day_id == _D.id)
+        .outerjoin(by_counter, and_(by_counter.c.day_id == _D.id, by_counter.c.unit == _U.unit))
+        .outerjoin(moved, and_(moved.c.day_id == _D.id, moved.c.unit == _U.unit))
+        .outerjoin(put_right, and_(put_right.c.business_id == _D.id, put_right.c.unit == _U.unit))
+        .where(_U.expected_minor.is_not(None))
+        .where(or_(_U.opening_minor + came != _U.expected_minor, lacked != corrected))
+    )
+    for day_id, unit, worked, expected, difference, by_hand in _rows(context, wrong):
+        result.fails(
+            f"Cash day {day_id}: opening and operations come to {worked} minor units of {unit}, it "
+            f"was expected to hold {expected}; what was counted differs by {difference}, and {by_hand} are booked.",
+            cash_day=day_id,
+        )
+    counted = select(_U.id).where(_U.day_id == _D.id, _U.unit == _CO.unit, _U.expected_minor.is_not(None))
+    uncounted = (
+        select(_D.id, _CO.unit)
+        .join(_CO, _CO.day_id == _D.id)
+        .where(_D.status == DayStatus.CLOSED, ~counted.exists())
+        .distinct()
+    )
+    for day_id, unit in _rows(context, uncounted):
+        result.fails(f"Cash day {day_id} was closed without a count of {unit}.", cash_day=day_id)
+
+
+def _desks_as_worked(context: Context, result: Result) -> None:
+    """What lies in a desk is what came and went in its days and between them, and what closings put right."""
+    parts = [_desk_entries(business) for business in ("cash_operation", "system_operation", "cash_desk_day")]
+    known = union_all(*(select(part.c.account_id, part.c.minor) for part in parts)).subquery()
+    sums = select(known.c.account_id, func.sum(known.c.minor).label("minor")).group_by(known.c.account_id).subquery()
+    holds = func.coalesce(select(func.sum(_B.balance_minor)).where(_B.account_id == _A.id).scalar_subquery(), 0)
+    wrong = (
+        select(_A.id, _A.code, func.coalesce(sums.c.minor, 0), holds)
+        .join(CashDesk, _A.owner == literal("desk:") + CashDesk.code)
+        .outerjoin(sums, sums.c.account_id == _A.id)
+        .where(_A.number == "1110", func.coalesce(sums.c.minor, 0) != holds)
+    )
+    for account_id, code, worked, minor in _rows(context, wrong):
+        result.fails(f"{code}: its operations come to {worked}, it holds {minor}.", account=account_id)
 
 
 @_check("I9", _("Closed"), _("Nothing is posted into a closed period."))

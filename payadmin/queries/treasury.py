@@ -19,7 +19,7 @@ from payadmin.kernel.text import _
 from payadmin.models.ledger import LedgerAccount, LedgerBalance
 from payadmin.models.parties import Customer, Organization
 from payadmin.models.payments import Unit, UnitKind
-from payadmin.models.redeem import REDEEM_COUNTED, RedeemChannel, RedeemRequest
+from payadmin.models.redeem import RedeemChannel
 from payadmin.models.treasury import (
     CashDayUnit,
     CashDesk,
@@ -31,6 +31,7 @@ from payadmin.models.treasury import (
     SystemOperation,
 )
 from payadmin.models.wallets import LimitRule, Wallet
+from payadmin.queries.redeem import counted as withdrawn
 from payadmin.queries.tariffs import Ruling, ruling
 from payadmin.queries.wallets import Exceeded, owner_of, scales_of, why_unusable
 
@@ -199,7 +200,7 @@ def plan_cash(session: Session, *, kind: CashKind, wallet: Wallet, amount_minor:
     cash, kept = (found.payee_minor, found.payer_minor) if pays else (found.payer_minor, found.payee_minor)
     return CashPlan(
         kind, wallet, amount_minor, found.minor, cash, kept, at_day,
-        ruling=ruled, why=tuple(why), exceeded=exceeded(session, wallet.id, term, amount_minor, at_day),
+        ruling=ruled, why=tuple(why), exceeded=exceeded(session, wallet.id, kind, term, amount_minor, at_day),
     )  # fmt: skip
 
 
@@ -224,39 +225,28 @@ def ruling_of(session: Session, wallet: Wallet, kind: TransactionType, at: dt.da
     return ruling(session, organization_id, kind, wallet.unit, at) if organization_id is not None else None
 
 
-def counted(session: Session, wallet_id: int, kind: TransactionType, first: dt.date, last: dt.date) -> int:
+def counted(session: Session, wallet_id: int, kind: CashKind, first: dt.date, last: dt.date) -> int:
     """What counts against the limits of a wallet on these days, executed or reserved (LI1), in minor units.
 
-    A redeem request counts from the day on which it was submitted until it is cancelled; what a desk pays of it later
-    is not counted once more.
+    With withdrawals, redeem requests for a cash desk count from the day on which they were submitted until they are
+    cancelled; what a desk pays of them later does not count once more.
 
     Args:
-        kind: TOP_UP, CASH_WITHDRAWAL or BANK_WITHDRAWAL.
+        kind: TOP_UP or WITHDRAWAL.
     """
-    channel = {
-        TransactionType.CASH_WITHDRAWAL: RedeemChannel.CASH_DESK,
-        TransactionType.BANK_WITHDRAWAL: RedeemChannel.BANK_TRANSFER,
-    }.get(kind)
-    total = 0
-    for cash_kind in (each for each, term in TERMS_OF.items() if term is kind):
-        done = select(func.sum(CashOperation.amount_minor)).where(
-            CashOperation.wallet_id == wallet_id,
-            CashOperation.kind == cash_kind,
-            CashOperation.on_day.between(first, last),
-        )
-        total += int(session.scalar(done) or 0)
-    if channel is not None:
-        asked = select(func.sum(RedeemRequest.amount_minor)).where(
-            RedeemRequest.wallet_id == wallet_id,
-            RedeemRequest.channel == channel,
-            RedeemRequest.on_day.between(first, last),
-            RedeemRequest.status.in_(REDEEM_COUNTED),
-        )
-        total += int(session.scalar(asked) or 0)
-    return total
+    if kind is not CashKind.TOP_UP:
+        return withdrawn(session, wallet_id, RedeemChannel.CASH_DESK, first, last)
+    done = select(func.sum(CashOperation.amount_minor)).where(
+        CashOperation.wallet_id == wallet_id,
+        CashOperation.kind == CashKind.TOP_UP,
+        CashOperation.on_day.between(first, last),
+    )
+    return int(session.scalar(done) or 0)
 
 
-def exceeded(session: Session, wallet_id: int, term: Term, amount_minor: int, day: dt.date) -> tuple[Exceeded, ...]:
+def exceeded(
+    session: Session, wallet_id: int, kind: CashKind, term: Term, amount_minor: int, day: dt.date
+) -> tuple[Exceeded, ...]:
     """The limits of `term` that `amount_minor` more would pass on `day`, the one that is passed by most first."""
     spans = (
         (LimitRule.SINGLE, term.limit_single_minor, None),
@@ -267,7 +257,7 @@ def exceeded(session: Session, wallet_id: int, term: Term, amount_minor: int, da
     for rule, limit, first in spans:
         if limit is None:
             continue
-        before = counted(session, wallet_id, term.transaction_type, first, day) if first is not None else 0
+        before = counted(session, wallet_id, kind, first, day) if first is not None else 0
         if before + amount_minor > limit:
             over.append(Exceeded(rule, limit, before, before + amount_minor))
     return tuple(sorted(over, key=lambda each: -each.excess_minor))

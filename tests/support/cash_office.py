@@ -19,7 +19,7 @@ from payadmin.ledger.posting import Posting, post
 from payadmin.models.ledger import LedgerTransaction
 from payadmin.models.parties import Customer, IdentificationStatus, Organization
 from payadmin.models.redeem import RedeemChannel, RedeemRequest, RedeemStatus
-from payadmin.models.treasury import CashDayUnit, CashDesk, CashDeskDay, CashOperation
+from payadmin.models.treasury import CashDayUnit, CashDesk, CashDeskDay, CashOperation, CashSource, SystemKind
 from payadmin.models.wallets import Wallet
 from payadmin.permissions import Role
 from payadmin.queries import treasury as asked
@@ -74,13 +74,21 @@ class CashOffice(Room):
         return treasury.assign(self.accountant, desk_id, cashier_id=cashier.staff_id).id
 
     def invest(self, desk_id: int, unit: str, minor: int) -> None:
-        """Cash comes to a desk from the owner, as system operations bring it (J13, J15)."""
-        code = self.get(CashDesk, desk_id).code
-        number = next(self._numbers)
-        self._post(
-            (f"in:{number}", recipes.cash_input(unit=unit, amount=minor, from_owner=True)),
-            (f"invest:{number}", recipes.investment(unit=unit, desk=code, amount=minor)),
-        )
+        """Cash comes to a desk from the owner, as an accountant asks for it and the CFO confirms it (J13, J15)."""
+        self.moved(SystemKind.CASH_INPUT, unit, minor, source=CashSource.OWNER)
+        self.moved(SystemKind.INVESTMENT, unit, minor, desk_id=desk_id)
+
+    def collect(self, desk_id: int, unit: str, minor: int) -> None:
+        """Cash is taken from a desk (J14)."""
+        self.moved(SystemKind.CASH_COLLECTION, unit, minor, desk_id=desk_id)
+
+    def moved(self, kind: SystemKind, unit: str, minor: int, **more: Any) -> int:
+        """A system operation, initiated and confirmed."""
+        more = {"key": f"m{next(self._numbers)}"} | more
+        row = treasury.initiate(self.accountant, kind=kind, unit=unit, amount_minor=minor, **more)
+        number, version = row.id, row.version
+        treasury.confirm(self.cfo, number, version=version)
+        return number
 
     def wallet(self, unit: str = "EUR", funds: int = 0, *, owner: Customer | Organization | None = None) -> int:
         """A wallet, of a new and identified customer unless told otherwise."""

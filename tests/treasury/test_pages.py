@@ -214,6 +214,11 @@ def test_an_approved_request_is_paid_once(office: CashOffice, till: FlaskClient)
     assert f'name="request" value="{strange}"' not in page
     form = hidden(page)
     assert post(till, f"{OWN}redeem/", **form | {"request": str(strange)}).status_code == 409
+    # Whoever found a customer has not found the request of the same number.
+    person = hidden(post(till, f"{OWN}top-up/", codeword=WORD).text)["found"]
+    for act in ({}, {"confirm": "1", "key": "form:x"}):
+        forged = form | {"found": person, "request": str(number)} | act
+        assert post(till, f"{OWN}redeem/", **forged).status_code == 409
     form = hidden(post(till, f"{OWN}redeem/", **form).text)
     first, second = (post(till, f"{OWN}redeem/", **form, confirm="1") for _twice in range(2))
     assert (first.status_code, first.location) == (303, second.location)
@@ -283,7 +288,10 @@ def test_cashiers_see_the_own_desk_and_nothing_else(
         assert other.get(address).status_code == 404
     assert post(other, f"/cash-operations/{row}/receipt/").status_code == 404
     assert "12.34" not in other.get("/cash-operations/").text
+    assert "12.34" in till.get("/cash-operations/export/csv/").get_data(as_text=True)
     assert "12.34" not in other.get("/cash-operations/export/csv/").get_data(as_text=True)
+    assert "12.34" in till.get(f"/cash-operations/?desk={mine}").text
+    assert other.get(f"/cash-operations/?desk={mine}").status_code == 400
     assert "No. " not in other.get("/cash-register-day/").text.partition("<tbody>")[2]
     for address in (
         "/cash-desks/",

@@ -22,6 +22,7 @@ from payadmin.actions.treasury.holding import (
     people,
     reason_of,
     refuse_unusable,
+    tell,
     tell_those_who,
 )
 from payadmin.approvals import person_of
@@ -35,7 +36,6 @@ from payadmin.ledger.posting import Posting, post
 from payadmin.models.access import StaffUser
 from payadmin.models.system import NoticeKind
 from payadmin.models.treasury import CashDayUnit, CashDesk, CashDeskDay, CashOperation, DayStatus
-from payadmin.notices import notify
 from payadmin.permissions import Permission
 from payadmin.queries.treasury import count_field, units_of_day
 from payadmin.work import Work, use_case
@@ -173,7 +173,7 @@ def return_day(work: Work, day_id: int, *, reason: str, version: int) -> CashDes
     )
     for staff_id in sorted(told):
         title = f"The count of {desk.name}, {day.business_date}, was returned: {words}"
-        notify(work.session, staff_id, NoticeKind.ATTENTION, title, key=f"cash_day:{day.id}:returned:{day.rounds}")
+        tell(work, staff_id, day, title, key=f"returned:{day.rounds}", kind=NoticeKind.ATTENTION)
     return day
 
 
@@ -216,8 +216,7 @@ def alert_left_open(work: Work, day_id: int) -> bool:
     day = work.get(CashDeskDay, day.id)
     work.record(Event.CASH_DAY_LEFT_OPEN, day, after={"status": day.status, "alerted_on": today}, **_names(desk, day))
     title = f"The day of {desk.name}, {day.business_date}, is not closed: {day.status.value.lower()}."
-    key = f"cash_day:{day.id}:left_open:{today.isoformat()}"
-    tell_those_who(work, DECIDE, title, key=key, kind=NoticeKind.ATTENTION)
+    tell_those_who(work, DECIDE, day, title, key=f"left_open:{today.isoformat()}", kind=NoticeKind.ATTENTION)
     return True
 
 
@@ -301,7 +300,7 @@ def _count(
     )
     if work.actor.may(OPERATE):
         title = f"{work.actor.name} counted {desk.name}, {day.business_date}: the day waits to be closed."
-        tell_those_who(work, DECIDE, title, key=f"cash_day:{day.id}:counted:{day.rounds}", kind=NoticeKind.READY)
+        tell_those_who(work, DECIDE, day, title, key=f"counted:{day.rounds}", kind=NoticeKind.READY)
     return day
 
 
@@ -338,7 +337,7 @@ def _close(work: Work, desk: CashDesk, day: CashDeskDay, reason: str | None, *, 
     )
     for staff_id in sorted(each for each in told if each is not None):
         title = f"The day of {desk.name}, {day.business_date}, is closed."
-        notify(work.session, staff_id, NoticeKind.DONE, title, key=f"cash_day:{day.id}:closed")
+        tell(work, staff_id, day, title, key="closed", kind=NoticeKind.DONE)
     return day
 
 

@@ -6,7 +6,7 @@ from typing import Final
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
-from payadmin.actions.treasury.holding import hold_day, hold_desk, lying_in, reason_of
+from payadmin.actions.treasury.holding import hold_day, hold_desk, hold_desk_of, lying_in, reason_of
 from payadmin.audit import Event
 from payadmin.kernel.errors import Conflict, Invalid
 from payadmin.kernel.text import _
@@ -172,7 +172,7 @@ def end_assignment(work: Work, assignment_id: int) -> None:
     Raises:
         Conflict: it ended already.
     """
-    desk = hold_desk(work, work.get(CashDeskAssignment, assignment_id).desk_id)
+    desk = hold_desk_of(work, CashDeskAssignment, assignment_id)
     _end(work, desk, work.get(CashDeskAssignment, assignment_id, lock=True))
 
 

@@ -9,7 +9,7 @@ from typing import Final
 from sqlalchemy import func, select
 
 from payadmin.approvals import person_of
-from payadmin.kernel.errors import Conflict, Forbidden, Invalid
+from payadmin.kernel.errors import Conflict, Forbidden, Invalid, NotFound
 from payadmin.kernel.masks import mask_pan_in_text
 from payadmin.kernel.money import Money
 from payadmin.kernel.text import _
@@ -17,7 +17,7 @@ from payadmin.models.access import StaffRole, StaffStatus, StaffUser
 from payadmin.models.parties import Organization, OrganizationStatus
 from payadmin.models.payments import Unit
 from payadmin.models.system import NoticeKind
-from payadmin.models.treasury import CashDesk, CashDeskDay, DayStatus, DeskStatus
+from payadmin.models.treasury import CashDesk, CashDeskAssignment, CashDeskDay, DayStatus, DeskStatus
 from payadmin.models.wallets import NOTE_LENGTH, REASON_LENGTH
 from payadmin.notices import notify
 from payadmin.permissions import GRANTS, Permission
@@ -43,8 +43,19 @@ def hold_day(work: Work, desk: CashDesk) -> CashDeskDay | None:
 
 def hold_whole_day(work: Work, day_id: int) -> tuple[CashDesk, CashDeskDay]:
     """A day by its number, with its desk, both held."""
-    desk = hold_desk(work, work.get(CashDeskDay, day_id).desk_id)
-    return desk, work.get(CashDeskDay, day_id, lock=True)
+    return hold_desk_of(work, CashDeskDay, day_id), work.get(CashDeskDay, day_id, lock=True)
+
+
+def hold_desk_of(work: Work, model: type[CashDeskDay | CashDeskAssignment], row_id: int) -> CashDesk:
+    """The desk of a row that is held after it; the row itself is not loaded, or it would be an old one by then.
+
+    Raises:
+        NotFound: there is no such row.
+    """
+    desk_id = work.one(select(model.desk_id).where(model.id == row_id)) if 0 < row_id < 2**63 else None
+    if desk_id is None:
+        raise NotFound("There is no such record.")
+    return hold_desk(work, desk_id)
 
 
 def cashier_of(work: Work) -> StaffUser:
@@ -136,7 +147,14 @@ def note_of(note: str | None) -> str | None:
     return words or None
 
 
-def tell_those_who(work: Work, permission: Permission, title: str, *, key: str, kind: NoticeKind) -> None:
+def tell(work: Work, staff_id: int, day: CashDeskDay, title: str, *, key: str, kind: NoticeKind) -> None:
+    """Tell somebody about a day by the bell, once for a key; it leads to the day."""
+    notify(work.session, staff_id, kind, title, page="cash_register_day", row_id=day.id, key=f"cash_day:{day.id}:{key}")
+
+
+def tell_those_who(
+    work: Work, permission: Permission, day: CashDeskDay, title: str, *, key: str, kind: NoticeKind
+) -> None:
     """Tell the active members of staff with `permission` by the bell, at most 25, each once for a key.
 
     In the order of their ids, so that two transactions never wait for each other in a circle.
@@ -147,7 +165,7 @@ def tell_those_who(work: Work, permission: Permission, title: str, *, key: str, 
     newest = asked.order_by(StaffUser.last_login_at.desc().nulls_last(), StaffUser.id).limit(_LOOKED_AT)
     able = [staff.id for staff in work.session.scalars(newest) if permission in staff.permissions]
     for staff_id in sorted(able[:_MOST_TOLD]):
-        notify(work.session, staff_id, kind, title, key=key)
+        tell(work, staff_id, day, title, key=key, kind=kind)
 
 
 def people(work: Work, *conditions: object) -> set[int]:

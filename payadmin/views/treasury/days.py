@@ -1,5 +1,6 @@
 """Cash register day: the days of desks, what they come to in each unit, and their closing (K-41, K-50)."""
 
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from flask import flash, redirect, request
@@ -11,6 +12,7 @@ from payadmin.actions import treasury
 from payadmin.db import db
 from payadmin.kernel.errors import Conflict, Invalid
 from payadmin.kernel.text import _
+from payadmin.models.audit import AuditEvent
 from payadmin.models.treasury import CashDeskDay, DayStatus
 from payadmin.models.wallets import REASON_LENGTH
 from payadmin.permissions import Permission
@@ -65,15 +67,16 @@ class CashDaysPage(CountPages):
     subtitle = "The days of the cash desks. A cashier opens and counts a day, an accountant closes it."
     menu_view = "own_view"
     create = edit = delete = None
+    export = READ
     column_list = (
-        "id", "desk", "business_date", "status", "opened_by", "opened_at", "close_requested_at", "decided_at",
+        "business_date", "desk", "status", "opened_by", "opened_at", "close_requested_at", "decided_at",
     )  # fmt: skip
     column_filters = ("desk", "status", "business_date", "opened_by")
     column_sortable = ("id", "business_date")
     default_sort = "-business_date"
     labels = {"id": "Cash day"}
     tabs = "status"
-    phone = {"id": "m1", "status": "m2", "desk": "m3", "business_date": "m4"}
+    phone = {"business_date": "m1", "status": "m2", "desk": "m3", "opened_by": "m4"}
     list_also = ("status",)
     list_template = "treasury/days.html"
     details_template = "treasury/day.html"
@@ -117,7 +120,7 @@ class CashDaysPage(CountPages):
         tells_all = sees_every_desk() or row.status is DayStatus.CLOSED
         shown = super().details_context(row)
         return shown | {
-            "history": shown["history"] if tells_all else [],
+            "history": shown["history"] if tells_all else [_told(entry) for entry in shown["history"]],
             "desk": desk,
             "figures": figures,
             "tells_all": tells_all,
@@ -187,3 +190,9 @@ class CashDaysPage(CountPages):
             title=_("Close the day") if is_close else _("Return the day"), back=f"{self.address}{day.id}/",
             scale=lambda unit: unit_scale(unit) or 0,
         )  # fmt: skip
+
+
+def _told(entry: AuditEvent) -> SimpleNamespace:
+    """An entry of the trail without its figures: who did what and when, but not what the books expect."""
+    kept = {name: getattr(entry, name) for name in ("event", "outcome", "reason", "actor_name", "at", "entity", "keys")}
+    return SimpleNamespace(**kept, before=None, after=None)

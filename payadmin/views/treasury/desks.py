@@ -18,7 +18,7 @@ from payadmin.kernel.errors import Conflict, Invalid, NotFound
 from payadmin.kernel.text import Text, _
 from payadmin.models.access import StaffRole, StaffStatus, StaffUser
 from payadmin.models.parties import OrganizationKind
-from payadmin.models.treasury import CODE_LENGTH, CashDesk, CashDeskAssignment
+from payadmin.models.treasury import CODE_LENGTH, CashDesk, CashDeskAssignment, CashDeskDay, CashOperation
 from payadmin.models.wallets import REASON_LENGTH
 from payadmin.permissions import Permission, Role
 from payadmin.queries.cash_days import cashiers_at, unclosed_days
@@ -30,12 +30,14 @@ from payadmin.views.filters import begins_with, row_id_of
 from payadmin.views.registry import page
 from payadmin.views.security import current_actor
 from payadmin.views.tariffs.shown import found_organizations, organization_titles
-from payadmin.views.treasury.shown import amounts_by_unit, day_badge, desk_badge
+from payadmin.views.treasury.shown import amounts_by_unit, day_badge, desk_badge, operation_url, receipt_number
 
 READ, WRITE = Permission.CASH_DESK_READ, Permission.CASH_DESK_WRITE
 MOST_FOUND = 20
 MOST_LIVE = 100
 ASSIGNMENTS_SHOWN = 50
+OPERATIONS_SHOWN = 10
+DAYS_LOOKED_AT = 20
 LONGEST_SEARCH = 100
 LIVE = {"cashiers": _("Cashiers"), "day": _("Day"), "balances": _("In the desk")}
 _LIVE_CELL = Markup('<span id="desk-{}-{}">{}</span>')
@@ -100,6 +102,7 @@ class CashDesksPage(PayAdminModelView):
     subtitle = "Who works where, how the day stands, and what lies in each desk. Currencies are never added up."
     create = edit = WRITE
     delete = None
+    export = None  # what lies in a desk is of this moment; the reports of a day and a period are files
     column_list = ("code", "name", "organization", "status", "cashiers", "day", "balances")
     column_filters = ("status", "organization", "code", "created_at")
     column_sortable = ("code", "name", "created_at")
@@ -163,6 +166,10 @@ class CashDesksPage(PayAdminModelView):
         actor = current_actor()
         return super().details_context(row) | self._status(row) | {
             "assignments": _assignments(row),
+            "operations": _operations(row),
+            "operations_url": url_for("cash_operations.index_view", desk=row.id),
+            "operation_url": operation_url,
+            "receipt_number": receipt_number,
             "may_write": actor.may(WRITE),
             "state": row.status.name,
         }  # fmt: skip
@@ -339,6 +346,14 @@ def _assignments(desk: CashDesk) -> Sequence[CashDeskAssignment]:
     wanted = select(CashDeskAssignment).where(CashDeskAssignment.desk_id == desk.id)
     newest = wanted.order_by(CashDeskAssignment.id.desc()).limit(ASSIGNMENTS_SHOWN)
     return db.session.scalars(newest.options(joinedload(CashDeskAssignment.cashier))).all()
+
+
+def _operations(desk: CashDesk) -> Sequence[CashOperation]:
+    """What was done at a desk last; its days are few beside them, and are looked through from the latest."""
+    latest = select(CashDeskDay.id).where(CashDeskDay.desk_id == desk.id).order_by(CashDeskDay.id.desc())
+    days = db.session.scalars(latest.limit(DAYS_LOOKED_AT)).all()
+    wanted = select(CashOperation).where(CashOperation.day_id.in_(days)).order_by(CashOperation.id.desc())
+    return db.session.scalars(wanted.limit(OPERATIONS_SHOWN).options(joinedload(CashOperation.day))).all()
 
 
 def _live(key: str, rows: Sequence[Any]) -> dict[int, Any]:

@@ -1,12 +1,12 @@
 """What cashiers did: every cash operation with its receipt; for a cashier, those of the own desk (K-50, CA7)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from flask import Response
 from flask_admin import expose
-from sqlalchemy import select
+from sqlalchemy import String, cast, select
 
 from payadmin.actions import treasury
 from payadmin.db import db
@@ -21,6 +21,7 @@ from payadmin.permissions import Permission
 from payadmin.queries.cash_days import customers_behind
 from payadmin.views.base import PayAdminModelView
 from payadmin.views.columns import EMPTY, Column, Kind, zone
+from payadmin.views.filters import MOST_OPTIONS, Active, Choice, Filter
 from payadmin.views.language import say, speech
 from payadmin.views.ledger.words import journals_about
 from payadmin.views.registry import page
@@ -31,6 +32,7 @@ from payadmin.views.treasury.shown import (
     known,
     masked_wallet,
     money_said,
+    of_own_desk,
     receipt_asked,
     receipt_number,
     sees_every_desk,
@@ -63,6 +65,39 @@ LOOKUPS: tuple[Lookup, ...] = (
 )
 
 
+def _receipt_alone(receipt: Any) -> Any:
+    """The number within its day, as files hold it beside the desk."""
+    return cast(receipt, String)
+
+
+def _desk_name(day_id: Any) -> Any:
+    named = select(CashDesk.name).join(CashDeskDay, CashDeskDay.desk_id == CashDesk.id)
+    return named.where(CashDeskDay.id == day_id).scalar_subquery()
+
+
+class DeskFilter(Filter):
+    """At any of several desks; a cashier is offered the own one."""
+
+    widget = "choices"
+    repeatable = True
+
+    def read(self, values: list[str]) -> Active:
+        """The condition for the chosen desks."""
+        names = {choice.value: choice.label for choice in self.choices()}
+        chosen = tuple(dict.fromkeys(values))
+        for value in chosen:
+            if value not in names:
+                raise self.refuse(value)
+        days = select(CashDeskDay.id).where(CashDeskDay.desk_id.in_([int(value) for value in chosen]))
+        return Active(CashOperation.day_id.in_(days), ", ".join(names[value] for value in chosen), chosen, {})
+
+    def choices(self) -> list[Choice]:
+        """The desks that the person signed in may see, by name."""
+        wanted = select(CashDesk.id, CashDesk.name).where(of_own_desk(CashDesk.id))
+        rows = db.session.execute(wanted.order_by(CashDesk.name).limit(MOST_OPTIONS))
+        return [Choice(str(row.id), row.name) for row in rows]
+
+
 @page(menu="")
 class CashOperationsPage(PayAdminModelView):
     """The history of cashiers' operations."""
@@ -72,7 +107,7 @@ class CashOperationsPage(PayAdminModelView):
     plural = "Cash operations"
     singular = "Cash operation"
     subtitle = "What customers brought and took at the cash desks. Search by a receipt, or by a wallet's number."
-    read = READ
+    read = export = READ
     create = edit = delete = None
     column_list = ("number", "kind", "desk", "wallet", "amount", "commission", "cashier", "created_at")
     column_filters = ("kind", "unit", "amount", "cashier", "day", "wallet", "created_at")
@@ -96,9 +131,15 @@ class CashOperationsPage(PayAdminModelView):
         self.columns["wallet"] = Column(
             "wallet", _("Wallet"), Kind.LINK, CashOperation.wallet_id, fixed, target=Wallet, target_attr=Wallet.id
         )
-        self.columns["number"] = Column("number", _("Receipt"), Kind.TEXT, CashOperation.id, fixed)
-        self.columns["desk"] = Column("desk", _("Desk"), Kind.TEXT, CashOperation.id, fixed)
+        self.columns["number"] = Column(
+            "number", _("Receipt"), Kind.TEXT, CashOperation.receipt, fixed, worked_out=_receipt_alone
+        )
+        self.columns["desk"] = Column("desk", _("Desk"), Kind.TEXT, CashOperation.day_id, fixed, worked_out=_desk_name)
         super()._refresh_cache()
+
+    def _filters_of(self, table: Any) -> Iterator[tuple[str, Filter]]:
+        yield "desk", DeskFilter(self.columns["desk"])
+        yield from super()._filters_of(table)
 
     def get_query(self) -> "Select[Any]":
         """All operations; for a cashier those of the own desk."""

@@ -22,6 +22,7 @@ from payadmin.models.wallets import NOTE_LENGTH, Wallet
 from payadmin.permissions import Permission
 from payadmin.queries.cash_days import payable_requests, wallets_of_customers
 from payadmin.queries.treasury import CashPlan, find_customers, plan_cash
+from payadmin.queries.wallets import amounts_of
 from payadmin.views.columns import unit_scale
 from payadmin.views.fields import MoneyField, no_cards, no_controls, put
 from payadmin.views.filters import row_id_of
@@ -34,6 +35,7 @@ from payadmin.views.wallets.shown import KeyField
 FOUND_SECONDS = 30 * 60
 LONGEST_SAID = 254
 MOST_CUSTOMERS = 10
+CUSTOMERS, REQUESTS = "customers", "requests"
 TITLES = {
     CashKind.TOP_UP: Text("Top-up"),
     CashKind.WITHDRAWAL: Text("Withdraw"),
@@ -112,7 +114,7 @@ class OrderPages(TillPages):
                     status, sentence = refusal.status, put(form, refusal)
         if found is not None:
             people = payees([row.wallet_id for row in found])
-            rows = [(row, people[row.wallet_id], _seal([row.id])) for row in found]
+            rows = [(row, people[row.wallet_id], _seal(REQUESTS, [row.id])) for row in found]
             return self.render(
                 "treasury/redeem_choose.html", rows=rows, money=money_said, title=TITLES[CashKind.REDEEM]
             )
@@ -177,7 +179,7 @@ class OrderPages(TillPages):
         if posted and form.validate():
             try:
                 customers = self._customers(form)
-                found = _seal([each.id for each in customers])
+                found = _seal(CUSTOMERS, [each.id for each in customers])
                 return self._choice_page(kind, CashForm(data={"found": found}), customers)
             except (Invalid, Conflict) as refusal:
                 status, sentence = refusal.status, put(form, refusal)
@@ -186,7 +188,7 @@ class OrderPages(TillPages):
     def _choose(self, kind: CashKind) -> Any:
         form = CashForm(request.form)
         session = db.session()
-        ids = _unseal(form.found.data)
+        ids = _unseal(CUSTOMERS, form.found.data)
         customers = [each for each in (session.get(Customer, customer_id) for customer_id in ids) if each is not None]
         wallets = {wallet.id: wallet for wallet in wallets_of_customers(session, ids)}
         chosen = wallets.get(form.wallet.data or 0)
@@ -232,6 +234,8 @@ class OrderPages(TillPages):
         person = next(each for each in customers if each.id == plan.wallet.customer_id)
         unit = plan.wallet.unit
         over = plan.exceeded[0] if plan.exceeded else None
+        available = amounts_of(db.session(), [plan.wallet])[plan.wallet.id].available_minor
+        is_poor = kind is CashKind.WITHDRAWAL and available < plan.wallet_minor
         page = self.render(
             "treasury/confirm.html",
             form=form, plan=plan, person=known(person), kind=kind.name, title=TITLES[kind],
@@ -244,8 +248,9 @@ class OrderPages(TillPages):
             }
             if over is not None
             else None,
+            available=money_said(available, unit) if is_poor else None,
         )  # fmt: skip
-        return page, 200 if over is None else 409
+        return page, 200 if over is None and not is_poor else 409
 
     def _done(self, kind: CashKind, form: CashForm, wallet: Wallet) -> Any:
         act = treasury.top_up if kind is CashKind.TOP_UP else treasury.withdraw
@@ -264,7 +269,7 @@ class OrderPages(TillPages):
 
     def _redeem_page(self, request_id: int, sentence: str | None = None, key: str | None = None) -> Any:
         session = db.session()
-        if request_id not in _unseal(request.form.get("found")):
+        if request_id not in _unseal(REQUESTS, request.form.get("found")):
             raise Conflict(FIND_AGAIN)
         row = session.get(RedeemRequest, request_id)
         if row is None:
@@ -281,7 +286,7 @@ class OrderPages(TillPages):
 
     def _pay(self) -> Any:
         request_id, key = row_id_of(request.form.get("request", "")), request.form.get("key", "").strip()
-        if request_id is None or request_id not in _unseal(request.form.get("found")) or not key:
+        if request_id is None or request_id not in _unseal(REQUESTS, request.form.get("found")) or not key:
             raise Conflict(FIND_AGAIN)
         try:
             row = treasury.pay_redeem(current_actor(), request_id, key=key)
@@ -292,19 +297,20 @@ class OrderPages(TillPages):
         return redirect(operation_url(row.id), 303)
 
 
-def _serializer() -> URLSafeTimedSerializer:
-    salt = f"cash-found:{current_actor().staff_id}"
+def _serializer(what: str) -> URLSafeTimedSerializer:
+    # A customer and a request may have the same number: finding one is not finding the other.
+    salt = f"cash-found:{what}:{current_actor().staff_id}"
     return URLSafeTimedSerializer(current_app.secret_key, salt=salt)  # type: ignore[arg-type]
 
 
-def _seal(ids: Sequence[int]) -> str:
+def _seal(what: str, ids: Sequence[int]) -> str:
     """Who was found, so that the next step is about nobody else: only whom a cashier has found can be served."""
-    return str(_serializer().dumps(list(ids)))
+    return str(_serializer(what).dumps(list(ids)))
 
 
-def _unseal(text: str | None) -> list[int]:
+def _unseal(what: str, text: str | None) -> list[int]:
     try:
-        return [int(each) for each in _serializer().loads(text or "", max_age=FOUND_SECONDS)]
+        return [int(each) for each in _serializer(what).loads(text or "", max_age=FOUND_SECONDS)]
     except (BadData, TypeError, ValueError):
         raise Conflict(FIND_AGAIN) from None
 
