@@ -171,6 +171,7 @@ def _listens(port: int) -> bool:
 def _prepare_demo(app: "Flask", home: "Home", *, full: bool) -> list[dict[str, str]]:
     from payadmin.actions import access
     from payadmin.db import db
+    from payadmin.sample.cash import load_cash
     from payadmin.sample.checkout import set_rules
     from payadmin.sample.identification import load_identification
     from payadmin.sample.load import load_sample
@@ -199,7 +200,6 @@ def _prepare_demo(app: "Flask", home: "Home", *, full: bool) -> list[dict[str, s
         load_wallets()
         load_products()
         load_risk(settings.zone)
-        _check_books(settings)
         file = home.path / "demo-accounts.json"
         known: dict[str, dict[str, str]] = {}
         if file.exists():
@@ -213,6 +213,8 @@ def _prepare_demo(app: "Flask", home: "Home", *, full: bool) -> list[dict[str, s
             }
         load_identification(settings)
         load_support()
+        load_cash(settings)
+        _check_books(settings)
         accounts = list(known.values())
         home.write_private(file, json.dumps(accounts, indent=1))
     return accounts

@@ -2,7 +2,9 @@
 
 import datetime as dt
 import enum
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -41,9 +43,22 @@ BigId = BigInteger().with_variant(Integer(), "sqlite")
 Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 
 
+_AS_IF: ContextVar[dt.datetime | None] = ContextVar("payadmin.as_if", default=None)
+
+
 def utcnow() -> dt.datetime:
     """The current time, aware, in UTC."""
-    return dt.datetime.now(dt.UTC)
+    return _AS_IF.get() or dt.datetime.now(dt.UTC)
+
+
+@contextmanager
+def as_if(moment: dt.datetime) -> Iterator[None]:
+    """Let it be another moment here, for sample data that is to look as if it had been made over days."""
+    before = _AS_IF.set(moment)
+    try:
+        yield
+    finally:
+        _AS_IF.reset(before)
 
 
 class UtcDateTime(TypeDecorator[dt.datetime]):

@@ -5,11 +5,11 @@ should hold comes from the books. A fixed number of questions, whatever the peri
 """
 
 import datetime as dt
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Select, cast, func, or_, select
+from sqlalchemy import BigInteger, Select, cast, func, literal, or_, select, union_all
 from sqlalchemy.orm import Session
 
 from payadmin.models.access import StaffUser
@@ -369,3 +369,28 @@ def _moved(rows: Iterable[Any]) -> Iterator[Movement]:
         is_back = row.reverses_id is not None
         sign = 1 if (row.kind is SystemKind.INVESTMENT) is not is_back else -1
         yield Movement(row.decided_at, date, row.kind.value, None, "", who, row.unit, sign * row.amount_minor, 0)
+
+
+# ---- figures ---------------------------------------------------------------------------------------------------------
+
+
+def cash_sums(
+    session: Session, unit: str, spans: Sequence[tuple[dt.datetime, dt.datetime]]
+) -> list[dict[CashKind, tuple[int, int]]]:
+    """How many operations of each kind there were in each span of time, and their amounts: one statement for all.
+
+    Args:
+        unit: the currency of the amounts, in minor units.
+        spans: from the first moment of each to the one after its last.
+    """
+    found: list[dict[CashKind, tuple[int, int]]] = [dict.fromkeys(CashKind, (0, 0)) for _span in spans]
+    total = cast(func.coalesce(func.sum(CashOperation.amount_minor), 0), BigInteger)
+    parts = [
+        select(literal(place), CashOperation.kind, func.count(), total)
+        .where(CashOperation.unit == unit, CashOperation.created_at >= first, CashOperation.created_at < end)
+        .group_by(CashOperation.kind)
+        for place, (first, end) in enumerate(spans)
+    ]
+    for place, kind, number, minor in session.execute(union_all(*parts)):
+        found[place][kind] = int(number), int(minor)
+    return found

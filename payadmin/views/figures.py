@@ -28,7 +28,9 @@ from payadmin.models.payments import (
     PaymentType,
 )
 from payadmin.models.reporting import Slice
+from payadmin.models.treasury import CashKind, CashOperation
 from payadmin.queries import reporting
+from payadmin.queries.cash_reports import cash_sums
 from payadmin.queries.reporting import Answer, Cut, Line, Scope, Span, Sums
 from payadmin.views import lists
 from payadmin.views.columns import PAGE_OF
@@ -265,6 +267,37 @@ class ListFigure:
     def fact(self, asked: Any, rows: int) -> Fact:
         """Its number, once it has been counted."""
         return Fact(self.label, rows, rows, self.model, self.pairs(asked))
+
+
+@dataclass(frozen=True)
+class CashFigure:
+    """What customers brought to desks or took there: how many operations of a kind, or what they come to.
+
+    It says the same to everybody who may read the page; the list behind it opens for those who look after cash.
+    """
+
+    label: str
+    kind: CashKind
+    measure: Measure = Measure.COUNT
+
+    def cuts(self, asked: Any) -> Sequence[Cut]:  # noqa: ARG002 - it asks for itself
+        return ()
+
+    def facts(self, asked: Asked, answer: Answer) -> list[Fact]:  # noqa: ARG002 - it asks for itself
+        [sums] = cash_sums(db.session(), asked.unit, [reporting.moments(asked.zone, asked.span)])
+        return [self.fact(asked, *sums[self.kind])]
+
+    def fact(self, asked: Asked, rows: int, minor: int) -> Fact:
+        """Its number, once it has been counted."""
+        args = (
+            ("kind", self.kind.name),
+            ("created_at", days_argument(asked.span)),
+            ("amount", f"{asked.unit}:.."),
+        )
+        if self.measure is Measure.COUNT:
+            return Fact(self.label, rows, rows, CashOperation, args)
+        columns = self.measure.columns
+        return Fact(self.label, minor, rows, CashOperation, args, asked.unit, asked.scale, columns=columns)
 
 
 def counted(model: type[Base], several: Sequence[Pairs]) -> list[int]:

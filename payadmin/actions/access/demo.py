@@ -24,7 +24,9 @@ DEMO_STAFF: tuple[tuple[str, str, frozenset[Role]], ...] = (
     ("cfo", "Carlos Ortega", frozenset({Role.CFO})),
     ("specialist", "Farah Siddiqui", frozenset({Role.FINANCIAL_SPECIALIST})),
     ("accountant", "Akira Tanaka", frozenset({Role.ACCOUNTANT})),
+    ("bookkeeper", "Britta Olsen", frozenset({Role.ACCOUNTANT})),
     ("cashier", "Chiara Conti", frozenset({Role.CASHIER})),
+    ("teller", "Tomas Novak", frozenset({Role.CASHIER})),
     ("compliance", "Colin Mackay", frozenset({Role.COMPLIANCE})),
     ("antifraud", "Anna Nowak", frozenset({Role.ANTI_FRAUD})),
     ("support", "Sofia Lindgren", frozenset({Role.SUPPORT_MANAGER})),
@@ -48,7 +50,9 @@ class DemoAccount:
 
 
 def create_demo_staff(password: str, *, organizations: Mapping[str, int] = _NOWHERE) -> tuple[DemoAccount, ...]:
-    """One active account for each role, with `password` and an authenticator; those that exist are kept.
+    """Active accounts of every role, with `password` and an authenticator; those that exist are kept.
+
+    There are two accountants and two cashiers, for what one person may not do alone.
 
     Args:
         organizations: to which organization an account belongs, by its user name; one that has any keeps it.

@@ -16,10 +16,11 @@ from payadmin.kernel.lengths import Length, quarter_of
 from payadmin.kernel.text import _, day_text
 from payadmin.models.payments import Mode, PaymentStatus
 from payadmin.queries import reporting
+from payadmin.queries.cash_reports import cash_sums
 from payadmin.queries.reporting import Answer, Cut, Line, Scope, Span, Sums
 from payadmin.views import periods
 from payadmin.views.columns import zone
-from payadmin.views.figures import Asked, Change, Fact, Figure, ListFigure, change, counted
+from payadmin.views.figures import Asked, CashFigure, Change, Fact, Figure, ListFigure, change, counted
 from payadmin.views.filters import BadAddress, clean, day_of
 from payadmin.views.language import say, speech
 
@@ -122,11 +123,18 @@ def rows(asked: Compared, figures: Sequence[Figure]) -> list[Period]:
         for figure in figures
         if isinstance(figure, ListFigure)
     }
+    cash = [figure for figure in figures if isinstance(figure, CashFigure)]
+    moments = [reporting.moments(asked.zone, span) for span in asked.spans]
+    sums = cash_sums(db.session(), asked.unit, moments) if cash else []
     made: list[Period] = []
     for place, span in enumerate(asked.spans):
         one, answer = asked.of(span), asked.answer(span, figures)
         facts = tuple(
-            figure.fact(one, counts[figure][place]) if isinstance(figure, ListFigure) else figure.facts(one, answer)[0]
+            figure.fact(one, counts[figure][place])
+            if isinstance(figure, ListFigure)
+            else figure.fact(one, *sums[place][figure.kind])
+            if isinstance(figure, CashFigure)
+            else figure.facts(one, answer)[0]
             for figure in figures
         )
         now = made[0].facts if made else ()

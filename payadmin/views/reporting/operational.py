@@ -17,6 +17,7 @@ from payadmin.kernel.xlsx import Cell, xlsx
 from payadmin.models.parties import Customer
 from payadmin.models.payments import Mode, PaymentStatus
 from payadmin.models.subscriptions import Subscription
+from payadmin.models.treasury import CashKind
 from payadmin.permissions import Permission
 from payadmin.views import charts
 from payadmin.views.charts import Plot, Series, chart
@@ -24,6 +25,7 @@ from payadmin.views.drawing import Shape
 from payadmin.views.figures import (
     FAILED,
     SUCCEEDED,
+    CashFigure,
     Change,
     Fact,
     Figure,
@@ -56,8 +58,17 @@ CUSTOMERS = ListFigure(_("New customers"), Customer, lambda asked: [("created_at
 SUBSCRIPTIONS = ListFigure(
     _("New subscriptions"), Subscription, lambda asked: [("created_at", days_argument(asked.span))]
 )
+CASH: Final[tuple[CashFigure, ...]] = tuple(
+    CashFigure(label, kind, measure)
+    for kind, labels in (
+        (CashKind.TOP_UP, (_("Cash top-ups"), _("Cash top-ups amount"))),
+        (CashKind.WITHDRAWAL, (_("Cash withdrawals"), _("Cash withdrawals amount"))),
+        (CashKind.REDEEM, (_("Redeem paid in cash"), _("Redeem paid in cash amount"))),
+    )
+    for measure, label in zip((Measure.COUNT, Measure.AMOUNT), labels, strict=True)
+)
 DECLARED: Final[tuple[Figure, ...]] = (
-    PAYMENTS, SUCCESSFUL, FAILURES, CHARGED_BACK, CAPTURED, REFUNDED, NET, CUSTOMERS, SUBSCRIPTIONS,
+    PAYMENTS, SUCCESSFUL, FAILURES, CHARGED_BACK, CAPTURED, REFUNDED, NET, CUSTOMERS, SUBSCRIPTIONS, *CASH,
 )  # fmt: skip
 # More of these is no good news.
 UNWANTED: Final[tuple[Figure, ...]] = (FAILURES, CHARGED_BACK, REFUNDED)
