@@ -289,6 +289,7 @@ class BankLine(Row, Audited, Base):
     machine: ClassVar[Machine[LineStatus]] = LINE_MACHINE
 
     __tablename__ = "bank_line"
+    __title__ = "statement_id"
     __table_args__ = (
         UniqueConstraint("account", "statement_id", "number", name="uq_bank_line_account_statement_id_number"),
         CheckConstraint("amount_minor >= 0", name="amount_not_negative"),

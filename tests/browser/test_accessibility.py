@@ -159,6 +159,10 @@ def stale(page: Page) -> None:
 
 
 PLACES = (
+    Place("payment files", "payment-files/", user="accountant"),
+    Place("payment file, nothing to make", "payment-files/make/?unit=JPY", user="accountant"),
+    Place("bank statements", "bank-statements/", user="accountant"),
+    Place("bank statements, upload", "bank-statements/upload/", user="accountant"),
     Place("home", ""),
     Place("home of a partner", "", shown_charts, user="partner"),
     Place("home of a partner, tables", "", shown_tables, user="partner"),
