@@ -144,7 +144,7 @@ class Report:
         return all(lines.is_closed for lines in self.days)
 
 
-def days_of(desk_id: int, first: dt.date, last: dt.date) -> Select[tuple[CashDeskDay]]:
+def days_of(desk_id: int, first: dt.date, last: dt.date) -> Select[CashDeskDay]:
     """The days of a desk that were opened on these dates."""
     return select(CashDeskDay).where(
         CashDeskDay.desk_id == desk_id, CashDeskDay.business_date >= first, CashDeskDay.business_date <= last
@@ -167,7 +167,7 @@ def window(
 def report_of(
     session: Session,
     desk: CashDesk,
-    wanted: Select[tuple[CashDeskDay]],
+    wanted: Select[CashDeskDay],
     *,
     between: tuple[dt.datetime, dt.datetime] | None = None,
     unit: str | None = None,
@@ -214,7 +214,8 @@ def _read_operations(
         for column in (CashOperation.cash_minor, CashOperation.commission_minor)
     ]
     found: dict[tuple[int, str], dict[CashKind, Flow]] = {}
-    rows = session.execute(select(*keys, func.count(), *sums).where(CashOperation.day_id.in_(ids)).group_by(*keys))
+    columns: list[Any] = [*keys, func.count(), *sums]
+    rows = session.execute(select(*columns).where(CashOperation.day_id.in_(ids)).group_by(*keys))
     for day_id, cashier_id, unit, kind, number, cash, commission in rows:
         flow = Flow(int(number), int(cash), int(commission))
         days[day_id].of(unit).flows[kind].add(flow)
@@ -226,7 +227,8 @@ def _system(*conditions: Any) -> Select[Any]:
     is_back = SystemOperation.reverses_id.is_not(None)
     keys = (SystemOperation.day_id, SystemOperation.unit, SystemOperation.kind, is_back)
     total = cast(func.coalesce(func.sum(SystemOperation.amount_minor), 0), BigInteger)
-    return select(*keys, total).where(SystemOperation.status.in_(_BOOKED), *conditions).group_by(*keys)
+    columns: list[Any] = [*keys, total]
+    return select(*columns).where(SystemOperation.status.in_(_BOOKED), *conditions).group_by(*keys)
 
 
 def _put(line: UnitLine, kind: SystemKind, minor: int, *, is_back: bool) -> None:
@@ -310,7 +312,7 @@ class Movement:
 def movements(
     session: Session,
     desk: CashDesk,
-    wanted: Select[tuple[CashDeskDay]],
+    wanted: Select[CashDeskDay],
     *,
     between: tuple[dt.datetime, dt.datetime] | None = None,
     unit: str | None = None,

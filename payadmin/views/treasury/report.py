@@ -67,7 +67,7 @@ class Asked:
     unit: str | None
 
     @property
-    def wanted(self) -> Select[tuple[CashDeskDay]]:
+    def wanted(self) -> Select[CashDeskDay]:
         """The statement that finds its days."""
         if self.day is not None:
             return select(CashDeskDay).where(CashDeskDay.id == self.day.id)
@@ -304,7 +304,10 @@ def _facts(session: Session, asked: Asked, report: Report, *, is_file: bool = Fa
     said = _plain_day if is_file else speech().day
     told = _plain_moment if is_file else _moment
     organization = session.get_one(Organization, asked.desk.organization_id)
-    facts = [(_("Organization"), organization.name), (_("Desk"), f"{asked.desk.name} ({asked.desk.code})")]
+    facts: list[tuple[str, str]] = [
+        (_("Organization"), organization.name),
+        (_("Desk"), f"{asked.desk.name} ({asked.desk.code})"),
+    ]
     day = asked.day
     if day is None:
         period = f"{said(asked.first)} – {said(asked.last)}"
