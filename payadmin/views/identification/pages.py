@@ -213,7 +213,7 @@ class IdentificationPage(PayAdminModelView):
         row = self.get_row(row_id)
         posted = request.method == "POST"
         # Nothing but the kind is kept of a refused form: browsers do not fill in files.
-        given: Any = CombinedMultiDict([request.files, request.form]) if posted else None  # type: ignore[list-item]
+        given: Any = CombinedMultiDict([request.files, request.form]) if posted else None
         form = UploadForm(given, customer=row.kind)
         status, problem = 200, None
         if posted:
