@@ -101,5 +101,3 @@ def move_money(count: int) -> None:
             connection.execute(insert(WalletTransaction), made)
 
 
-if __name__ == "__main__":
-    main()

@@ -13,6 +13,7 @@ from payadmin.models.ledger import LedgerAccount
 from payadmin.models.parties import Customer, CustomerStatus, Organization, OrganizationStatus
 from payadmin.models.wallets import MoveStatus, Wallet, WalletStatus, WalletTransaction
 from payadmin.permissions import Permission
+from payadmin.queries.blocks import organization_block, refuse
 from payadmin.queries.tariffs import active_units
 from payadmin.queries.wallets import amounts_of
 from payadmin.work import Work, use_case
@@ -36,6 +37,7 @@ def open_wallet(work: Work, *, unit: str, organization_id: int | None = None, cu
     if organization_id is not None:
         if work.get(Organization, organization_id).status is not OrganizationStatus.ACTIVE:
             raise Conflict("The organization is closed.", field="owner")
+        refuse(organization_block(work.session, organization_id))
         owner = chart.organization(organization_id)
     else:
         if work.get(Customer, customer_id).status is not CustomerStatus.ACTIVE:

@@ -14,6 +14,7 @@ from payadmin.db import db, utcnow
 from payadmin.kernel.errors import Conflict, Forbidden, Invalid
 from payadmin.kernel.money import parse_minor
 from payadmin.kernel.text import Text, _
+from payadmin.models.access import StaffUser
 from payadmin.models.parties import Customer
 from payadmin.models.payments import Unit
 from payadmin.models.risk import BlockTarget
@@ -116,12 +117,16 @@ class ApplicationsPage(PayAdminModelView):
     tabs = "status"
     search_lookups = (
         by_id(LimitApplication),
+        *(
+            through(
+                LimitApplication.transaction_id,
+                through(side, through(Wallet.customer_id, exact(Customer.email, fold=str.lower))),
+            )
+            for side in (WalletTransaction.from_wallet_id, WalletTransaction.to_wallet_id)
+        ),
         through(
             LimitApplication.transaction_id,
-            through(
-                WalletTransaction.from_wallet_id,
-                through(Wallet.customer_id, exact(Customer.email, fold=str.lower)),
-            ),
+            through(WalletTransaction.author_id, exact(StaffUser.email, fold=str.lower)),
         ),
         by_amount,
     )

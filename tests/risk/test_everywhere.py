@@ -1,0 +1,111 @@
+"""A block holds in every room: batches, mass payments, registrations, keys of the API, bonus units, adjustments."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import select
+
+from payadmin.actions import wallets
+from payadmin.actions.subscriptions import register_subscription
+from payadmin.db import db
+from payadmin.kernel.errors import Conflict, NeedsApproval
+from payadmin.models.batches import BatchRow, RowStatus
+from payadmin.models.risk import BlockScope, BlockTarget
+from payadmin.permissions import ApiScope
+from payadmin.queries.blocks import Blocked
+from payadmin.work import SYSTEM
+from tests.risk.conftest import Watch
+from tests.support.batches import BatchRoom
+from tests.support.billing import DAILY, Office
+from tests.support.make import Make
+from tests.support.payroll import Payroll
+from tests.support.programs import make_program
+
+T = BlockTarget
+
+
+@pytest.fixture
+def payroll(office: Office, watch: Watch) -> Payroll:
+    return Payroll(BatchRoom(office), watch)
+
+
+def test_a_mass_payment_stops_at_the_row_of_who_is_blocked_and_goes_on(watch: Watch, payroll: Payroll) -> None:
+    batch = payroll.checked([payroll.row(1), payroll.row(2), payroll.row(3)])
+    batch_id = batch.id
+    payroll.room.process(batch_id)
+    number = watch.block(T.WALLET, payroll.wallets[2])
+    payroll.room.office.work()
+    rows = select(BatchRow.row_number, BatchRow.status).where(BatchRow.batch_id == batch_id)
+    db.session.rollback()
+    assert [status for _row, status in sorted(db.session.execute(rows).all())] == [
+        RowStatus.DONE,
+        RowStatus.REFUSED,
+        RowStatus.DONE,
+    ]
+    assert (payroll.got(1), payroll.got(2), payroll.got(3)) == (10_00, 0, 10_00)
+    assert watch.stops(number) == ["batches.pay_row"]
+
+
+def test_a_blocked_payer_neither_uploads_nor_confirms(watch: Watch, payroll: Payroll) -> None:
+    batch_id = payroll.checked([payroll.row(1)]).id
+    number = watch.block(T.ORGANIZATION, payroll.payer_id)
+    with pytest.raises(Conflict):
+        payroll.room.process(batch_id)
+    with pytest.raises(Blocked):
+        payroll.upload([payroll.row(2)])
+    assert payroll.left() == 1_000_00
+    assert "batches.upload_batch" in watch.stops(number)
+    watch.lift(number)
+    payroll.room.process(batch_id)
+
+
+@pytest.mark.parametrize("target", [T.CUSTOMER, T.ORGANIZATION])
+def test_nobody_registers_with_or_for_who_is_blocked(watch: Watch, office: Office, target: BlockTarget) -> None:
+    customer_id, merchant_id = watch.make.customer().id, watch.make.organization("Shop").id
+    watch.make.method()
+    number = watch.block(target, customer_id if target is T.CUSTOMER else merchant_id)
+
+    def register() -> Any:
+        return register_subscription(
+            SYSTEM, billing_number="B-1", customer_id=customer_id, merchant_id=merchant_id, amount_minor=10_00,
+            unit="EUR", method="card", provider="simulator", card_token="tok_visa", schedule=DAILY,
+            start_date=office.today, expiration_date=None, zone=office.zone,
+        )  # fmt: skip
+
+    with pytest.raises(Blocked):
+        register()
+    assert watch.stops(number) == ["subscriptions.register_subscription"]
+    watch.lift(number)
+    assert register().billing_number == "B-1"
+
+
+def test_the_keys_of_a_blocked_organization_open_nothing(app: Flask, make: Make, watch: Watch) -> None:
+    shop = make.organization("Shop").id
+    program = make_program(app, make, *ApiScope, organization_id=shop)
+    assert program.ask("/key").status_code == 200
+    number = watch.block(T.ORGANIZATION, shop)
+    answer = program.ask("/key")
+    assert (answer.status_code, "blocked" in answer.text) == (401, True)
+    assert len(watch.stops(number)) == 1
+    watch.lift(number)
+    assert program.ask("/key").status_code == 200
+
+
+def test_nothing_is_adjusted_or_opened_for_who_is_blocked(watch: Watch) -> None:
+    wallet = watch.wallet("Alpha", funds=10_00)
+    number = watch.block(T.WALLET, wallet, scope=BlockScope.DEBITS)
+
+    def adjust(amount: int) -> Callable[[], Any]:
+        return lambda: wallets.adjust_wallet(watch.admin, wallet, amount_minor=amount, reason="Wrong", key=f"a{amount}")
+
+    with pytest.raises(Blocked):
+        adjust(-1_00)()
+    with pytest.raises(NeedsApproval):
+        adjust(1_00)()
+    assert watch.stops(number) == ["wallets.adjust_wallet"]
+    shop = watch.make.organization("Shop").id
+    watch.block(T.ORGANIZATION, shop)
+    with pytest.raises(Blocked):
+        wallets.open_wallet(watch.admin, unit="EUR", organization_id=shop)
