@@ -179,7 +179,7 @@ def run_again(
         confirm(work)
     for item_id in left:
         again = {"state": ItemState.WAITING, "attempt": ActionItem.attempt + 1, "sentence": None, "done_at": None}
-        work.session.execute(_move(item_id, (ItemState.FAILED,), **again))
+        work.session.execute(_advance(item_id, (ItemState.FAILED,), **again))
         work.promise(RUN_ITEM, item_id=item_id)
     if left:
         run.state, run.done_at = RunState.QUEUED, None
@@ -190,7 +190,7 @@ def run_again(
 @use_case(Permission.SYSTEM_JOB_RUN)
 def claim_item(work: Work, item_id: int, /) -> Claimed | None:
     """The row to work on, or None when it is done already. A row whose worker died is claimed again."""
-    won = work.session.execute(_move(item_id, OPEN, state=ItemState.RUNNING))
+    won = work.session.execute(_advance(item_id, OPEN, state=ItemState.RUNNING))
     if won.rowcount != 1:  # type: ignore[attr-defined]
         return None
     item = work.get(ActionItem, item_id)
@@ -210,7 +210,7 @@ def claim_item(work: Work, item_id: int, /) -> Claimed | None:
 @use_case(Permission.SYSTEM_JOB_RUN)
 def note_item(work: Work, item_id: int, /, *, sentence: str) -> None:
     """Say how far a row is whose outcome is still to come."""
-    work.session.execute(_move(item_id, OPEN, sentence=sentence[:300]))
+    work.session.execute(_advance(item_id, OPEN, sentence=sentence[:300]))
 
 
 @use_case(Permission.SYSTEM_JOB_RUN)
@@ -224,11 +224,11 @@ def settle_item(
     """
     short = (sentence or "")[:300] or None
     ended = {"state": state, "sentence": short, "done_at": work.now, "approval_id": approval_id}
-    work.session.execute(_move(item_id, OPEN, **ended))
+    work.session.execute(_advance(item_id, OPEN, **ended))
     _finish_if_done(work, work.get(ActionItem, item_id).run_id)
 
 
-def _move(item_id: int, sources: Sequence[ItemState], **values: Any) -> Any:
+def _advance(item_id: int, sources: Sequence[ItemState], **values: Any) -> Any:
     statement = update(ActionItem).where(ActionItem.id == item_id, ActionItem.state.in_(sources)).values(**values)
     return statement.execution_options(synchronize_session=False)
 

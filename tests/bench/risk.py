@@ -99,5 +99,3 @@ def move_money(count: int) -> None:
                 for number in range(start, min(start + AT_ONCE, count))
             ]  # fmt: skip
             connection.execute(insert(WalletTransaction), made)
-
-

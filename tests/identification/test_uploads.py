@@ -216,7 +216,10 @@ def test_the_child_is_ended_when_it_takes_too_long() -> None:
 @pytest.mark.once
 def test_a_sealed_page_opens_only_in_its_own_place(office: Office) -> None:
     told = current_settings()
-    one, two = files.keep(told, [picture("a"), picture("b")]), files.keep(told, [picture("c"), picture("d")])
+    one, two = (
+        files.seal_pages(told, [picture("a"), picture("b")]),
+        files.seal_pages(told, [picture("c"), picture("d")]),
+    )
     assert identification.page_of(told, one, 2) == picture("b")
     assert files.path_of(told, one).read_bytes() != files.path_of(told, two).read_bytes()
     files.path_of(told, two).write_bytes(files.path_of(told, one).read_bytes())

@@ -29,8 +29,6 @@ EVERY = sorted(name for name, act in USE_CASES.items() if act.__module__.startsw
 AWAITED = {
     "access.change_menu_access": "what an approved request replays; the page changes roles and menu at once",
     "access.change_roles": "what an approved request replays; the page changes roles and menu at once",
-    "wallets.approve_application": "the risk room's pages decide applications",
-    "wallets.reject_application": "the risk room's pages decide applications",
 }
 
 # Acts that leave no entry in the trail, and why they need none.
@@ -44,8 +42,11 @@ SILENT = {
     "access.touch_session": "notes when a session was last seen",
     "api.note_key_used": "notes when a key was last used; what it does is recorded",
     "audit.seal_events": "is itself the proof of the trail",
+    "banking.order_question": "writes down what the bank is asked; what it answers is recorded",
     "exports.files_in_use": "reads which files the sweep must leave alone",
     "exports.note_progress": "says how far a file is; its start and its end are recorded",
+    "identification.documents_in_use": "reads which files the sweep must leave alone",
+    "identification.reserve_upload_try": "counts a try before a file is looked at; the outcome is recorded",
     "notices.read_all_notices": "what somebody has read of what they were told",
     "notices.read_notice": "what somebody has read of what they were told",
     "records.choose_columns": "a person's own taste",

@@ -47,7 +47,6 @@ READ_FILES: Final = Permission.BANKING_FILE_READ
 RELEASE: Final = Permission.BANKING_FILE_RELEASE
 RELEASE_ACT: Final = "banking.release"
 GIVE_UP_ACT: Final = "banking.give_up"
-SEND_JOB: Final = "send_payment_file"
 ASK_JOB: Final = "ask_bank"
 PAGE: Final = "payment_files"
 # What a person writes who knows that the bank will not pay: "the reason is given in words".
@@ -189,7 +188,7 @@ def release_file(work: Work, file_id: int, *, version: int, offer: str = "", cod
         work, file, FileStatus.RELEASED, Event.BANK_FILE_RELEASED,
         released_at=work.now, released_by_id=work.actor.staff_id,
     )  # fmt: skip
-    work.promise(SEND_JOB, file_id=file.id)
+    work.promise("send_payment_file", file_id=file.id)
     return work.get(PaymentFile, file.id)
 
 

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from payadmin.actions.identification.documents import MOVED_ON, accept, given, keys_of, locked, reject, replace
+from payadmin.actions.identification.documents import MOVED_ON, accept, given, keys_of, locked, reject, supersede
 from payadmin.audit import Event
 from payadmin.kernel.errors import Conflict, Forbidden
 from payadmin.kernel.text import Text, _
@@ -41,7 +41,7 @@ def identify(work: Work, customer_id: int, /, *, version: int) -> None:
     new = [document for document in live if document.status is DocumentStatus.RECEIVED]
     for document in live:
         if document.status is DocumentStatus.ACCEPTED and document.kind in {each.kind for each in new}:
-            replace(work, document)
+            supersede(work, document)
     for document in new:
         accept(work, document)
     _move(work, customer, _S.IDENTIFIED, Event.IDENTIFICATION_GIVEN)

@@ -95,7 +95,7 @@ def add_documents(
         raise Conflict(TOO_MANY, field=new[0].field)
     for document in live:
         if document.status is DocumentStatus.RECEIVED and document.kind in {each.kind for each in new}:
-            replace(work, document)
+            supersede(work, document)
     for each in new:
         _enter(work, customer, each, origin, brought_by, link_id)
     _into_review(work, customer)
@@ -222,7 +222,7 @@ def accept_document(work: Work, document_id: int, /, *, customer_id: int, versio
     accept(work, document)
     for older in queries.live_documents(work.session, customer_id):
         if older.status is DocumentStatus.ACCEPTED and older.kind is document.kind and older.id < document.id:
-            replace(work, older)
+            supersede(work, older)
     touch(work, customer)
 
 
@@ -275,7 +275,7 @@ def reject(work: Work, document: IdentityDocument, reason: str) -> None:
     )
 
 
-def replace(work: Work, document: IdentityDocument) -> None:
+def supersede(work: Work, document: IdentityDocument) -> None:
     """Another document took the place of this one; its file goes when its time is over."""
     _move(work, document, DocumentStatus.REPLACED, Event.IDENTIFICATION_DOCUMENT_REPLACED, ended=work.now)
 

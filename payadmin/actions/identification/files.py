@@ -71,7 +71,7 @@ def redrawn(sent: Sequence[Sent], settings: Settings) -> Iterator[list[Drawn]]:
     try:
         for each, paper, pages in read:
             name = papers.shown_name(each.name)
-            file = keep(settings, pages)
+            file = seal_pages(settings, pages)
             size = paper.size
             kept.append(Drawn(each.kind, file, name, paper.type, paper.sha256, size, len(pages), each.field))
         yield kept
@@ -94,7 +94,7 @@ def path_of(settings: Settings, file: str) -> Path:
     return settings.files_folder / FOLDER / file[:2] / file
 
 
-def keep(settings: Settings, pages: Sequence[bytes]) -> str:
+def seal_pages(settings: Settings, pages: Sequence[bytes]) -> str:
     """Write drawings to the disk, sealed one by one, each bound to its file and its place; the random name."""
     file = secrets.token_hex(16)
     sealed = [

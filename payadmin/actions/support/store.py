@@ -18,7 +18,7 @@ _PURPOSE: Final = b"payadmin ticket files"
 _NONCE_BYTES: Final = 12
 
 
-def keep(settings: Settings, content: bytes) -> str:
+def put_away(settings: Settings, content: bytes) -> str:
     """Write a file and return the random name by which `fetch` finds it; on disk once this returns."""
     stored = secrets.token_hex(24)
     place = _place(settings, stored)

@@ -107,7 +107,7 @@ def kept(files: Sequence[tuple[Attachment, bytes]]) -> Iterator[list[tuple[Attac
     told, stored = current_settings(), list[tuple[Attachment, bytes, str]]()
     try:
         for attachment, content in files:
-            stored.append((attachment, content, store.keep(told, content)))
+            stored.append((attachment, content, store.put_away(told, content)))
         yield stored
     except BaseException:
         for _attachment, _content, name in stored:

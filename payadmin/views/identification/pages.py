@@ -561,7 +561,7 @@ def needs_words(kind: CustomerKind, keys: Sequence[str]) -> str:
 
 def size_text(size: int) -> str:
     """A number of bytes as people read it."""
-    return f"{size / 2**20:.1f} MB" if size >= 2**20 else f"{max(1, round(size / 1024))} kB"
+    return f"{size / 2**20:.1f} MB" if size >= 2**20 else f"{-(-size // 1024)} kB"
 
 
 def watermark() -> str:
