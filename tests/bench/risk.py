@@ -19,7 +19,7 @@ from payadmin.models.payments import Mode, Payment
 from payadmin.models.wallets import MoveStatus, WalletKind, WalletTransaction
 from payadmin.permissions import Role
 from payadmin.queries.reporting import Span
-from payadmin.queries.summary import RANKS, Place, Source, Wanted, page_of
+from payadmin.queries.risk.summary import RANKS, Place, Source, Wanted, page_of
 from payadmin.work import SYSTEM
 from tests.bench.figures import DATABASES, Goal, Report, Say, database_of, shorter
 from tests.bench.history import build
@@ -99,5 +99,3 @@ def move_money(count: int) -> None:
                 for number in range(start, min(start + AT_ONCE, count))
             ]  # fmt: skip
             connection.execute(insert(WalletTransaction), made)
-
-

@@ -27,7 +27,7 @@ from payadmin.models.risk import (
     WatchVersion,
 )
 from payadmin.models.system import StaffNotice
-from payadmin.queries.watching import calling_code, facts_about
+from payadmin.queries.risk.watching import calling_code, facts_about
 from payadmin.work import SYSTEM
 from tests.risk.conftest import Watch
 from tests.support.approvals import filed
