@@ -29,8 +29,6 @@ EVERY = sorted(name for name, act in USE_CASES.items() if act.__module__.startsw
 AWAITED = {
     "access.change_menu_access": "what an approved request replays; the page changes roles and menu at once",
     "access.change_roles": "what an approved request replays; the page changes roles and menu at once",
-    "wallets.approve_application": "the risk room's pages decide applications",
-    "wallets.reject_application": "the risk room's pages decide applications",
 }
 
 # Acts that leave no entry in the trail, and why they need none.
@@ -51,6 +49,7 @@ SILENT = {
     "records.choose_columns": "a person's own taste",
     "reporting.fold_changes": "adds up what payments' own records say already",
     "reporting.rebuild_days": "does what the recorded order to rebuild asked for",
+    "risk.start_trial": "asks for a replay, which touches nothing; its end is recorded",
     "saved_views.choose_first_view": "a person's own taste",
     "saved_views.move_pin": "a person's own taste",
     "saved_views.pin_view": "a person's own taste",
