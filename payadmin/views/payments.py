@@ -38,7 +38,7 @@ from payadmin.models.subscriptions import Subscription
 from payadmin.permissions import Permission
 from payadmin.queries.blocks import payment_block
 from payadmin.queries.risk import block_in_force
-from payadmin.queries.watching import notes_about
+from payadmin.queries.risk.watching import notes_about
 from payadmin.views import orders, resolving, ui
 from payadmin.views.advance import run_warnings
 from payadmin.views.base import PayAdminModelView

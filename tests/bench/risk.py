@@ -19,7 +19,7 @@ from payadmin.models.payments import Mode, Payment
 from payadmin.models.wallets import MoveStatus, WalletKind, WalletTransaction
 from payadmin.permissions import Role
 from payadmin.queries.reporting import Span
-from payadmin.queries.summary import RANKS, Place, Source, Wanted, page_of
+from payadmin.queries.risk.summary import RANKS, Place, Source, Wanted, page_of
 from payadmin.work import SYSTEM
 from tests.bench.figures import DATABASES, Goal, Report, Say, database_of, shorter
 from tests.bench.history import build

@@ -34,6 +34,7 @@ WITHOUT_PAGE = {
     "Backup": "Monitoring",
     "BankMessage": "Payment files, and the upload on Bank statements",
     "BatchPart": "rows that wait for their check, gone after it",
+    "BlockStop": "the details of its block",
     "BatchRow": "the details of its batch",
     "BillingPeriod": "Billing dashboard",
     "ChargeAttempt": "the details of its scheduled charge",
@@ -84,6 +85,10 @@ WITHOUT_PAGE = {
     "UserPreference": "the column chooser of each list, and My figures",
     "UserSession": "My account, and the details of its user",
     "VoidRequest": "the details of its payment",
+    "WatchDay": "Watch rules",
+    "WatchItem": "payments that wait to be asked about, gone after it",
+    "WatchTrial": "the details of its watch rule",
+    "WatchVersion": "the details of its watch rule",
     "WebMinute": "Monitoring",
 }
 
@@ -104,6 +109,7 @@ NOT_AUDITED = {
     "Backup": "its writing is recorded",
     "BatchPart": "machinery",
     "BillingPeriod": "counts of billing numbers, whose payments' changes are recorded",
+    "BlockStop": "written with the refusal that it tells of, which is recorded",
     "BatchRow": "what it orders, and who ordered it, is recorded as events of its batch and of what was made of it",
     "ChargeAttempt": "what it comes to is recorded as an event of its scheduled charge",
     "ContractTerm": "written with its version, and never changed; what it changes is recorded",
@@ -141,6 +147,9 @@ NOT_AUDITED = {
     "StaffNotice": "says again, to one person, what is recorded elsewhere",
     "UserPreference": "a person's own taste",
     "UserSession": "its start and end are recorded as events of its owner",
+    "WatchDay": "machinery: counts of notes, which are recorded",
+    "WatchItem": "machinery",
+    "WatchTrial": "asks and touches nothing; its end is recorded",
     "WebMinute": "machinery",
 }
 

@@ -32,7 +32,7 @@ FRAME = {
     },
     "models": {"base", "exports", "imports", "ledger_rules", "outbox", "registrations"},
     "jobs": {"exports", "rings", "runner", "runs", "notifications"},
-    "queries": {"billing", "exports", "texts", "workers"},
+    "queries": {"billing", "blocks", "exports", "texts", "workers"},
     "views": {
         "account", "advance", "all_report", "all_report_filters", "assets", "attention", "base", "bell", "bulk",
         "cancel_scheduled", "changes", "charts", "checks", "columns", "conditions", "core", "dates", "drawing",

@@ -52,6 +52,7 @@ SILENT = {
     "records.choose_columns": "a person's own taste",
     "reporting.fold_changes": "adds up what payments' own records say already",
     "reporting.rebuild_days": "does what the recorded order to rebuild asked for",
+    "risk.start_trial": "asks for a replay, which touches nothing; its end is recorded",
     "saved_views.choose_first_view": "a person's own taste",
     "saved_views.move_pin": "a person's own taste",
     "saved_views.pin_view": "a person's own taste",

@@ -12,9 +12,9 @@ from payadmin.db import db
 from payadmin.models.payments import Mode, Payment
 from payadmin.models.wallets import WalletTransaction
 from payadmin.permissions import Role
-from payadmin.queries import summary
 from payadmin.queries.reporting import Span
-from payadmin.queries.summary import Place, Source, Wanted, every_line, page_of, totals_of
+from payadmin.queries.risk import summary
+from payadmin.queries.risk.summary import Place, Source, Wanted, every_line, page_of, totals_of
 from tests.risk.conftest import Watch
 
 Browse = Callable[..., FlaskClient]

@@ -27,7 +27,7 @@ from payadmin.models.risk import (
     WatchVersion,
 )
 from payadmin.models.system import StaffNotice
-from payadmin.queries.watching import calling_code, facts_about
+from payadmin.queries.risk.watching import calling_code, facts_about
 from payadmin.work import SYSTEM
 from tests.risk.conftest import Watch
 from tests.support.approvals import filed
@@ -241,3 +241,13 @@ def test_a_note_is_decided_once_with_words(watch: Watch) -> None:
     risk.decide_note(watch.fraud, note_id, status=NoteStatus.HARMLESS, words="Known customer")
     with pytest.raises(Conflict, match="already"):
         risk.decide_note(watch.other, note_id, status=NoteStatus.ACTED, words="No")
+
+
+def test_a_draft_that_is_discarded_never_watches(watch: Watch) -> None:
+    version_id = draft(watch).id
+    risk.discard_watch(watch.fraud, version_id)
+    assert watch.get(WatchVersion, version_id).status is WatchStatus.ARCHIVED
+    with pytest.raises(Conflict, match="Only a draft"):
+        risk.discard_watch(watch.fraud, version_id)
+    with pytest.raises(Conflict, match="Only a draft"):
+        risk.start_trial(watch.fraud, version_id, days=3, zone=ZONE)

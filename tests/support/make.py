@@ -26,6 +26,7 @@ from payadmin.models.payments import (
     Unit,
 )
 from payadmin.models.registrations import RegistrationLink
+from payadmin.models.risk import Block, BlockReason, BlockTarget
 from payadmin.models.subscriptions import (
     ChargeAttempt,
     Purpose,
@@ -246,6 +247,18 @@ class Make:
         condition = {"key": "channel", "operator": "equal", "value": "WEB"}
         given = {"name": "web", "priority": 10, "conditions": [condition], "methods": [], "ruleset_id": draft}
         return self._save(CheckoutRule(**given | values))
+
+    def block(self, **values: Any) -> Block:
+        """A customer who is blocked: written straight into the table, so their status does not say it."""
+        usual = {
+            "target": BlockTarget.CUSTOMER,
+            "reason_code": BlockReason.OTHER,
+            "note": "Looks wrong",
+            "blocked_by": "somebody",
+        }
+        if "target" not in values:
+            usual["customer_id"] = self.customer().id
+        return self._save(Block(**(usual | values)))
 
     def approval_policy(
         self, rule: str = "refund", threshold_minor: int | None = 50_00, **values: Any

@@ -45,7 +45,7 @@ from payadmin.models.system import NoticeKind
 from payadmin.notices import notify
 from payadmin.permissions import Permission, Role
 from payadmin.queries.blocks import payment_block
-from payadmin.queries.watching import (
+from payadmin.queries.risk.watching import (
     active_versions,
     all_hold,
     asked_by,

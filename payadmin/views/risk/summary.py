@@ -19,7 +19,7 @@ from payadmin.models.treasury import CashKind, CashOperation
 from payadmin.models.wallets import MoveStatus, WalletKind, WalletTransaction
 from payadmin.permissions import Permission
 from payadmin.queries.reporting import Span
-from payadmin.queries.summary import Line, Place, Source, Wanted, every_line, page_of, totals_of
+from payadmin.queries.risk.summary import Line, Place, Source, Wanted, every_line, page_of, totals_of
 from payadmin.views import lists, ui
 from payadmin.views.columns import PAGE_OF, money_text, tone_of, unit_scale, zone
 from payadmin.views.language import say

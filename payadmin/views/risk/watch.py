@@ -32,7 +32,7 @@ from payadmin.models.risk import (
 from payadmin.permissions import Permission
 from payadmin.queries.approvals import pending_about
 from payadmin.queries.risk import block_in_force, known_of
-from payadmin.queries.watching import conditions_of, latest_trial, states_of, versions_of, watch_registry
+from payadmin.queries.risk.watching import conditions_of, latest_trial, states_of, versions_of, watch_registry
 from payadmin.views import lists, periods, ui
 from payadmin.views.base import PayAdminModelView
 from payadmin.views.columns import Column, Kind, enum_cell, money_text, zone
