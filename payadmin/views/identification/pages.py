@@ -561,7 +561,8 @@ def needs_words(kind: CustomerKind, keys: Sequence[str]) -> str:
 
 def size_text(size: int) -> str:
     """A number of bytes as people read it."""
-    return f"{size / 2**20:.1f} MB" if size >= 2**20 else f"{-(-size // 1024)} kB"
+    tenths = size * 10 // 2**20
+    return f"{tenths // 10}.{tenths % 10} MB" if tenths >= 10 else f"{-(-size // 1024)} kB"  # noqa: PLR2004 - one MB
 
 
 def watermark() -> str:
