@@ -133,7 +133,7 @@ class TicketsPage(PayAdminModelView):
         if "assignee" in keys:
             names["assignee"] = names_of({row.assignee_id for row in rows} - {None})
         if "team" in keys:
-            names["team"] = team_names()
+            names["team"] = team_names() if any(row.team_id for row in rows) else {}
         return names
 
     def cell(self, column: Column, names: dict[int, str]) -> Any:
