@@ -19,6 +19,7 @@ from payadmin.models.access import StaffUser
 from payadmin.models.parties import Customer, IdentificationStatus, Organization
 from payadmin.models.redeem import RedeemChannel, RedeemRequest
 from payadmin.models.treasury import CashDesk, CashDeskDay, CashSource, SystemKind, SystemOperation
+from payadmin.models.wallets import Wallet
 from payadmin.queries.treasury import balances, units_of_day
 from payadmin.sample.wallets import UNIT
 from payadmin.work import SYSTEM, Actor
@@ -67,7 +68,7 @@ class _Office:
         self.zone = settings.zone
         self.today = utcnow().astimezone(self.zone).date()
         self.people = {name: _actor(name) for name in ("accountant", "bookkeeper", "cashier", "cfo", "teller")}
-        self.purses = [wallets.open_wallet(SYSTEM, unit=UNIT, customer_id=row_id).id for row_id in customers]
+        self.purses = [_purse(row_id) for row_id in customers]
         self.number = 0
         self.organization_id = organization_id
         self.desks: dict[str, int] = {}
@@ -195,6 +196,12 @@ class _Office:
         """A name for the next order."""
         self.number += 1
         return f"sample:cash:{self.number}"
+
+
+def _purse(customer_id: int) -> int:
+    """The wallet of a customer, opened if there is none."""
+    there = select(Wallet.id).where(Wallet.customer_id == customer_id, Wallet.unit == UNIT)
+    return db.session.scalar(there) or wallets.open_wallet(SYSTEM, unit=UNIT, customer_id=customer_id).id
 
 
 def _actor(username: str) -> Actor:

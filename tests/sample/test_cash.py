@@ -6,7 +6,7 @@ from sqlalchemy import func, select
 from payadmin.actions import access
 from payadmin.config import current_settings
 from payadmin.db import db
-from payadmin.models.parties import OrganizationKind
+from payadmin.models.parties import Customer, OrganizationKind
 from payadmin.models.redeem import RedeemRequest, RedeemStatus
 from payadmin.models.treasury import CashDeskDay, CashOperation, DayStatus, SystemOperation, SystemStatus
 from payadmin.queries.treasury import find_customers
@@ -20,6 +20,7 @@ def test_a_week_of_cash_is_worked_by_the_people_of_the_demo(app: Flask, make: Ma
     make.unit("GBP")
     make.organization(OFFICE, kind=OrganizationKind.MASSPAY)
     customers = [make.customer().id for _each in CODEWORDS]
+    office.wallet("GBP", owner=db.session.get_one(Customer, customers[0]))  # one has a wallet already
     access.create_demo_staff("seven green chairs 42")
     for _twice in range(2):
         load_cash(current_settings())
