@@ -45,6 +45,8 @@ SILENT = {
     "api.note_key_used": "notes when a key was last used; what it does is recorded",
     "audit.seal_events": "is itself the proof of the trail",
     "exports.files_in_use": "reads which files the sweep must leave alone",
+    "identification.documents_in_use": "reads which files the sweep must leave alone",
+    "identification.reserve_upload_try": "counts a try before a file is decoded; the outcome is recorded",
     "exports.note_progress": "says how far a file is; its start and its end are recorded",
     "notices.read_all_notices": "what somebody has read of what they were told",
     "notices.read_notice": "what somebody has read of what they were told",
