@@ -44,6 +44,8 @@ SILENT = {
     "audit.seal_events": "is itself the proof of the trail",
     "banking.order_question": "writes down what the bank is asked; what it answers is recorded",
     "exports.files_in_use": "reads which files the sweep must leave alone",
+    "identification.documents_in_use": "reads which files the sweep must leave alone",
+    "identification.reserve_upload_try": "counts a try before a file is decoded; the outcome is recorded",
     "exports.note_progress": "says how far a file is; its start and its end are recorded",
     "identification.documents_in_use": "reads which files the sweep must leave alone",
     "identification.reserve_upload_try": "counts a try before a file is looked at; the outcome is recorded",
