@@ -81,7 +81,7 @@ def action_functions() -> dict[str, ast.Module]:
 def reached() -> set[str]:
     """Every name that pages, jobs and commands mention, and what the actions they name mention in turn."""
     found: set[str] = set()
-    for file in files("views", "jobs", "cli.py", "embedded.py", "sample"):
+    for file in files("views", "jobs", "cli.py", "embedded.py", "mailin.py", "sample"):
         found |= names(tree(file))
     todo = list(found & action_functions().keys())
     while todo:

@@ -21,7 +21,8 @@ from payadmin.mailin import serve
 from payadmin.models.audit import AuditEvent
 from payadmin.models.parties import Customer
 from payadmin.models.support import MessageKind, TicketFile, TicketStatus
-from payadmin.providers.incoming import MOST_BYTES, Unreadable, read_mail
+from payadmin.providers.incoming import MOST_BYTES, Incoming, Unreadable, read_mail
+from payadmin.work import SYSTEM
 from tests.support.conftest import Care
 from tests.support.mail import Inbox, MailServer, free_port
 
@@ -136,6 +137,30 @@ def test_the_same_mail_is_added_once_however_many_bring_it_at_once(care: Care, t
     assert [each.body for each in care.messages(talk.ticket)].count("The first one.") == 1
     assert send(port, mail(talk, "The second.", Message_ID="<2@example.com>"), talk.address.upper())[0] == 250
     assert len(care.messages(talk.ticket)) == 4
+
+
+def test_of_many_copies_taken_at_once_one_is_new(app: Flask, care: Care, talk: Talk) -> None:
+    """Without SMTP between them, so that they meet in the database itself."""
+    copy = Incoming((talk.customer,), "<9@example.com>", is_automatic=False, text="Once.", files=(("a.txt", b"hi"),))
+    barrier, taken = threading.Barrier(6), []
+
+    def take() -> None:
+        with app.app_context():
+            barrier.wait()
+            taken.append(support.take_mail(SYSTEM, talk.ticket, copy))
+            db.session.remove()
+
+    threads = [threading.Thread(target=take) for _number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(taken) == [False] * 5 + [True]
+    assert [each.body for each in care.messages(talk.ticket)].count("Once.") == 1
+    kept = [file.stored for file in db.session.scalars(select(TicketFile))]
+    folder = app.extensions["payadmin.settings"].files_folder / "tickets"
+    assert len(kept) == 1
+    assert (folder / kept[0][:2] / kept[0]).exists()
 
 
 def test_a_reply_brings_a_resolved_ticket_back_and_a_closed_one_takes_none(care: Care, talk: Talk, port: int) -> None:
