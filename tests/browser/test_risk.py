@@ -26,11 +26,11 @@ def fits_a_phone(page: Page) -> None:
     assert wide <= 0, f"{page.url} is {wide} pixels too wide"
 
 
-def test_the_day_of_the_anti_fraud_specialist(desk: Desk) -> None:
+def test_the_specialist_decides_about_applications(desk: Desk) -> None:
     page = desk.page("antifraud")
+    desk.watched.expect_status(422)
     (first, excess), (second, _more), *_rest = desk.demo.rows(WAITING)
 
-    # Applications: found by the exact amount, read with what is known, approved once and rejected with a reason.
     page.locator("#main").get_by_role("link", name="Applications").click()
     expect(page.get_by_role("heading", name="Applications for operations")).to_be_visible()
     amount = (excess + 250_00) / 100
@@ -48,13 +48,15 @@ def test_the_day_of_the_anti_fraud_specialist(desk: Desk) -> None:
     page.get_by_role("button", name="Reject").click()
     expect(page.get_by_text("Rejected: the money went back.")).to_be_visible()
 
-    # Blocks: somebody is found by their address, blocked, looked at, and unblocked.
+
+def test_the_specialist_blocks_somebody_and_sums_up(desk: Desk) -> None:
+    page = desk.page("antifraud")
     customer_id, number, email, name = desk.demo.rows(SOMEBODY)[0]
     page.goto("blocks/")
     page.get_by_role("link", name="Block somebody or something").click()
     page.get_by_label("ID, e-mail address or number").fill(email)
     page.get_by_role("button", name="Find").click()
-    expect(page.get_by_text(number)).to_be_visible()
+    expect(page.get_by_text(number).first).to_be_visible()
     expect(page.get_by_text(name)).to_have_count(0)  # masked
     page.get_by_role("link", name=re.compile("^Block… ")).first.click()
     page.get_by_label("Reason").select_option("STOLEN_CARD")
@@ -90,7 +92,9 @@ def test_the_day_of_the_anti_fraud_specialist(desk: Desk) -> None:
         page.get_by_role("menuitem", name="CSV").click()
     assert "transactions-" in download.value.suggested_filename
 
-    # Watch: a note is looked at, and a new rule is written, replayed and switched on.
+
+def test_the_specialist_looks_at_a_note_and_writes_a_rule(desk: Desk) -> None:
+    page = desk.page("antifraud")
     page.goto("watch-notes/?status=OPEN")
     page.locator("tbody tr a").first.click()
     expect(page.get_by_role("heading", name="What the rule saw")).to_be_visible()

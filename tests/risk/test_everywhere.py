@@ -56,7 +56,7 @@ def test_a_blocked_payer_neither_uploads_nor_confirms(watch: Watch, payroll: Pay
     with pytest.raises(Blocked):
         payroll.upload([payroll.row(2)])
     assert payroll.left() == 1_000_00
-    assert "batches.upload_batch" in watch.stops(number)
+    assert watch.stops(number) == ["batches.process_batch", "batches.store_batch"]
     watch.lift(number)
     payroll.room.process(batch_id)
 

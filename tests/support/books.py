@@ -181,10 +181,30 @@ def system_operation(make: Make) -> SystemOperation:
     return made
 
 
+def identity_document(make: Make) -> IdentityDocument:
+    number = next(_numbers)
+    made: IdentityDocument = make._save(
+        IdentityDocument(
+            customer_id=make.customer().id,
+            kind=DocumentKind.PASSPORT,
+            origin=next(iter(DocumentOrigin)),
+            brought_by="somebody",
+            file_name="passport.png",
+            media="image/png",
+            size_bytes=1,
+            pages=1,
+            sha256=f"{number:064}",
+            file=f"{number:032}",
+        )
+    )
+    return made
+
+
 BOOKS: dict[str, Callable[[Make], Any]] = {
     "accounting_period": accounting_period,
     "batch": batch,
     "exchange_rate": exchange_rate,
+    "identity_document": identity_document,
     "ledger_account": ledger_account,
     "ledger_transaction": ledger_transaction,
     "limit_application": limit_application,
