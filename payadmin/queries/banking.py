@@ -109,10 +109,12 @@ def is_to_be_sent(session: Session, file_id: int) -> bool:
     return bool(session.scalar(select(exists().where(PaymentFile.id == file_id, open_))))
 
 
-def is_asking(session: Session, job: str) -> bool:
+def is_asking(session: Session) -> bool:
     """Whether a question to the bank is promised and not answered yet."""
     states = (OutboxState.DUE, OutboxState.RUNNING)
-    return bool(session.scalar(select(exists().where(OutboxMessage.job == job, OutboxMessage.state.in_(states)))))
+    return bool(
+        session.scalar(select(exists().where(OutboxMessage.job == "ask_bank", OutboxMessage.state.in_(states))))
+    )
 
 
 def to_be_matched(session: Session) -> Sequence[int]:

@@ -30,8 +30,8 @@ from payadmin.models.payments import (
 from payadmin.models.reporting import Slice
 from payadmin.models.treasury import CashKind, CashOperation
 from payadmin.queries import reporting
-from payadmin.queries.cash_reports import cash_sums
 from payadmin.queries.reporting import Answer, Cut, Line, Scope, Span, Sums
+from payadmin.queries.treasury.reports import cash_sums
 from payadmin.views import lists
 from payadmin.views.columns import PAGE_OF
 from payadmin.views.language import say, speech

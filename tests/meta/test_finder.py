@@ -30,11 +30,14 @@ NOT_FOUND = {
     "RecoveryCode": "hashes",
     "SpentOffer": "used confirmations",
     "SupportTeam": "a dozen names, all on one page",
+    "CashOperation": "its key only recognises a repeated form; it is found on Cash operations by receipt and wallet",
+    "SystemOperation": "its key only recognises a repeated form; it is found on its page by number",
     "TicketFile": "its name in the store says nothing; files are found in their tickets",
     "TicketMessage": "its key only recognises a repeated form; messages are read in their tickets",
     "Unit": "a choice in filters; Issuers (units) comes with its issue",
     "UploadLink": "hashes",
     "UserSession": "hashes",
+    "WatchRule": "a dozen names, all on one page",
     "WalletTransaction": "its key only recognises a repeated form; it is found on its wallets and by its number",
 }
 

@@ -37,6 +37,8 @@ WITHOUT_PAGE = {
     "BlockStop": "the details of its block",
     "BatchRow": "the details of its batch",
     "BillingPeriod": "Billing dashboard",
+    "CashDayUnit": "the details of its cash day",
+    "CashDeskAssignment": "the details of its cash desk",
     "ChargeAttempt": "the details of its scheduled charge",
     "ContractTerm": "the details of its contract",
     "ContractVersion": "the details of its contract",

@@ -47,8 +47,6 @@ SILENT = {
     "identification.documents_in_use": "reads which files the sweep must leave alone",
     "identification.reserve_upload_try": "counts a try before a file is decoded; the outcome is recorded",
     "exports.note_progress": "says how far a file is; its start and its end are recorded",
-    "identification.documents_in_use": "reads which files the sweep must leave alone",
-    "identification.reserve_upload_try": "counts a try before a file is looked at; the outcome is recorded",
     "notices.read_all_notices": "what somebody has read of what they were told",
     "notices.read_notice": "what somebody has read of what they were told",
     "records.choose_columns": "a person's own taste",

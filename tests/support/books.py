@@ -10,10 +10,12 @@ from typing import Any
 from sqlalchemy import select, text
 
 from payadmin.db import db, utcnow
+from payadmin.kernel.papers import PaperType
 from payadmin.ledger import recipes
 from payadmin.ledger.chart import CHART, organization, wallet
 from payadmin.ledger.posting import Posting, post
 from payadmin.models.batches import Batch, BatchKind
+from payadmin.models.identification import DocumentKind, DocumentOrigin, IdentityDocument
 from payadmin.models.ledger import AccountingPeriod, LedgerAccount, LedgerTransaction
 from payadmin.models.ledger_rules import SQLITE
 from payadmin.models.tariffs import ExchangeRate
@@ -190,7 +192,7 @@ def identity_document(make: Make) -> IdentityDocument:
             origin=next(iter(DocumentOrigin)),
             brought_by="somebody",
             file_name="passport.png",
-            media="image/png",
+            media=PaperType.PNG,
             size_bytes=1,
             pages=1,
             sha256=f"{number:064}",

@@ -47,7 +47,6 @@ READ_FILES: Final = Permission.BANKING_FILE_READ
 RELEASE: Final = Permission.BANKING_FILE_RELEASE
 RELEASE_ACT: Final = "banking.release"
 GIVE_UP_ACT: Final = "banking.give_up"
-ASK_JOB: Final = "ask_bank"
 PAGE: Final = "payment_files"
 # What a person writes who knows that the bank will not pay: "the reason is given in words".
 IN_WORDS: Final = "NARR"
@@ -355,9 +354,9 @@ def note_handover(work: Work, file_id: int, *, handed: Handed) -> bool:
 @use_case(Permission.SYSTEM_JOB_RUN)
 def order_question(work: Work) -> bool:
     """Have a worker ask the bank for what is new, unless one is about to; whether it was ordered."""
-    if not current_settings().bank_url or is_asking(work.session, ASK_JOB):
+    if not current_settings().bank_url or is_asking(work.session):
         return False
-    work.promise(ASK_JOB, turn=int(work.now.timestamp()))
+    work.promise("ask_bank", turn=int(work.now.timestamp()))
     return True
 
 

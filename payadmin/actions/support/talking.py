@@ -9,7 +9,7 @@ from sqlalchemy import select
 from payadmin.actions.support import letters, store
 from payadmin.actions.support.scope import MOVED_ON, ticket_for
 from payadmin.actions.support.tickets import WRITE, advance, keys
-from payadmin.actions.support.words import MOST_FILES, add_files, add_message, kept, looked_into, plain_body
+from payadmin.actions.support.words import MOST_FILES, add_files, add_message, looked_into, plain_body, stored_files
 from payadmin.audit import Event
 from payadmin.config import current_settings
 from payadmin.kernel.attachments import Attachment, check_attachment
@@ -85,7 +85,7 @@ def _say(
     files: Sequence[tuple[str, bytes]],
     **values: object,
 ) -> int:
-    with kept(looked_into(files)) as stored:
+    with stored_files(looked_into(files)) as stored:
         message_id, is_new = act(actor, ticket_id, files=stored, **values)
     if not is_new:
         for _attachment, _content, name in stored:
@@ -186,7 +186,7 @@ def take_mail(actor: Actor, ticket_id: int, mail: Incoming) -> bool:
             good.append((looked, content))
     refused += max(0, len(good) - MOST_FILES)
     good = good[:MOST_FILES] if not mail.is_automatic else []
-    with kept(good) as stored:
+    with stored_files(good) as stored:
         is_new = _take(actor, ticket_id, mail=mail, files=stored, refused=refused)
     if not is_new:
         for _attachment, _content, name in stored:

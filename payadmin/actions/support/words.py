@@ -98,7 +98,7 @@ def looked_into(files: Sequence[tuple[str, bytes]]) -> list[tuple[Attachment, by
 
 
 @contextmanager
-def kept(files: Sequence[tuple[Attachment, bytes]]) -> Iterator[list[tuple[Attachment, bytes, str]]]:
+def stored_files(files: Sequence[tuple[Attachment, bytes]]) -> Iterator[list[tuple[Attachment, bytes, str]]]:
     """The files on disk, before the act that names them; an act that fails leaves none behind.
 
     They are written before the transaction begins, because nobody should wait for a disk while rows are held; what a

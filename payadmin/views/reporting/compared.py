@@ -16,8 +16,8 @@ from payadmin.kernel.lengths import Length, quarter_of
 from payadmin.kernel.text import _, day_text
 from payadmin.models.payments import Mode, PaymentStatus
 from payadmin.queries import reporting
-from payadmin.queries.cash_reports import cash_sums
 from payadmin.queries.reporting import Answer, Cut, Line, Scope, Span, Sums
+from payadmin.queries.treasury.reports import cash_sums
 from payadmin.views import periods
 from payadmin.views.columns import zone
 from payadmin.views.figures import Asked, CashFigure, Change, Fact, Figure, ListFigure, change, counted

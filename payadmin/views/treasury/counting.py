@@ -16,8 +16,8 @@ from payadmin.kernel.text import _
 from payadmin.models.treasury import CashDesk, CashDeskDay, DayStatus
 from payadmin.models.wallets import NOTE_LENGTH, REASON_LENGTH
 from payadmin.permissions import Permission
-from payadmin.queries.cash_days import desk_behind
 from payadmin.queries.treasury import count_field, units_of_day
+from payadmin.queries.treasury.days import desk_behind
 from payadmin.views.columns import unit_scale
 from payadmin.views.filters import row_id_of
 from payadmin.views.language import say, speech

@@ -16,8 +16,8 @@ from payadmin.models.audit import AuditEvent
 from payadmin.models.treasury import CashDeskDay, DayStatus
 from payadmin.models.wallets import REASON_LENGTH
 from payadmin.permissions import Permission
-from payadmin.queries.cash_days import desk_behind, figures_of
 from payadmin.queries.treasury import balances
+from payadmin.queries.treasury.days import desk_behind, figures_of
 from payadmin.views.columns import Column, unit_scale
 from payadmin.views.fields import no_cards, no_controls, put
 from payadmin.views.filters import row_id_of

@@ -21,8 +21,8 @@ from payadmin.models.parties import OrganizationKind
 from payadmin.models.treasury import CODE_LENGTH, CashDesk, CashDeskAssignment, CashDeskDay, CashOperation
 from payadmin.models.wallets import REASON_LENGTH
 from payadmin.permissions import Permission, Role
-from payadmin.queries.cash_days import cashiers_at, unclosed_days
 from payadmin.queries.treasury import balances
+from payadmin.queries.treasury.days import cashiers_at, unclosed_days
 from payadmin.views.base import PayAdminModelView
 from payadmin.views.columns import Column, Kind, unit_scale
 from payadmin.views.fields import LinkField, no_cards, no_controls, put

@@ -18,7 +18,7 @@ from payadmin.models.parties import Organization
 from payadmin.models.treasury import CashDesk, CashDeskDay, CashKind, CashOperation
 from payadmin.models.wallets import Wallet
 from payadmin.permissions import Permission
-from payadmin.queries.cash_days import customers_behind
+from payadmin.queries.treasury.days import customers_behind
 from payadmin.views.base import PayAdminModelView
 from payadmin.views.columns import EMPTY, Column, Kind, zone
 from payadmin.views.filters import MOST_OPTIONS, Active, Choice, Filter

@@ -20,8 +20,8 @@ from payadmin.models.redeem import RedeemRequest
 from payadmin.models.treasury import CashKind, DayStatus
 from payadmin.models.wallets import NOTE_LENGTH, Wallet
 from payadmin.permissions import Permission
-from payadmin.queries.cash_days import payable_requests, wallets_of_customers
 from payadmin.queries.treasury import CashPlan, find_customers, plan_cash
+from payadmin.queries.treasury.days import payable_requests, wallets_of_customers
 from payadmin.queries.wallets import amounts_of
 from payadmin.views.columns import unit_scale
 from payadmin.views.fields import MoneyField, no_cards, no_controls, put

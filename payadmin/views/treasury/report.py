@@ -22,7 +22,9 @@ from payadmin.models.parties import Organization
 from payadmin.models.payments import Unit
 from payadmin.models.treasury import CashDesk, CashDeskDay, CashKind, CashOperation, DayStatus
 from payadmin.permissions import Permission
-from payadmin.queries.cash_reports import (
+from payadmin.queries.reporting import start_of
+from payadmin.queries.treasury import desk_of, open_day_of
+from payadmin.queries.treasury.reports import (
     MOST_DAYS,
     DayLines,
     Report,
@@ -32,8 +34,6 @@ from payadmin.queries.cash_reports import (
     report_of,
     window,
 )
-from payadmin.queries.reporting import start_of
-from payadmin.queries.treasury import desk_of, open_day_of
 from payadmin.views.columns import enum_cell, unit_scale, zone
 from payadmin.views.filters import row_id_of
 from payadmin.views.language import say, speech

@@ -17,7 +17,7 @@ from payadmin.models.parties import Customer, Organization
 from payadmin.models.treasury import CashDeskDay, DayStatus, DeskStatus
 from payadmin.models.wallets import Wallet
 from payadmin.permissions import Permission
-from payadmin.queries.cash_days import customers_behind, desks_where
+from payadmin.queries.treasury.days import customers_behind, desks_where
 from payadmin.views import ui
 from payadmin.views.columns import label_of, unit_scale
 from payadmin.views.language import say, speech

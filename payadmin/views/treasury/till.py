@@ -21,8 +21,8 @@ from payadmin.models.treasury import (
     SystemStatus,
 )
 from payadmin.permissions import Permission
-from payadmin.queries.cash_days import day_left_by, desk_behind, figures_of, payable_requests
 from payadmin.queries.treasury import balances, desk_of, open_day_of
+from payadmin.queries.treasury.days import day_left_by, desk_behind, figures_of, payable_requests
 from payadmin.views.base import PayAdminModelView
 from payadmin.views.columns import unit_scale
 from payadmin.views.security import current_actor
