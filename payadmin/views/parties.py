@@ -10,6 +10,7 @@ from sqlalchemy import case
 from payadmin.db import db, utcnow
 from payadmin.kernel.text import _
 from payadmin.models.access import StaffUser
+from payadmin.models.audit import AuditEvent
 from payadmin.models.parties import Customer, IdentificationStatus, Organization, OrganizationStatus
 from payadmin.models.tariffs import Contract
 from payadmin.models.wallets import Wallet
@@ -53,6 +54,10 @@ class CustomersPage(PayAdminModelView):
                 "identified", raw.label, Kind.TEXT, Customer.identification, info, worked_out=_identified
             )
         super()._refresh_cache()
+
+    def history_of(self, row: Customer) -> Sequence[AuditEvent]:
+        """Without what compliance decided, and why: that stands on the page of identification."""
+        return [entry for entry in super().history_of(row) if not entry.event.startswith("identification.")]
 
     def cell(self, column: Column, names: dict[Any, Any]) -> Any:
         """Identified or not, and no more."""

@@ -216,11 +216,15 @@ def test_refused_files_are_named_at_their_field_and_form_and_words_are_kept(offi
 
 
 def test_everybody_else_sees_only_identified_or_not(office: Office) -> None:
-    customer_id, _documents = office.complete(office.officer())
+    officer = office.officer()
+    customer_id, _documents = office.complete(officer)
+    version = office.version(customer_id)
+    identification.reject_customer(officer, customer_id, version=version, reason="A private suspicion")
     client = office.make.browse(Role.ADMIN)
     for address in (f"/customers/{customer_id}/", "/customers/"):
         page = client.get(address).text
         assert "In review" not in page
         assert "in review" not in page
+        assert "A private suspicion" not in page
     assert "Unidentified" in client.get(f"/customers/{customer_id}/").text
     assert client.get("/customers/?identification=IN_REVIEW").status_code == 400
