@@ -359,6 +359,10 @@ class TransactionsPage(PayAdminModelView):
 
     # --- details ------------------------------------------------------------------------------------------------------
 
+    def _related(self, row: Payment) -> tuple[()]:  # noqa: ARG002 - of no payment
+        """Nothing: its page shows what belongs to it by itself, so nobody is asked for more."""
+        return ()
+
     def details_context(self, row: Payment) -> dict[str, Any]:
         """Overview, User, Payment and History of S0, with the orders, notes and mails around them."""
         actor = current_actor()
