@@ -9,7 +9,7 @@ import datetime as dt
 from enum import StrEnum
 from typing import Any, ClassVar, Final
 
-from sqlalchemy import DDL, CheckConstraint, ForeignKey, Index, String, TextClause, UniqueConstraint, event, text
+from sqlalchemy import DDL, CheckConstraint, ForeignKey, Index, String, UniqueConstraint, event, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
 
 from payadmin.db import Base, BigId, Json, UtcDateTime, enum_column, search_text, utcnow
@@ -258,10 +258,7 @@ class WatchRule(Row, Audited, Base):
         return self.name
 
 
-def _only(status: WatchStatus, where: TextClause) -> Index:
-    return Index(
-        f"uq_watch_version_{status.name.lower()}", "rule_id", unique=True, sqlite_where=where, postgresql_where=where
-    )
+_IS_ACTIVE, _IS_DRAFT = text("status = 'ACTIVE'"), text("status = 'DRAFT'")
 
 
 class WatchVersion(Row, Audited, Base):
@@ -280,8 +277,8 @@ class WatchVersion(Row, Audited, Base):
         CheckConstraint(f"most_a_day BETWEEN 1 AND {MOST_A_DAY}", name="most_a_day_in_range"),
         CheckConstraint("status <> 'DRAFT' OR activated_at IS NULL", name="draft_was_never_on"),
         CheckConstraint("status <> 'ACTIVE' OR activated_at IS NOT NULL", name="on_since"),
-        _only(WatchStatus.ACTIVE, text("status = 'ACTIVE'")),
-        _only(WatchStatus.DRAFT, text("status = 'DRAFT'")),
+        Index("uq_watch_version_active", "rule_id", unique=True, sqlite_where=_IS_ACTIVE, postgresql_where=_IS_ACTIVE),
+        Index("uq_watch_version_draft", "rule_id", unique=True, sqlite_where=_IS_DRAFT, postgresql_where=_IS_DRAFT),
     )
 
     rule_id: Mapped[int] = mapped_column(ForeignKey("watch_rule.id"), info={"label": "Rule"})
