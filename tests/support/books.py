@@ -14,6 +14,7 @@ from payadmin.kernel.papers import PaperType
 from payadmin.ledger import recipes
 from payadmin.ledger.chart import CHART, organization, wallet
 from payadmin.ledger.posting import Posting, post
+from payadmin.models.banking import BankLine, BankMessage, Mismatch
 from payadmin.models.batches import Batch, BatchKind
 from payadmin.models.identification import DocumentKind, DocumentOrigin, IdentityDocument
 from payadmin.models.ledger import AccountingPeriod, LedgerAccount, LedgerTransaction
@@ -202,8 +203,30 @@ def identity_document(make: Make) -> IdentityDocument:
     return made
 
 
+def bank_line(make: Make) -> BankLine:
+    from tests.support.rows import one
+
+    number = next(_numbers)
+    made: BankLine = make._save(
+        BankLine(
+            message_id=one(make, BankMessage).id,
+            account="DE89370400440532013000",
+            statement_id=f"S-{number}",
+            number=number,
+            is_credit=True,
+            unit=make.unit().code,
+            amount_minor=100,
+            booked_on=dt.date(2026, 11, 1),
+            value_date=dt.date(2026, 11, 1),
+            mismatch=next(iter(Mismatch)),
+        )
+    )
+    return made
+
+
 BOOKS: dict[str, Callable[[Make], Any]] = {
     "accounting_period": accounting_period,
+    "bank_line": bank_line,
     "batch": batch,
     "exchange_rate": exchange_rate,
     "identity_document": identity_document,

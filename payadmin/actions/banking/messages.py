@@ -46,7 +46,6 @@ from payadmin.queries.wallets import scales_of
 from payadmin.work import Work, use_case
 
 DECIDE_LINES: Final = Permission.BANKING_STATEMENT_DECIDE
-MATCH_JOB: Final = "match_bank_lines"
 # A bank that sends money back without saying why.
 NO_REASON: Final = "MS03"
 STALE = "Somebody else decided this line meanwhile. Look at it again."
@@ -83,7 +82,7 @@ def receive_message(work: Work, content: bytes) -> tuple[BankMessage, bool]:
     if isinstance(found, Statements):
         lines, problems = _take_lines(work, message, found)
         after: dict[str, object] = {"lines": lines}
-        work.promise(MATCH_JOB, message_id=message.id)
+        work.promise("match_bank_lines", message_id=message.id)
     else:
         file, problems = _hear(work, found)
         after = {"file": found.original_id, "status": found.status}
