@@ -38,7 +38,7 @@ FLAGS = [
     "--disable-sync",
 ]
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
-START_SECONDS = 120
+START_SECONDS = 300
 STOP_SECONDS = 30
 DESK = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
