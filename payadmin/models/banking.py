@@ -161,13 +161,13 @@ class PaymentFile(Row, Audited, Base):
         FileStatus, default=FileStatus.DRAFT, info={"label": "Status", "readonly": True}
     )
     made_by_id: Mapped[int] = mapped_column(
-        ForeignKey("staff_user.id"), index=True, info={"label": "Made by", "readonly": True}
+        ForeignKey("staff_user.id"), index=True, info={"label": "Made by", "related": False, "readonly": True}
     )
     released_at: Mapped[dt.datetime | None] = mapped_column(
         UtcDateTime, info={"label": "Released", "list": False, "readonly": True}
     )
     released_by_id: Mapped[int | None] = mapped_column(
-        ForeignKey("staff_user.id"), index=True, info={"label": "Released by", "readonly": True}
+        ForeignKey("staff_user.id"), index=True, info={"label": "Released by", "related": False, "readonly": True}
     )
     sent_at: Mapped[dt.datetime | None] = mapped_column(UtcDateTime, info={"label": "At the bank", "readonly": True})
     by_hand: Mapped[bool] = mapped_column(default=False, info={"label": "By hand", "list": False, "readonly": True})
@@ -354,7 +354,9 @@ class BankLine(Row, Audited, Base):
         UtcDateTime, info={"label": "Decided", "list": False, "readonly": True}
     )
     decided_by_id: Mapped[int | None] = mapped_column(
-        ForeignKey("staff_user.id"), index=True, info={"label": "Decided by", "list": False, "readonly": True}
+        ForeignKey("staff_user.id"),
+        index=True,
+        info={"label": "Decided by", "related": False, "list": False, "readonly": True},
     )
     note: Mapped[str | None] = mapped_column(
         String(REASON_LENGTH), info={"label": "Reason", "list": False, "readonly": True}

@@ -183,7 +183,7 @@ class CheckoutReplay(Row, Base):
     cursor_at: Mapped[dt.datetime | None] = mapped_column(UtcDateTime, info={"secret": True})
     cursor_id: Mapped[int] = mapped_column(BigId, default=0, info={"secret": True})
     requester_id: Mapped[int | None] = mapped_column(
-        ForeignKey("staff_user.id"), index=True, info={"label": "Asked by"}
+        ForeignKey("staff_user.id"), index=True, info={"label": "Asked by", "related": False}
     )
     reason: Mapped[str | None] = mapped_column(String(300), info={"label": "Outcome", "list": False})
     done_at: Mapped[dt.datetime | None] = mapped_column(UtcDateTime, info={"label": "Finished", "list": False})

@@ -117,11 +117,15 @@ class RedeemRequest(Row, Audited, Base):
     )
     note: Mapped[str | None] = mapped_column(String(NOTE_LENGTH), info={"label": "Note", "list": False})
     submitted_by_id: Mapped[int | None] = mapped_column(
-        ForeignKey("staff_user.id"), index=True, info={"label": "Entered by", "list": False, "readonly": True}
+        ForeignKey("staff_user.id"),
+        index=True,
+        info={"label": "Entered by", "related": False, "list": False, "readonly": True},
     )
     decided_at: Mapped[dt.datetime | None] = mapped_column(UtcDateTime, info={"label": "Decided", "list": False})
     decided_by_id: Mapped[int | None] = mapped_column(
-        ForeignKey("staff_user.id"), index=True, info={"label": "Decided by", "list": False, "readonly": True}
+        ForeignKey("staff_user.id"),
+        index=True,
+        info={"label": "Decided by", "related": False, "list": False, "readonly": True},
     )
     reason: Mapped[str | None] = mapped_column(String(REASON_LENGTH), info={"label": "Reason", "list": False})
     paid_at: Mapped[dt.datetime | None] = mapped_column(UtcDateTime, info={"label": "Paid", "list": False})

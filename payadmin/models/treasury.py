@@ -216,14 +216,18 @@ class CashDeskDay(Row, Audited, Base):
         UtcDateTime, info={"label": "Close requested", "readonly": True}
     )
     close_requested_by_id: Mapped[int | None] = mapped_column(
-        ForeignKey("staff_user.id"), index=True, info={"label": "Counted by", "list": False, "readonly": True}
+        ForeignKey("staff_user.id"),
+        index=True,
+        info={"label": "Counted by", "related": False, "list": False, "readonly": True},
     )
     note: Mapped[str | None] = mapped_column(
         String(NOTE_LENGTH), info={"label": "Cashier's note", "list": False, "readonly": True}
     )
     decided_at: Mapped[dt.datetime | None] = mapped_column(UtcDateTime, info={"label": "Decided", "readonly": True})
     decided_by_id: Mapped[int | None] = mapped_column(
-        ForeignKey("staff_user.id"), index=True, info={"label": "Decided by", "list": False, "readonly": True}
+        ForeignKey("staff_user.id"),
+        index=True,
+        info={"label": "Decided by", "related": False, "list": False, "readonly": True},
     )
     decision: Mapped[str | None] = mapped_column(
         String(REASON_LENGTH), info={"label": "Decision", "list": False, "readonly": True}
@@ -326,7 +330,10 @@ class CashOperation(Row, Audited, Base):
     redeem_request_id: Mapped[int | None] = mapped_column(
         ForeignKey("redeem_request.id"), unique=True, info={"label": "Redeem request", "list": False, "readonly": True}
     )
-    cashier_id: Mapped[int] = mapped_column(ForeignKey("staff_user.id"), info={"label": "Cashier", "readonly": True})
+    cashier_id: Mapped[int] = mapped_column(
+        ForeignKey("staff_user.id"),
+        info={"label": "Cashier", "related": False, "readonly": True},
+    )
     note: Mapped[str | None] = mapped_column(String(NOTE_LENGTH), info={"label": "Note", "list": False})
 
     day: Mapped[CashDeskDay] = relationship(lazy="raise_on_sql")
@@ -391,11 +398,11 @@ class SystemOperation(Row, Audited, Base):
     )
     note: Mapped[str | None] = mapped_column(String(NOTE_LENGTH), info={"label": "Note", "list": False})
     initiated_by_id: Mapped[int] = mapped_column(
-        ForeignKey("staff_user.id"), index=True, info={"label": "Initiated by", "readonly": True}
+        ForeignKey("staff_user.id"), index=True, info={"label": "Initiated by", "related": False, "readonly": True}
     )
     decided_at: Mapped[dt.datetime | None] = mapped_column(UtcDateTime, info={"label": "Decided", "list": False})
     decided_by_id: Mapped[int | None] = mapped_column(
-        ForeignKey("staff_user.id"), index=True, info={"label": "Decided by", "list": False}
+        ForeignKey("staff_user.id"), index=True, info={"label": "Decided by", "related": False, "list": False}
     )
     reason: Mapped[str | None] = mapped_column(String(REASON_LENGTH), info={"label": "Reason", "list": False})
     reverses_id: Mapped[int | None] = mapped_column(
@@ -405,7 +412,9 @@ class SystemOperation(Row, Audited, Base):
         UtcDateTime, info={"label": "Acknowledged", "list": False, "readonly": True}
     )
     acknowledged_by_id: Mapped[int | None] = mapped_column(
-        ForeignKey("staff_user.id"), index=True, info={"label": "Acknowledged by", "list": False, "readonly": True}
+        ForeignKey("staff_user.id"),
+        index=True,
+        info={"label": "Acknowledged by", "related": False, "list": False, "readonly": True},
     )
 
     desk: Mapped[CashDesk | None] = relationship(lazy="raise_on_sql")

@@ -232,7 +232,10 @@ class PayAdminModelView(RevealPages):
             links = [
                 column
                 for column in page.columns.values()
-                if column.target is self.model and column.kind is Kind.LINK and leads(table, column, page.pinned)
+                if column.target is self.model
+                and column.kind is Kind.LINK
+                and column.info.get("related", True)
+                and leads(table, column, page.pinned)
             ]
             for link in links:
                 related = page.related_to(row, link)

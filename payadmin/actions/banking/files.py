@@ -333,13 +333,18 @@ def note_handover(work: Work, file_id: int, *, handed: Handed) -> bool:
             reject_file(work, file, lines_of(work.session, file.id), code=handed.code or CANNOT_READ)
             return False
         case Handover.NOT_SENT:
-            problem = f"The bank cannot be reached, or turns us away ({handed.code}). It will be tried again."
+            problem = str(
+                _("The bank cannot be reached, or turns us away (%(code)s). It will be tried again.", code=handed.code)
+            )
             work.change(PaymentFile, file.id, problem=problem[:PROBLEM_LENGTH])
             work.record(Event.BANK_FILE_NOT_SENT, file, after=said, message_id=file.message_id)
         case Handover.UNKNOWN:
-            problem = (
-                f"The bank did not say whether it has the file ({handed.code}). It is being asked; it takes a file with"
-                " this name only once."
+            problem = str(
+                _(
+                    "The bank did not say whether it has the file (%(code)s). It is being asked;"
+                    " it takes a file with this name only once.",
+                    code=handed.code,
+                )
             )
             if file.status is FileStatus.RELEASED:
                 _move(

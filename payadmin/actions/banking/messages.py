@@ -23,7 +23,7 @@ from payadmin.kernel.errors import Conflict, Invalid
 from payadmin.kernel.iso20022 import ACCEPTED, REJECTED, Entry, Report, Statement, Statements, read_message
 from payadmin.kernel.masks import mask_pan_in_text
 from payadmin.kernel.money import decimal_text
-from payadmin.kernel.text import _
+from payadmin.kernel.text import Text, _
 from payadmin.models.banking import (
     FILE_MACHINE,
     OUT,
@@ -394,7 +394,7 @@ def match_line(work: Work, line_id: int, *, payment_line_id: int, note: str, ver
     line = _undecided(work, line_id, version)
     payment, mismatch = _checked(work, line, payment_line_id)
     if payment is None or mismatch is not None:
-        raise Conflict(_("It cannot be this payment. %(why)s.", why=_(str(mismatch.value)) if mismatch else "–"))
+        raise Conflict(_("It cannot be this payment. %(why)s.", why=Text(mismatch.value) if mismatch else "–"))
     _book(work, line, payment, **_decided(work, words))
     return line
 

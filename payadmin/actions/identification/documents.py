@@ -319,7 +319,7 @@ def destroy_old_documents(work: Work, *, days: int) -> Collection[str]:
     for document_id in queries.overdue(work.session, work.now - dt.timedelta(days=days), AT_ONCE):
         document = work.get(IdentityDocument, document_id)
         file = document.file
-        reason = f"Kept for {days} days, as DOCUMENT_DAYS says."
+        reason = str(_("Kept for %(days)s days, as DOCUMENT_DAYS says.", days=days))
         if file and _end_file(work, document, Event.IDENTIFICATION_DOCUMENT_DESTROYED, reason):
             files.add(file)
     return files

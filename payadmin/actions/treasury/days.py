@@ -299,7 +299,12 @@ def _count(
         Event.CASH_DAY_COUNTED, day, before={"status": before}, after=facts, reason=note, also=rows, **_names(desk, day)
     )
     if work.actor.may(OPERATE):
-        title = f"{work.actor.name} counted {desk.name}, {day.business_date}: the day waits to be closed."
+        title = _(
+            "%(who)s counted %(desk)s, %(day)s: the day waits to be closed.",
+            who=work.actor.name,
+            desk=desk.name,
+            day=day.business_date,
+        )
         tell_those_who(work, DECIDE, day, title, key=f"counted:{day.rounds}", kind=NoticeKind.READY)
     return day
 
@@ -336,7 +341,7 @@ def _close(work: Work, desk: CashDesk, day: CashDeskDay, reason: str | None, *, 
         **_names(desk, day),
     )
     for staff_id in sorted(each for each in told if each is not None):
-        title = f"The day of {desk.name}, {day.business_date}, is closed."
+        title = _("The day of %(desk)s, %(day)s, is closed.", desk=desk.name, day=day.business_date)
         tell(work, staff_id, day, title, key="closed", kind=NoticeKind.DONE)
     return day
 
