@@ -117,6 +117,7 @@ class Event(enum.StrEnum):
     CASH_DAY_CLOSED = "treasury.day.closed"
     CASH_DAY_COUNTED = "treasury.day.counted"
     CASH_DAY_LEFT_OPEN = "treasury.day.left_open"
+    CASH_DAY_MISCOUNTED = "treasury.day.miscounted"
     CASH_DAY_OPENED = "treasury.day.opened"
     CASH_DAY_RETURNED = "treasury.day.returned"
     CASH_DESK_CHANGED = "treasury.desk.changed"

@@ -72,6 +72,7 @@ TRANSFER_MACHINE = Machine(
         _T.WAITING: frozenset({_T.ACCEPTED, _T.REJECTED, _T.PAID, _T.DISCARDED}),
         _T.ACCEPTED: frozenset({_T.PAID, _T.REJECTED}),
         _T.PAID: frozenset({_T.RETURNED}),
+        _T.REJECTED: frozenset({_T.PAID}),  # by a person, when a statement shows that the bank paid all the same
     },
 )
 # A request stands in one file at most, but for those that came to nothing.

@@ -42,7 +42,7 @@ REDEEM_MACHINE = Machine(
         _R.SUBMITTED: frozenset({_R.APPROVED, _R.CANCELLED}),
         _R.APPROVED: frozenset({_R.SENT, _R.PAID, _R.CANCELLED}),
         _R.SENT: frozenset({_R.PAID, _R.FAILED}),
-        _R.FAILED: frozenset({_R.APPROVED, _R.CANCELLED}),
+        _R.FAILED: frozenset({_R.APPROVED, _R.CANCELLED, _R.PAID}),
         _R.PAID: frozenset({_R.RETURNED}),
     },
 )

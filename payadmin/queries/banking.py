@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import BigInteger, cast, exists, func, select
+from sqlalchemy import BigInteger, cast, exists, func, literal, or_, select
 from sqlalchemy.orm import Session, joinedload
 
 from payadmin.db import among
@@ -79,6 +79,24 @@ def in_files(session: Session, numbers: Collection[int]) -> set[int]:
     return set(session.scalars(found))
 
 
+def claimed_paid(session: Session, numbers: Collection[int]) -> set[int]:
+    """Which of these requests a statement shows as paid in a line that nobody has decided yet.
+
+    The bank rejected the payment and made it all the same, or it is about to be booked: whoever pays such a request
+    once more, or gives its money back, may do so for the second time.
+    """
+    named = (
+        select(PaymentFileLine.redeem_request_id)
+        .join(BankLine, BankLine.reference == PaymentFileLine.end_to_end_id)
+        .where(
+            PaymentFileLine.redeem_request_id.in_(numbers),
+            BankLine.is_credit.is_(False),
+            BankLine.status.in_((LineStatus.NEW, LineStatus.UNMATCHED)),
+        )
+    )
+    return set(session.scalars(named))
+
+
 def lines_of(session: Session, file_id: int) -> Sequence[PaymentFileLine]:
     """The payments of a file with their requests, in their order."""
     found = select(PaymentFileLine).where(PaymentFileLine.file_id == file_id)
@@ -149,8 +167,13 @@ def candidates(session: Session, line: BankLine) -> Sequence[PaymentFileLine]:
         .where(
             RedeemRequest.unit == line.unit,
             RedeemRequest.amount_minor == line.amount_minor,
-            PaymentFileLine.status.in_(wanted),
-            PaymentFile.status.in_(OUT),
+            or_(
+                PaymentFileLine.status.in_(wanted) & PaymentFile.status.in_(OUT),
+                # Rejected, and paid all the same: only what the line itself names.
+                (PaymentFileLine.status == TransferStatus.REJECTED)
+                & (PaymentFileLine.end_to_end_id == line.reference)
+                & literal(not line.is_credit),
+            ),
         )
     )
     return session.scalars(

@@ -105,6 +105,50 @@ def test_a_person_matches_only_what_has_the_same_amount_and_unit(by_hand: Bankin
     assert by_hand.requests(requests) == ["PAID", "SENT"]
 
 
+def test_what_the_bank_rejected_and_paid_all_the_same_is_never_paid_again(by_hand: Banking) -> None:
+    file_id, (number, other) = out(by_hand, 10_00, 20_00)
+    line, _second = by_hand.payments(file_id)
+    by_hand.receive(report(by_hand.file(file_id).message_id, group="RJCT", extra=""))
+    by_hand.approve(other)
+    assert by_hand.requests([number, other]) == ["FAILED", "APPROVED"]
+    by_hand.receive(by_hand.statement(by_hand.debit(line), by_hand.debit(_second)))
+    assert mismatches(by_hand) == [Mismatch.AFTER_REJECTION] * 2
+    for act in (by_hand.approve, by_hand.cancel):
+        with pytest.raises(Conflict, match="shows this as paid"):
+            act(number)
+    with pytest.raises(Conflict, match="shows this as paid"):
+        by_hand.cancel(other)
+    with pytest.raises(Conflict, match="No approved request"):
+        by_hand.made()
+    for row, payment in zip(by_hand.lines(), (line, _second), strict=True):
+        banking.match_line(by_hand.accountant, row.id, payment_line_id=payment.id, note="Asked", version=row.version)
+    assert by_hand.requests([number, other]) == ["PAID", "PAID"]
+    assert by_hand.states(file_id) == ["PAID", "PAID"]
+    assert by_hand.booked(number) == ["J18", "J19"]
+    by_hand.receive(by_hand.statement(by_hand.debit(line, side="CRDT", code="AC04"), name="S-2"))
+    assert by_hand.requests([number]) == ["RETURNED"]
+    assert (by_hand.open_holds(), by_hand.unsound()) == (0, [])
+
+
+def test_a_rejected_payment_is_not_settled_while_another_file_pays_its_request(by_hand: Banking) -> None:
+    file_id, (number,) = out(by_hand, 10_00)
+    (line,) = by_hand.payments(file_id)
+    by_hand.receive(report(by_hand.file(file_id).message_id, group="RJCT"))
+    by_hand.approve(number)
+    second = by_hand.made()
+    by_hand.receive(by_hand.statement(by_hand.debit(line)))
+    (row,) = by_hand.lines()
+    say = {"payment_line_id": line.id, "note": "Asked", "version": row.version}
+    with pytest.raises(Conflict, match="had rejected"):
+        banking.match_line(by_hand.accountant, row.id, **say)
+    with pytest.raises(Conflict, match="shows this as paid"):
+        by_hand.release(second)
+    banking.discard_file(by_hand.accountant, second, version=by_hand.file(second).version)
+    banking.match_line(by_hand.accountant, row.id, **say)
+    assert by_hand.requests([number]) == ["PAID"]
+    assert (by_hand.open_holds(), by_hand.unsound()) == (0, [])
+
+
 def test_two_workers_and_a_person_settle_a_line_once(app: Flask, by_hand: Banking) -> None:
     file_id, requests = out(by_hand, *range(1_00, 1_08))
     content = by_hand.statement(*(by_hand.debit(line) for line in by_hand.payments(file_id)))

@@ -96,6 +96,28 @@ def test_a_count_is_blind_and_a_difference_needs_a_note(office: CashOffice) -> N
     assert office.unsound() == []
 
 
+def test_counts_that_are_tried_do_not_tell_what_the_books_say(office: CashOffice) -> None:
+    desk = office.desk(office.cashier, money={"EUR": 123_45})
+    day = office.open(desk)
+    refused(lambda: office.count(day, counts={"EUR": 1_00}), Invalid, "differs", "note")
+    # From here on a wrong count and the right one are answered alike, and neither says which it was.
+    for minor in (2_00, 123_45, 123_46):
+        refused(lambda minor=minor: office.count(day, counts={"EUR": minor}), Invalid, "counted before", "note")
+    assert office.units(day) == {"EUR": (123_45, None, None)}
+    tries = select(AuditEvent).where(AuditEvent.event == "treasury.day.miscounted")
+    found = db.session.scalars(tries).one()
+    told = {"rounds": 0, "counts": {"EUR": 1_00}}
+    assert (found.outcome, found.after, found.entity_id) == ("refused", told, str(day))
+    office.count(day, note="I had forgotten the drawer")
+    # The accountant returned it, and knows: one more try is free.
+    office.give_back(day)
+    refused(lambda: office.count(day, counts={"EUR": 1_00}), Invalid, "differs", "note")
+    refused(lambda: office.count(day), Invalid, "counted before", "note")
+    office.count(day, note="The same")
+    office.close(day)
+    assert office.unsound() == []
+
+
 @pytest.mark.parametrize(
     ("counts", "field", "words"),
     [
@@ -213,6 +235,16 @@ def test_nobody_decides_about_a_day_that_they_worked_in(office: CashOffice) -> N
         office.close(day)
     day = office.open(desk, other)
     office.count(day, both)
+    refused(lambda: office.close(day, second), Forbidden, "worked in this day")
+    # Nor when the count was returned since, and somebody else counted again or nobody did.
+    office.give_back(day)
+    forced = {"counts": {}, "reason": "x"}
+    refused(
+        lambda: treasury.force_close(second, day, version=office.day(day).version, **forced),  # type: ignore[arg-type]
+        Forbidden,
+        "worked in this day",
+    )
+    office.count(day, other)
     refused(lambda: office.close(day, second), Forbidden, "worked in this day")
     refused(lambda: office.close(day, other), Forbidden, "does not allow")
     office.close(day)

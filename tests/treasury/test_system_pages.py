@@ -49,6 +49,21 @@ def form_of(browser: FlaskClient, address: str, **values: Any) -> dict[str, Any]
     return {"key": token(page, "key")} | values
 
 
+def test_what_is_out_of_date_does_not_tell_a_cashier_what_lies_in_the_desk(office: Treasury, browse: SignIn) -> None:
+    till = browse(Role.CASHIER)
+    cashier = newest()
+    desk = office.desk(code="D1")
+    treasury.assign(office.accountant, desk, cashier_id=cashier.staff_id)
+    office.moved(INPUT, 123_45)
+    office.moved(INVESTMENT, 123_45, desk)
+    first, second = (office.initiate(SystemKind.CASH_COLLECTION, 100_00, desk) for _each in range(2))
+    office.confirm(first)
+    assert office.confirm(second).status is SystemStatus.STALE
+    page = till.get(f"/system-operations/{second}/").text
+    assert "not enough EUR" in page
+    assert "23.45" not in page
+
+
 def test_an_accountant_asks_and_a_cfo_confirms(office: Treasury, browse: SignIn) -> None:
     accountant, cfo = browse(Role.ACCOUNTANT), browse(Role.CFO)
     assert "Nothing waits for your confirmation" in cfo.get("/system-operations/").text

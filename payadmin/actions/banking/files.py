@@ -37,7 +37,7 @@ from payadmin.models.system import NoticeKind
 from payadmin.models.wallets import REASON_LENGTH
 from payadmin.notices import notify
 from payadmin.permissions import Permission
-from payadmin.queries.banking import in_files, is_asking, lines_of, waiting_requests
+from payadmin.queries.banking import claimed_paid, in_files, is_asking, lines_of, waiting_requests
 from payadmin.queries.redeem import account_of, why_not
 from payadmin.queries.wallets import scales_of
 from payadmin.work import Work, use_case
@@ -90,7 +90,8 @@ def make_file(work: Work, *, unit: str, key: str, seen: tuple[int, int] | None =
     found = [each for each in waiting_requests(work.session, unit) if why_not(work.session, each.wallet) is None]
     held = [work.get(RedeemRequest, each.id, lock=True) for each in found]
     # Of two who make a file at once, the second sees here what the first took while its locks were waited for.
-    taken = in_files(work.session, [each.id for each in held])
+    numbers = [each.id for each in held]
+    taken = in_files(work.session, numbers) | claimed_paid(work.session, numbers)
     rows = [each for each in held if each.status is RedeemStatus.APPROVED and each.id not in taken]
     total = sum(each.amount_minor for each in rows)
     if not rows:

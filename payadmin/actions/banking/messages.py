@@ -38,10 +38,10 @@ from payadmin.models.banking import (
     PaymentFileLine,
     TransferStatus,
 )
-from payadmin.models.redeem import RedeemRequest
+from payadmin.models.redeem import RedeemRequest, RedeemStatus
 from payadmin.models.wallets import REASON_LENGTH
 from payadmin.permissions import Permission
-from payadmin.queries.banking import RETURNED_FROM, SETTLED_FROM, is_ours, lines_of
+from payadmin.queries.banking import RETURNED_FROM, SETTLED_FROM, in_files, is_ours, lines_of
 from payadmin.queries.wallets import scales_of
 from payadmin.work import Work, use_case
 
@@ -343,11 +343,19 @@ def _mismatch(line: BankLine, file: PaymentFile, payment: PaymentFileLine) -> Mi
     return None if payment.status in SETTLED_FROM else Mismatch.TWICE
 
 
+def _is_paid_after_all(work: Work, line: BankLine, payment: PaymentFileLine) -> bool:
+    """Whether a rejected payment may be what the bank made all the same: nothing else has paid its request, or will."""
+    request = work.get(RedeemRequest, payment.redeem_request_id, lock=True)
+    is_free = request.status in {RedeemStatus.FAILED, RedeemStatus.APPROVED}
+    return not line.is_credit and is_free and not in_files(work.session, [request.id])
+
+
 def _book(work: Work, line: BankLine, payment: PaymentFileLine, **decided: Any) -> None:
     """The one place where a line moves money: the payment, its request and the books, all or nothing."""
     request = work.get(RedeemRequest, payment.redeem_request_id, lock=True)
     at = _moment(work, line.booked_on)
     after = TransferStatus.RETURNED if line.is_credit else TransferStatus.PAID
+    was_rejected = payment.status is TransferStatus.REJECTED
     values: dict[str, Any] = {"reason_code": line.code or NO_REASON} if line.is_credit else {}
     if not work.change(
         PaymentFileLine, payment.id, when=(PaymentFileLine.status == payment.status,), status=after, **values
@@ -356,7 +364,7 @@ def _book(work: Work, line: BankLine, payment: PaymentFileLine, **decided: Any) 
     if line.is_credit:
         returned(work, request, code=line.code or NO_REASON, at=at)
     else:
-        paid_by_bank(work, request, at=at)
+        paid_by_bank(work, request, at=at, was_rejected=was_rejected)
     work.change(BankLine, line.id, status=LineStatus.MATCHED, payment_line_id=payment.id, **decided)
     work.record(
         Event.BANK_LINE_MATCHED,
@@ -382,6 +390,8 @@ def _moment(work: Work, day: dt.date) -> dt.datetime:
 def match_line(work: Work, line_id: int, *, payment_line_id: int, note: str, version: int) -> BankLine:
     """Say which payment an unmatched line settles or returns; currency and amount must be the same to the last unit.
 
+    A payment that the bank rejected and made all the same is settled here alone, while nothing else pays its request.
+
     Args:
         payment_line_id: the payment (`PaymentFileLine`).
         note: how that is known; for the trail.
@@ -393,6 +403,8 @@ def match_line(work: Work, line_id: int, *, payment_line_id: int, note: str, ver
     words = _reason(note)
     line = _undecided(work, line_id, version)
     payment, mismatch = _checked(work, line, payment_line_id)
+    if mismatch is Mismatch.AFTER_REJECTION and payment is not None and _is_paid_after_all(work, line, payment):
+        mismatch = None
     if payment is None or mismatch is not None:
         raise Conflict(_("It cannot be this payment. %(why)s.", why=Text(mismatch.value) if mismatch else "–"))
     _book(work, line, payment, **_decided(work, words))

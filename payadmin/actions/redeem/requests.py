@@ -23,6 +23,7 @@ from payadmin.ledger.posting import Posting, post
 from payadmin.models.redeem import RedeemChannel, RedeemRequest, RedeemStatus
 from payadmin.models.wallets import KEY_LENGTH, NOTE_LENGTH, REASON_LENGTH, Wallet
 from payadmin.permissions import Permission
+from payadmin.queries.banking import claimed_paid
 from payadmin.queries.redeem import (
     RedeemPlan,
     account_of,
@@ -43,6 +44,7 @@ BUSINESS: Final = RedeemRequest.__tablename__
 LONGEST_CODE: Final = 10
 OWN = "You entered this request, with this account or another of yours. Somebody else has to approve it."
 STALE = "Somebody else changed this request meanwhile. Look at it again."
+CLAIMED = "A statement shows this as paid. Decide that line of the statement first."
 USED = "This form was used for another request already. Open it again."
 
 
@@ -143,6 +145,7 @@ def cancel(work: Work, request_id: int, *, reason: str, version: int) -> RedeemR
         raise Conflict(problem)
     if row.version != version:
         raise Conflict(STALE, now=row.version)
+    _refuse_claimed(work, row)
     wallet = work.get(Wallet, row.wallet_id, lock=True)
     recipe = recipes.redeem_cancelled(**_amounts(row, wallet))
     post(
@@ -184,16 +187,18 @@ def sent(work: Work, request: RedeemRequest) -> RedeemRequest:
         raise Conflict(_("%(request)s is paid in cash.", request=str(row)))
     if row.status is not RedeemStatus.APPROVED:
         raise Conflict(_("%(request)s is not approved, so it is not sent to the bank.", request=str(row)))
+    _refuse_claimed(work, row)
     if (problem := why_not(work.session, wallet)) is not None:
         raise Conflict(problem)
     return _move(work, row, wallet, Event.REDEEM_SENT, RedeemStatus.SENT)
 
 
-def paid_by_bank(work: Work, request: RedeemRequest, *, at: dt.datetime) -> RedeemRequest:
+def paid_by_bank(work: Work, request: RedeemRequest, *, at: dt.datetime, was_rejected: bool = False) -> RedeemRequest:
     """The bank paid it: what was set aside leaves (J19). Again, or after it came back, changes nothing.
 
     Args:
         at: when the bank says it paid; the booking falls on that business day.
+        was_rejected: the bank had said that it does not pay, and a person knows that it did; nothing else pays it.
 
     Raises:
         Conflict: it is not at the bank.
@@ -201,7 +206,8 @@ def paid_by_bank(work: Work, request: RedeemRequest, *, at: dt.datetime) -> Rede
     row, wallet = _held(work, request)
     if row.status in {RedeemStatus.PAID, RedeemStatus.RETURNED}:
         return row
-    _refuse_unless_sent(row)
+    if not (was_rejected and row.status in {RedeemStatus.FAILED, RedeemStatus.APPROVED}):
+        _refuse_unless_sent(row)
     recipe = recipes.redeem_paid_by_bank(**_amounts(row, wallet))
     post(work, [Posting(f"{row.fact}:paid", recipe, BUSINESS, row.id, _day(at), ends=row.held_as)])
     return _move(work, row, wallet, Event.REDEEM_PAID, RedeemStatus.PAID, paid_at=at)
@@ -313,6 +319,7 @@ def _approve(work: Work, row: RedeemRequest, version: int) -> RedeemRequest:
         raise Conflict(STALE, now=row.version)
     if row.submitted_by_id is not None and work.actor.staff_id is not None:
         _refuse_own(work, row.submitted_by_id)
+    _refuse_claimed(work, row)
     wallet = work.get(Wallet, row.wallet_id, lock=True)
     if (problem := why_not(work.session, wallet)) is not None:
         raise Conflict(problem)
@@ -367,6 +374,12 @@ def _is_repeated(work: Work, row: RedeemRequest, version: int) -> bool:
 def _refuse_unless_sent(row: RedeemRequest) -> None:
     if row.status is not RedeemStatus.SENT:
         raise Conflict(_("%(request)s is not at the bank.", request=str(row)))
+
+
+def _refuse_claimed(work: Work, row: RedeemRequest) -> None:
+    """Nothing is paid again or given back that the bank says it has paid, before a person has decided about that."""
+    if row.channel is RedeemChannel.BANK_TRANSFER and claimed_paid(work.session, [row.id]):
+        raise Conflict(CLAIMED)
 
 
 def _refuse_poor(work: Work, wallet: Wallet, needed_minor: int) -> None:

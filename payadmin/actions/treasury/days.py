@@ -34,11 +34,19 @@ from payadmin.kernel.text import _
 from payadmin.ledger import recipes
 from payadmin.ledger.posting import Posting, post
 from payadmin.models.access import StaffUser
+from payadmin.models.audit import AuditEvent
 from payadmin.models.system import NoticeKind
-from payadmin.models.treasury import CashDayUnit, CashDesk, CashDeskDay, CashOperation, DayStatus
+from payadmin.models.treasury import (
+    CashDayUnit,
+    CashDesk,
+    CashDeskAssignment,
+    CashDeskDay,
+    CashOperation,
+    DayStatus,
+)
 from payadmin.permissions import Permission
 from payadmin.queries.treasury import count_field, units_of_day
-from payadmin.work import Work, use_case
+from payadmin.work import Actor, Work, use_case
 
 OPERATE: Final = Permission.CASH_DAY_OPERATE
 DECIDE: Final = Permission.CASH_DAY_DECIDE
@@ -80,9 +88,8 @@ def open_day(work: Work, desk_id: int) -> CashDeskDay:
     return day
 
 
-@use_case(OPERATE, about=CashDeskDay)
 def request_close(
-    work: Work,
+    actor: Actor,
     day_id: int,
     *,
     counts: Mapping[str, int],
@@ -93,19 +100,38 @@ def request_close(
     """Count a day that is open or was returned, and ask the accountant to close it (CA4). Nothing is done in it after.
 
     Who works at the desk counts, or who opened the day, even when the desk was locked or their work there ended. What
-    the books expect is worked out here and compared; it is told to nobody before the count is there.
+    the books expect is worked out here and compared; it is told to nobody before the count is there. A count that
+    differs without a note is told so once, and stands in the trail for the accountant. From then on, until the day is
+    returned, a count needs a note whether it differs or not: trying does not tell what the books say.
 
     Args:
         counts: what was counted, in minor units, of exactly the units of this day (`queries.treasury.units_of_day`).
         denominations: for units that were counted by the piece, how many of each, by their minor units.
-        note: what the cashier says about a difference; needed when there is one.
+        note: what the cashier says about a difference; needed when there is one, and after one.
         version: what the form showed of the day; every operation raises it, so that nothing is counted that moved.
 
     Raises:
         Invalid: counts that are missing, unknown or make no sense (`data["fields"]` has the sentence of each field),
-            or no note about a difference (field "note").
+            or no note where one is needed (field "note").
         Conflict: the day is closed or counted already, it is not the actor's, or something happened in it meanwhile.
     """
+    answer = count_day(actor, day_id, counts=counts, version=version, denominations=denominations, note=note)
+    if isinstance(answer, Invalid):
+        raise answer
+    return answer
+
+
+@use_case(OPERATE, about=CashDeskDay)
+def count_day(
+    work: Work,
+    day_id: int,
+    *,
+    counts: Mapping[str, int],
+    version: int,
+    denominations: Denominations | None,
+    note: str | None,
+) -> CashDeskDay | Invalid:
+    """Do what `request_close` says; the answer of a count without its note is given back, as the try has to stay."""
     staff = cashier_of(work)
     desk, day = hold_whole_day(work, day_id)
     if staff.id != day.opened_by_id and not is_here(work, desk, staff.id):
@@ -115,15 +141,20 @@ def request_close(
     words = note_of(note)
     _refuse_stale(day, version)
     expected = _checked(work, desk, day, counts, denominations)
-    wrong = [unit for unit, minor in expected.items() if counts[unit] != minor]
-    if wrong and words is None:
-        raise Invalid(
-            _(
-                "What was counted differs from the books in %(units)s. Count again, or say in a note what you know.",
-                units=", ".join(wrong),
-            ),
-            field="note",
-        )
+    if words is None:
+        if _was_miscounted(work, day):
+            raise Invalid("This till was counted before. Say in a note what you know.", field="note")
+        if wrong := [unit for unit, minor in expected.items() if counts[unit] != minor]:
+            facts = {"rounds": day.rounds, "counts": {unit: counts[unit] for unit in expected}}
+            work.record(Event.CASH_DAY_MISCOUNTED, day, after=facts, outcome="refused", **_names(desk, day))
+            return Invalid(
+                _(
+                    "What was counted differs from the books in %(units)s. Count again, or say in a note what you "
+                    "know.",
+                    units=", ".join(wrong),
+                ),
+                field="note",
+            )
     return _count(work, desk, day, counts, expected, denominations, note=words)
 
 
@@ -135,14 +166,14 @@ def close_day(work: Work, day_id: int, *, version: int, reason: str | None = Non
         version: what the accountant looked at.
 
     Raises:
-        Forbidden: the actor, with whichever account, opened the day, counted it or worked in it.
+        Forbidden: the actor, with whichever account, opened the day or worked at its desk within it.
         Conflict: it is not counted, somebody else decided meanwhile, or money moved in the desk since the count:
             return it then.
     """
     words = reason_of(reason, is_needed=False)
     desk, day = hold_whole_day(work, day_id)
     _refuse_undecidable(day, version)
-    _refuse_own(work, day, is_counter=True)
+    _refuse_own(work, day)
     return _close(work, desk, day, words, is_forced=False)
 
 
@@ -152,13 +183,13 @@ def return_day(work: Work, day_id: int, *, reason: str, version: int) -> CashDes
 
     Raises:
         Invalid: no reason.
-        Forbidden: the actor opened the day, counted it or worked in it.
+        Forbidden: the actor, with whichever account, opened the day or worked at its desk within it.
         Conflict: it is not counted, or somebody else decided meanwhile.
     """
     words = reason_of(reason)
     desk, day = hold_whole_day(work, day_id)
     _refuse_undecidable(day, version)
-    _refuse_own(work, day, is_counter=True)
+    _refuse_own(work, day)
     told = {day.opened_by_id, day.close_requested_by_id or day.opened_by_id}
     decided = {"decided_at": work.now, "decided_by_id": work.actor.staff_id, "decision": words}
     _move(work, day, DayStatus.RETURNED, **decided)
@@ -187,7 +218,7 @@ def force_close(work: Work, day_id: int, *, counts: Mapping[str, int], reason: s
 
     Raises:
         Invalid: no reason, or counts that are missing, unknown or make no sense.
-        Forbidden: the actor opened the day or worked in it.
+        Forbidden: the actor, with whichever account, opened the day or worked at its desk within it.
         Conflict: it was counted already (close or return it), is closed, or something happened in it meanwhile.
     """
     words = reason_of(reason)
@@ -198,7 +229,7 @@ def force_close(work: Work, day_id: int, *, counts: Mapping[str, int], reason: s
     if day.status is DayStatus.CLOSED:
         raise Conflict("This day is closed already.")
     _refuse_stale(day, version)
-    _refuse_own(work, day, is_counter=False)
+    _refuse_own(work, day)
     expected = _checked(work, desk, day, counts, None)
     day = _count(work, desk, day, counts, expected, None, note=None)
     return _close(work, desk, day, words, is_forced=True)
@@ -246,6 +277,16 @@ def _checked(
         raise Invalid(fields[first], field=first, fields=fields)
     lying = lying_in(work, desk)
     return {unit: lying.get(unit, 0) for unit in units}
+
+
+def _was_miscounted(work: Work, day: CashDeskDay) -> bool:
+    """Whether this day was told, since it was opened or returned, that a count differs."""
+    told = select(AuditEvent.after).where(
+        AuditEvent.entity == CashDeskDay.__tablename__,
+        AuditEvent.entity_id == str(day.id),
+        AuditEvent.event == str(Event.CASH_DAY_MISCOUNTED),
+    )
+    return any((facts or {}).get("rounds") == day.rounds for facts in work.session.scalars(told))
 
 
 def _problem(minor: object) -> str | None:
@@ -373,11 +414,18 @@ def _refuse_undecidable(day: CashDeskDay, version: int) -> None:
     _refuse_stale(day, version)
 
 
-def _refuse_own(work: Work, day: CashDeskDay, *, is_counter: bool) -> None:
-    """Nobody decides about money that they handled themselves: two accounts of one person are one person (MC1)."""
-    accounts = [day.opened_by_id, day.close_requested_by_id] if is_counter else [day.opened_by_id]
+def _refuse_own(work: Work, day: CashDeskDay) -> None:
+    """Nobody decides about money that they handled themselves: two accounts of one person are one person (MC1).
+
+    Whoever was assigned to the desk within the day could count it and had its cash before them.
+    """
     worked = select(CashOperation.cashier_id).where(CashOperation.day_id == day.id)
-    if person_of(work, work.actor.staff_id) in people(work, StaffUser.id.in_(accounts) | StaffUser.id.in_(worked)):
+    here = select(CashDeskAssignment.cashier_id).where(
+        CashDeskAssignment.desk_id == day.desk_id,
+        CashDeskAssignment.ends_at.is_(None) | (CashDeskAssignment.ends_at > day.opened_at),
+    )
+    accounts = (StaffUser.id == day.opened_by_id) | StaffUser.id.in_(worked) | StaffUser.id.in_(here)
+    if person_of(work, work.actor.staff_id) in people(work, accounts):
         raise Forbidden("You worked in this day yourself. Somebody else has to decide about it.")
 
 

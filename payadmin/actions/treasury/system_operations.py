@@ -191,7 +191,7 @@ def confirm(work: Work, operation_id: int, *, version: int, reason: str | None =
     _refuse_desk(row, desk, is_reversal=target is not None)
     if target is not None and target.status is not _S.CONFIRMED:
         raise Conflict(_("Only a confirmed operation can be taken back: %(operation)s is not.", operation=target))
-    if (problem := _why_poor(work, row, desk, target)) is not None:
+    if (problem := _why_poor(work, row, desk, target, is_kept=True)) is not None:
         _change(work, row, _S.STALE, str(problem)[:REASON_LENGTH])
         return _told(work, row, desk, _S.STALE, str(problem))
     reverses = f"{BUSINESS}:{target.id}" if target is not None else None
@@ -413,10 +413,21 @@ def _recipe(row: SystemOperation, desk: CashDesk | None, target: SystemOperation
     return made if target is None else made.reversed()
 
 
-def _why_poor(work: Work, row: SystemOperation, desk: CashDesk | None, target: SystemOperation | None) -> str | None:
+def _why_poor(
+    work: Work,
+    row: SystemOperation,
+    desk: CashDesk | None,
+    target: SystemOperation | None,
+    *,
+    is_kept: bool = False,
+) -> str | None:
     """Why what an operation takes is not there, under the locks of the books; None when it is.
 
     The bank and the owner are not asked: what they can give stands in no books of ours.
+
+    Args:
+        is_kept: the words stay beside the operation, where the cashiers of its desk read them. What the books say
+            that lies there is not in them: they count it blind (CA4).
     """
     recipe = _recipe(row, desk, target)
     source: Account = next(leg.account for leg in recipe.legs if leg.minor < 0)
@@ -426,6 +437,8 @@ def _why_poor(work: Work, row: SystemOperation, desk: CashDesk | None, target: S
     found = -available(work.session, [source], among=[leg.account for leg in recipe.legs])[source]
     if found >= row.amount_minor:
         return None
+    if is_kept and desk is not None and source == cash_desk(desk.code, row.unit):
+        return _("There is not enough %(unit)s in this desk.", unit=row.unit)
     amounts = {"there": shown(work, found, row.unit), "needed": shown(work, row.amount_minor, row.unit)}
     if desk is not None and source == cash_desk(desk.code, row.unit):
         return _("Desk %(desk)s holds %(there)s, and %(needed)s would leave it.", desk=desk, **amounts)
