@@ -88,7 +88,7 @@ def test_a_file_is_made_released_by_another_and_settled_by_a_statement(desk: Des
     page.get_by_role("link", name="Upload a file of the bank…").first.click()
     page.locator("input[type=file]").set_input_files(file)
     page.get_by_role("button", name="Upload", exact=True).click()
-    expect(page.get_by_text("Read. What it says is being booked.")).to_be_visible()
+    expect(page.get_by_role("row").filter(has_text=name)).to_be_visible()
 
     line = unmatched(page, name)
     page.goto(line)
