@@ -211,7 +211,7 @@ class CashDeskDay(Row, Audited, Base):
         ForeignKey("staff_user.id"), info={"label": "Opened by", "readonly": True}
     )
     last_receipt: Mapped[int] = mapped_column(default=0, info={"label": "Receipts", "list": False, "readonly": True})
-    rounds: Mapped[int] = mapped_column(default=0, info={"label": "Counted", "list": False, "readonly": True})
+    rounds: Mapped[int] = mapped_column(default=0, info={"label": "Times counted", "list": False, "readonly": True})
     close_requested_at: Mapped[dt.datetime | None] = mapped_column(
         UtcDateTime, info={"label": "Close requested", "readonly": True}
     )

@@ -16,12 +16,14 @@ from payadmin.kernel.text import Text, _, day_text
 from payadmin.models.audit import AuditEvent
 from payadmin.permissions import Permission
 from payadmin.views import ui
-from payadmin.views.columns import PAGE_OF, Column, Kind, columns_of, json_text, label_of, money_text, zone
+from payadmin.views.columns import PAGE_OF, Column, Kind, columns_of, json_text, label_of, money_text, unit_scale, zone
 
 NOTHING = "–"
 HIDDEN = _("hidden")
 _ABBREVIATIONS = {"Id": "ID", "Ip": "IP", "Sha256": "SHA-256", "Url": "URL", "Csv": "CSV"}
 _LINK = Markup('<a class="link" href="{}">{}</a>')
+# Facts of acts that are minor units by their unit, such as what was counted at a cash desk.
+_AMOUNTS_BY_UNIT = frozenset({"opening", "counts", "differences"})
 _OUTCOMES = {"done": (_("Done"), "ok"), "refused": (_("Refused"), "warn"), "failed": (_("Failed"), "bad")}
 
 
@@ -129,8 +131,19 @@ def _changes(
             unit = None
             if column is not None and column.kind is Kind.MONEY and values.get(name) is not None:
                 unit = values.get(str(column.unit_key)) or after.get(str(column.unit_key)) or _unit_of(entry, column)
-            texts.append(text_of(column, values.get(name), unit))
+            value = values.get(name)
+            if column is None and name in _AMOUNTS_BY_UNIT and isinstance(value, dict):
+                texts.append(_amounts_text(value))
+            else:
+                texts.append(text_of(column, value, unit))
         yield Change(column.label if column is not None else label(name), *texts)
+
+
+def _amounts_text(amounts: Mapping[str, Any]) -> str:
+    """Minor units by their unit, each as an amount; anything else as it is."""
+    if not all(isinstance(minor, int) and unit_scale(unit) is not None for unit, minor in amounts.items()):
+        return json_text(amounts)
+    return ", ".join(money_text(minor, unit) for unit, minor in amounts.items()) or NOTHING
 
 
 def text_of(column: Column | None, value: Any, unit: str | None) -> str:

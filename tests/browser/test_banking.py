@@ -88,11 +88,12 @@ def test_a_file_is_made_released_by_another_and_settled_by_a_statement(desk: Des
     page.get_by_role("link", name="Upload a file of the bank…").first.click()
     page.locator("input[type=file]").set_input_files(file)
     page.get_by_role("button", name="Upload", exact=True).click()
+    expect(page.get_by_role("row").filter(has_text=name)).to_be_visible()
 
     line = unmatched(page, name)
     page.goto(line)
     expect(page.get_by_text("It names no reference.")).to_be_visible()
-    page.get_by_label("Payment", exact=False).first.select_option(index=1)
+    page.get_by_role("combobox", name="Payment").select_option(index=1)
     page.get_by_label("How you know").fill("The bank told us by telephone")
     page.get_by_role("button", name="Match and book").click()
     expect(page.get_by_text("It settled this payment:")).to_be_visible()

@@ -21,7 +21,7 @@ def enter(page: Page, number: str, amount: str) -> str:
     """Enter a cash request; the address of what was made."""
     page.goto("redeem-requests/new/")
     page.get_by_role("combobox", name="Wallet").fill(number)
-    page.get_by_role("option").first.click()
+    page.locator("[role=option]").first.click()
     page.get_by_label("Amount").fill(amount)
     page.get_by_label("Paid by").select_option("CASH_DESK")
     page.get_by_role("button", name="Continue").click()

@@ -275,6 +275,76 @@ CREATE TABLE backup (
 	CONSTRAINT pk_backup PRIMARY KEY (id)
 );
 CREATE INDEX ix_backup_at_id ON backup (at, id);
+CREATE TABLE bank_line (
+	message_id INTEGER NOT NULL,
+	account VARCHAR(34) NOT NULL,
+	statement_id VARCHAR(35) NOT NULL,
+	number INTEGER NOT NULL,
+	reference VARCHAR(35),
+	bank_reference VARCHAR(35),
+	is_credit BOOLEAN NOT NULL,
+	unit VARCHAR(12) NOT NULL,
+	amount_minor BIGINT NOT NULL,
+	booked_on DATE NOT NULL,
+	value_date DATE NOT NULL,
+	code VARCHAR(10),
+	party VARCHAR(140),
+	status VARCHAR(24) NOT NULL,
+	mismatch VARCHAR(24),
+	problem VARCHAR(300),
+	payment_line_id INTEGER,
+	decided_at DATETIME,
+	decided_by_id INTEGER,
+	note VARCHAR(200),
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_bank_line PRIMARY KEY (id),
+	CONSTRAINT ck_bank_line_matched_to_a_payment CHECK ((status = 'MATCHED') = (payment_line_id IS NOT NULL)),
+	CONSTRAINT ck_bank_line_ignored_by_somebody CHECK (status <> 'IGNORED' OR (note IS NOT NULL AND decided_by_id IS NOT NULL)),
+	CONSTRAINT ck_bank_line_unmatched_for_a_reason CHECK (status <> 'UNMATCHED' OR mismatch IS NOT NULL),
+	CONSTRAINT ck_bank_line_amount_not_negative CHECK (amount_minor >= 0),
+	CONSTRAINT fk_bank_line_decided_by_id FOREIGN KEY(decided_by_id) REFERENCES staff_user (id),
+	CONSTRAINT fk_bank_line_message_id FOREIGN KEY(message_id) REFERENCES bank_message (id),
+	CONSTRAINT fk_bank_line_payment_line_id FOREIGN KEY(payment_line_id) REFERENCES payment_file_line (id),
+	CONSTRAINT uq_bank_line_account_statement_id_number UNIQUE (account, statement_id, number),
+	CONSTRAINT ck_bank_line_line_status CHECK (status IN ('NEW', 'UNMATCHED', 'MATCHED', 'IGNORED')),
+	CONSTRAINT ck_bank_line_mismatch CHECK (mismatch IN ('NO_REFERENCE', 'NOTHING', 'NOT_RELEASED', 'TWICE', 'RETURNED_TWICE', 'AFTER_REJECTION', 'NOT_PAID', 'OTHER_AMOUNT', 'OTHER_UNIT', 'REFUSED'))
+);
+CREATE INDEX ix_bank_line_booked_on_id ON bank_line (booked_on, id);
+CREATE INDEX ix_bank_line_created_at_id ON bank_line (created_at, id);
+CREATE INDEX ix_bank_line_decided_by_id ON bank_line (decided_by_id);
+CREATE INDEX ix_bank_line_message_id ON bank_line (message_id);
+CREATE INDEX ix_bank_line_payment_line_id_id ON bank_line (payment_line_id, id);
+CREATE INDEX ix_bank_line_reference ON bank_line (reference);
+CREATE INDEX ix_bank_line_statement_id ON bank_line (statement_id);
+CREATE INDEX ix_bank_line_status_id ON bank_line (status, id);
+CREATE INDEX ix_bank_line_unit_amount_minor_id ON bank_line (unit, amount_minor, id);
+CREATE UNIQUE INDEX uq_bank_line_payment_line_id_is_credit ON bank_line (payment_line_id, is_credit) WHERE status = 'MATCHED';
+CREATE TABLE bank_message (
+	kind VARCHAR(24) NOT NULL,
+	bank_id VARCHAR(35) NOT NULL,
+	sha256 VARCHAR(64) NOT NULL,
+	content_sealed TEXT NOT NULL,
+	received_at DATETIME NOT NULL,
+	uploaded_by_id INTEGER,
+	file_id INTEGER,
+	problem VARCHAR(300),
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_bank_message PRIMARY KEY (id),
+	CONSTRAINT fk_bank_message_file_id FOREIGN KEY(file_id) REFERENCES payment_file (id),
+	CONSTRAINT fk_bank_message_uploaded_by_id FOREIGN KEY(uploaded_by_id) REFERENCES staff_user (id),
+	CONSTRAINT uq_bank_message_kind_bank_id_sha256 UNIQUE (kind, bank_id, sha256),
+	CONSTRAINT ck_bank_message_message_kind CHECK (kind IN ('STATUS_REPORT', 'STATEMENT'))
+);
+CREATE INDEX ix_bank_message_created_at_id ON bank_message (created_at, id);
+CREATE INDEX ix_bank_message_file_id ON bank_message (file_id);
+CREATE INDEX ix_bank_message_sha256 ON bank_message (sha256);
+CREATE INDEX ix_bank_message_uploaded_by_id ON bank_message (uploaded_by_id);
 CREATE TABLE batch (
 	kind VARCHAR(24) NOT NULL,
 	file_name VARCHAR(200) NOT NULL,
@@ -383,6 +453,212 @@ CREATE TABLE billing_period (
 	numbers BIGINT NOT NULL,
 	CONSTRAINT pk_billing_period PRIMARY KEY (mode, unit, period, first_day)
 );
+CREATE TABLE block (
+	target VARCHAR(24) NOT NULL,
+	customer_id INTEGER,
+	organization_id INTEGER,
+	wallet_id INTEGER,
+	payment_id INTEGER,
+	wallet_transaction_id INTEGER,
+	scope VARCHAR(24) NOT NULL,
+	reason_code VARCHAR(24) NOT NULL,
+	note VARCHAR(300) NOT NULL,
+	until DATETIME,
+	status VARCHAR(24) NOT NULL,
+	is_by_rule BOOLEAN NOT NULL,
+	blocked_by VARCHAR(100) NOT NULL,
+	lifted_at DATETIME,
+	lifted_by VARCHAR(100),
+	lift_reason VARCHAR(300),
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_block PRIMARY KEY (id),
+	CONSTRAINT ck_block_lifted_or_in_force CHECK ((status = 'ACTIVE') = (lifted_at IS NULL)),
+	CONSTRAINT ck_block_about_customer_id CHECK ((target = 'CUSTOMER') = (customer_id IS NOT NULL)),
+	CONSTRAINT ck_block_about_organization_id CHECK ((target = 'ORGANIZATION') = (organization_id IS NOT NULL)),
+	CONSTRAINT ck_block_about_payment_id CHECK ((target = 'PAYMENT') = (payment_id IS NOT NULL)),
+	CONSTRAINT ck_block_about_wallet_id CHECK ((target = 'WALLET') = (wallet_id IS NOT NULL)),
+	CONSTRAINT ck_block_about_wallet_transaction_id CHECK ((target = 'WALLET_TRANSACTION') = (wallet_transaction_id IS NOT NULL)),
+	CONSTRAINT ck_block_scope_of_a_wallet CHECK (scope = 'ALL' OR target = 'WALLET'),
+	CONSTRAINT ck_block_ended_by_its_time CHECK (status <> 'ENDED' OR until IS NOT NULL),
+	CONSTRAINT ck_block_lifted_for_a_reason CHECK (status <> 'LIFTED' OR lift_reason IS NOT NULL),
+	CONSTRAINT fk_block_customer_id FOREIGN KEY(customer_id) REFERENCES customer (id),
+	CONSTRAINT fk_block_organization_id FOREIGN KEY(organization_id) REFERENCES organization (id),
+	CONSTRAINT fk_block_payment_id FOREIGN KEY(payment_id) REFERENCES payment (id),
+	CONSTRAINT fk_block_wallet_id FOREIGN KEY(wallet_id) REFERENCES wallet (id),
+	CONSTRAINT fk_block_wallet_transaction_id FOREIGN KEY(wallet_transaction_id) REFERENCES wallet_transaction (id),
+	CONSTRAINT ck_block_block_target CHECK (target IN ('CUSTOMER', 'ORGANIZATION', 'WALLET', 'PAYMENT', 'WALLET_TRANSACTION')),
+	CONSTRAINT ck_block_block_scope CHECK (scope IN ('ALL', 'DEBITS')),
+	CONSTRAINT ck_block_block_reason CHECK (reason_code IN ('SUSPECTED_FRAUD', 'STOLEN_CARD', 'TAKEN_OVER', 'SANCTIONS', 'AUTHORITY', 'OWNER_ASKED', 'WATCH_RULE', 'OTHER')),
+	CONSTRAINT ck_block_block_status CHECK (status IN ('ACTIVE', 'LIFTED', 'ENDED'))
+);
+CREATE INDEX ix_block_created_at_id ON block (created_at, id);
+CREATE INDEX ix_block_customer_id_id ON block (customer_id, id);
+CREATE INDEX ix_block_organization_id_id ON block (organization_id, id);
+CREATE INDEX ix_block_payment_id_id ON block (payment_id, id);
+CREATE INDEX ix_block_reason_code_created_at_id ON block (reason_code, created_at, id);
+CREATE INDEX ix_block_status_created_at_id ON block (status, created_at, id);
+CREATE INDEX ix_block_target_created_at_id ON block (target, created_at, id);
+CREATE INDEX ix_block_until_active ON block (until) WHERE status = 'ACTIVE';
+CREATE INDEX ix_block_wallet_id_id ON block (wallet_id, id);
+CREATE INDEX ix_block_wallet_transaction_id_id ON block (wallet_transaction_id, id);
+CREATE UNIQUE INDEX uq_block_customer_id_scope_active ON block (customer_id, scope) WHERE status = 'ACTIVE';
+CREATE UNIQUE INDEX uq_block_organization_id_scope_active ON block (organization_id, scope) WHERE status = 'ACTIVE';
+CREATE UNIQUE INDEX uq_block_payment_id_scope_active ON block (payment_id, scope) WHERE status = 'ACTIVE';
+CREATE UNIQUE INDEX uq_block_wallet_id_scope_active ON block (wallet_id, scope) WHERE status = 'ACTIVE';
+CREATE UNIQUE INDEX uq_block_wallet_transaction_id_scope_active ON block (wallet_transaction_id, scope) WHERE status = 'ACTIVE';
+CREATE TABLE block_stop (
+	id INTEGER NOT NULL,
+	block_id INTEGER NOT NULL,
+	at DATETIME NOT NULL,
+	act VARCHAR(80) NOT NULL,
+	actor_name VARCHAR(100) NOT NULL,
+	sentence VARCHAR(300) NOT NULL,
+	CONSTRAINT pk_block_stop PRIMARY KEY (id),
+	CONSTRAINT fk_block_stop_block_id FOREIGN KEY(block_id) REFERENCES block (id)
+);
+CREATE INDEX ix_block_stop_block_id_id ON block_stop (block_id, id);
+CREATE TABLE cash_day_unit (
+	day_id INTEGER NOT NULL,
+	unit VARCHAR(12) NOT NULL,
+	opening_minor BIGINT NOT NULL,
+	expected_minor BIGINT,
+	counted_minor BIGINT,
+	denominations JSON,
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_cash_day_unit PRIMARY KEY (id),
+	CONSTRAINT ck_cash_day_unit_counted_beside_expected CHECK ((expected_minor IS NULL) = (counted_minor IS NULL)),
+	CONSTRAINT ck_cash_day_unit_counted_not_negative CHECK (counted_minor >= 0),
+	CONSTRAINT ck_cash_day_unit_expected_not_negative CHECK (expected_minor >= 0),
+	CONSTRAINT ck_cash_day_unit_opening_not_negative CHECK (opening_minor >= 0),
+	CONSTRAINT fk_cash_day_unit_day_id FOREIGN KEY(day_id) REFERENCES cash_desk_day (id),
+	CONSTRAINT fk_cash_day_unit_unit FOREIGN KEY(unit) REFERENCES unit (code),
+	CONSTRAINT uq_cash_day_unit_day_id_unit UNIQUE (day_id, unit)
+);
+CREATE INDEX ix_cash_day_unit_unit ON cash_day_unit (unit);
+CREATE TABLE cash_desk (
+	code VARCHAR(24) NOT NULL,
+	name VARCHAR(120) NOT NULL,
+	organization_id INTEGER NOT NULL,
+	status VARCHAR(24) NOT NULL,
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_cash_desk PRIMARY KEY (id),
+	CONSTRAINT fk_cash_desk_organization_id FOREIGN KEY(organization_id) REFERENCES organization (id),
+	CONSTRAINT uq_cash_desk_code UNIQUE (code),
+	CONSTRAINT uq_cash_desk_name UNIQUE (name),
+	CONSTRAINT ck_cash_desk_desk_status CHECK (status IN ('ACTIVE', 'LOCKED', 'CLOSED'))
+);
+CREATE INDEX ix_cash_desk_created_at_id ON cash_desk (created_at, id);
+CREATE INDEX ix_cash_desk_organization_id ON cash_desk (organization_id);
+CREATE TABLE cash_desk_assignment (
+	desk_id INTEGER NOT NULL,
+	cashier_id INTEGER NOT NULL,
+	begins_at DATETIME NOT NULL,
+	ends_at DATETIME,
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_cash_desk_assignment PRIMARY KEY (id),
+	CONSTRAINT ck_cash_desk_assignment_ends_after_it_began CHECK (ends_at IS NULL OR ends_at >= begins_at),
+	CONSTRAINT fk_cash_desk_assignment_cashier_id FOREIGN KEY(cashier_id) REFERENCES staff_user (id),
+	CONSTRAINT fk_cash_desk_assignment_desk_id FOREIGN KEY(desk_id) REFERENCES cash_desk (id)
+);
+CREATE INDEX ix_cash_desk_assignment_cashier_id_id ON cash_desk_assignment (cashier_id, id);
+CREATE INDEX ix_cash_desk_assignment_desk_id_id ON cash_desk_assignment (desk_id, id);
+CREATE UNIQUE INDEX uq_cash_desk_assignment_cashier_id ON cash_desk_assignment (cashier_id) WHERE ends_at IS NULL;
+CREATE TABLE cash_desk_day (
+	desk_id INTEGER NOT NULL,
+	business_date DATE NOT NULL,
+	status VARCHAR(24) NOT NULL,
+	opened_at DATETIME NOT NULL,
+	opened_by_id INTEGER NOT NULL,
+	last_receipt INTEGER NOT NULL,
+	rounds INTEGER NOT NULL,
+	close_requested_at DATETIME,
+	close_requested_by_id INTEGER,
+	note VARCHAR(300),
+	decided_at DATETIME,
+	decided_by_id INTEGER,
+	decision VARCHAR(200),
+	is_forced BOOLEAN NOT NULL,
+	alerted_on DATE,
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_cash_desk_day PRIMARY KEY (id),
+	CONSTRAINT ck_cash_desk_day_requested_before_decided CHECK (status = 'OPEN' OR close_requested_at IS NOT NULL),
+	CONSTRAINT ck_cash_desk_day_decided_by_somebody CHECK (status IN ('OPEN', 'CLOSE_REQUESTED') OR decided_at IS NOT NULL),
+	CONSTRAINT ck_cash_desk_day_decided_by_another CHECK (decided_by_id IS NULL OR decided_by_id <> opened_by_id),
+	CONSTRAINT ck_cash_desk_day_counts_up CHECK (last_receipt >= 0 AND rounds >= 0),
+	CONSTRAINT fk_cash_desk_day_close_requested_by_id FOREIGN KEY(close_requested_by_id) REFERENCES staff_user (id),
+	CONSTRAINT fk_cash_desk_day_decided_by_id FOREIGN KEY(decided_by_id) REFERENCES staff_user (id),
+	CONSTRAINT fk_cash_desk_day_desk_id FOREIGN KEY(desk_id) REFERENCES cash_desk (id),
+	CONSTRAINT fk_cash_desk_day_opened_by_id FOREIGN KEY(opened_by_id) REFERENCES staff_user (id),
+	CONSTRAINT ck_cash_desk_day_day_status CHECK (status IN ('OPEN', 'CLOSE_REQUESTED', 'RETURNED', 'CLOSED'))
+);
+CREATE INDEX ix_cash_desk_day_business_date_id ON cash_desk_day (business_date, id);
+CREATE INDEX ix_cash_desk_day_close_requested_by_id ON cash_desk_day (close_requested_by_id);
+CREATE INDEX ix_cash_desk_day_created_at_id ON cash_desk_day (created_at, id);
+CREATE INDEX ix_cash_desk_day_decided_by_id ON cash_desk_day (decided_by_id);
+CREATE INDEX ix_cash_desk_day_desk_id_id ON cash_desk_day (desk_id, id);
+CREATE INDEX ix_cash_desk_day_opened_by_id_id ON cash_desk_day (opened_by_id, id);
+CREATE INDEX ix_cash_desk_day_status_id ON cash_desk_day (status, id);
+CREATE UNIQUE INDEX uq_cash_desk_day_desk_id ON cash_desk_day (desk_id) WHERE status <> 'CLOSED';
+CREATE TABLE cash_operation (
+	"key" VARCHAR(120) NOT NULL,
+	kind VARCHAR(24) NOT NULL,
+	day_id INTEGER NOT NULL,
+	receipt INTEGER NOT NULL,
+	wallet_id INTEGER NOT NULL,
+	unit VARCHAR(12) NOT NULL,
+	amount_minor BIGINT NOT NULL,
+	commission_minor BIGINT NOT NULL,
+	cash_minor BIGINT NOT NULL,
+	wallet_minor BIGINT NOT NULL,
+	on_day DATE NOT NULL,
+	contract_version_id INTEGER,
+	redeem_request_id INTEGER,
+	cashier_id INTEGER NOT NULL,
+	note VARCHAR(300),
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_cash_operation PRIMARY KEY (id),
+	CONSTRAINT ck_cash_operation_redeem_of_a_request CHECK ((kind = 'REDEEM') = (redeem_request_id IS NOT NULL)),
+	CONSTRAINT ck_cash_operation_nothing_lost CHECK ((kind = 'TOP_UP' AND cash_minor = wallet_minor + commission_minor) OR (kind <> 'TOP_UP' AND wallet_minor = cash_minor + commission_minor)),
+	CONSTRAINT ck_cash_operation_amount_positive CHECK (amount_minor > 0),
+	CONSTRAINT ck_cash_operation_both_sides_positive CHECK (cash_minor > 0 AND wallet_minor > 0),
+	CONSTRAINT ck_cash_operation_commission_not_negative CHECK (commission_minor >= 0),
+	CONSTRAINT fk_cash_operation_cashier_id FOREIGN KEY(cashier_id) REFERENCES staff_user (id),
+	CONSTRAINT fk_cash_operation_contract_version_id FOREIGN KEY(contract_version_id) REFERENCES contract_version (id),
+	CONSTRAINT fk_cash_operation_day_id FOREIGN KEY(day_id) REFERENCES cash_desk_day (id),
+	CONSTRAINT fk_cash_operation_redeem_request_id FOREIGN KEY(redeem_request_id) REFERENCES redeem_request (id),
+	CONSTRAINT fk_cash_operation_unit FOREIGN KEY(unit) REFERENCES unit (code),
+	CONSTRAINT fk_cash_operation_wallet_id FOREIGN KEY(wallet_id) REFERENCES wallet (id),
+	CONSTRAINT uq_cash_operation_day_id_receipt UNIQUE (day_id, receipt),
+	CONSTRAINT uq_cash_operation_key UNIQUE ("key"),
+	CONSTRAINT uq_cash_operation_redeem_request_id UNIQUE (redeem_request_id),
+	CONSTRAINT ck_cash_operation_cash_kind CHECK (kind IN ('TOP_UP', 'WITHDRAWAL', 'REDEEM'))
+);
+CREATE INDEX ix_cash_operation_cashier_id_id ON cash_operation (cashier_id, id);
+CREATE INDEX ix_cash_operation_contract_version_id ON cash_operation (contract_version_id);
+CREATE INDEX ix_cash_operation_counted ON cash_operation (wallet_id, kind, on_day);
+CREATE INDEX ix_cash_operation_created_at_id ON cash_operation (created_at, id);
+CREATE INDEX ix_cash_operation_day_id_id ON cash_operation (day_id, id);
+CREATE INDEX ix_cash_operation_kind_id ON cash_operation (kind, id);
+CREATE INDEX ix_cash_operation_unit_amount_minor_id ON cash_operation (unit, amount_minor, id);
+CREATE INDEX ix_cash_operation_wallet_id_id ON cash_operation (wallet_id, id);
 CREATE TABLE cashback_profile (
 	name VARCHAR(120) NOT NULL,
 	unit VARCHAR(12) NOT NULL,
@@ -574,6 +850,23 @@ CREATE INDEX ix_client_service_issuer_id_status ON client_service (issuer_id, st
 CREATE INDEX ix_client_service_name ON client_service (name);
 CREATE INDEX ix_client_service_organization_id_status ON client_service (organization_id, status);
 CREATE INDEX ix_client_service_status ON client_service (status);
+CREATE TABLE codeword_try (
+	customer_id INTEGER NOT NULL,
+	staff_id INTEGER,
+	at DATETIME NOT NULL,
+	is_right BOOLEAN NOT NULL,
+	until DATETIME,
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_codeword_try PRIMARY KEY (id),
+	CONSTRAINT ck_codeword_try_until_if_right CHECK (is_right OR until IS NULL),
+	CONSTRAINT fk_codeword_try_customer_id FOREIGN KEY(customer_id) REFERENCES customer (id),
+	CONSTRAINT fk_codeword_try_staff_id FOREIGN KEY(staff_id) REFERENCES staff_user (id)
+);
+CREATE INDEX ix_codeword_try_customer_id_at ON codeword_try (customer_id, at);
+CREATE INDEX ix_codeword_try_staff_id_customer_id_until ON codeword_try (staff_id, customer_id, until);
 CREATE TABLE contract (
 	code VARCHAR(40) NOT NULL,
 	name VARCHAR(120) NOT NULL,
@@ -669,7 +962,7 @@ CREATE TABLE customer (
 	id INTEGER NOT NULL,
 	created_at DATETIME NOT NULL,
 	updated_at DATETIME NOT NULL,
-	version INTEGER NOT NULL,
+	version INTEGER NOT NULL, identification VARCHAR(24) DEFAULT 'UNIDENTIFIED' NOT NULL CONSTRAINT ck_customer_identification_status CHECK (identification IN ('UNIDENTIFIED', 'IN_REVIEW', 'IDENTIFIED', 'REJECTED')), codeword_digest VARCHAR(64), identification_since DATETIME DEFAULT '1970-01-01 00:00:00' NOT NULL, phone_key VARCHAR(32), email_key VARCHAR(254), username_key VARCHAR(254),
 	CONSTRAINT pk_customer PRIMARY KEY (id),
 	CONSTRAINT fk_customer_organization_id FOREIGN KEY(organization_id) REFERENCES organization (id),
 	CONSTRAINT uq_customer_external_id UNIQUE (external_id),
@@ -677,11 +970,28 @@ CREATE TABLE customer (
 	CONSTRAINT ck_customer_customer_kind CHECK (kind IN ('INDIVIDUAL', 'MERCHANT')),
 	CONSTRAINT ck_customer_customer_status CHECK (status IN ('ACTIVE', 'BLOCKED'))
 );
+CREATE INDEX ix_customer_codeword_digest ON customer (codeword_digest);
 CREATE INDEX ix_customer_created_at_id ON customer (created_at, id);
 CREATE INDEX ix_customer_email ON customer (email);
+CREATE INDEX ix_customer_email_key ON customer (email_key);
+CREATE INDEX ix_customer_identification_identification_since_id ON customer (identification, identification_since, id);
+CREATE INDEX ix_customer_identification_since_id ON customer (identification_since, id);
 CREATE INDEX ix_customer_name ON customer (name);
 CREATE INDEX ix_customer_organization_id ON customer (organization_id);
 CREATE INDEX ix_customer_phone ON customer (phone);
+CREATE INDEX ix_customer_phone_key ON customer (phone_key);
+CREATE INDEX ix_customer_username_key ON customer (username_key);
+CREATE TABLE document_look (
+	id INTEGER NOT NULL,
+	document_id INTEGER NOT NULL,
+	staff_id INTEGER NOT NULL,
+	at DATETIME NOT NULL,
+	CONSTRAINT pk_document_look PRIMARY KEY (id),
+	CONSTRAINT fk_document_look_document_id FOREIGN KEY(document_id) REFERENCES identity_document (id),
+	CONSTRAINT fk_document_look_staff_id FOREIGN KEY(staff_id) REFERENCES staff_user (id),
+	CONSTRAINT uq_document_look_document_id_staff_id UNIQUE (document_id, staff_id)
+);
+CREATE INDEX ix_document_look_staff_id ON document_look (staff_id);
 CREATE TABLE email_change (
 	staff_id INTEGER NOT NULL,
 	new_email VARCHAR(254) NOT NULL,
@@ -831,6 +1141,48 @@ CREATE TABLE heartbeat (
 	at DATETIME NOT NULL,
 	CONSTRAINT pk_heartbeat PRIMARY KEY (name)
 );
+CREATE TABLE identity_document (
+	customer_id INTEGER NOT NULL,
+	kind VARCHAR(24) NOT NULL,
+	status VARCHAR(24) NOT NULL,
+	origin VARCHAR(24) NOT NULL,
+	brought_by VARCHAR(100) NOT NULL,
+	upload_link_id INTEGER,
+	file_name VARCHAR(80) NOT NULL,
+	media VARCHAR(24) NOT NULL,
+	size_bytes INTEGER NOT NULL,
+	pages INTEGER NOT NULL,
+	sha256 VARCHAR(64) NOT NULL,
+	file VARCHAR(64),
+	decided_at DATETIME,
+	decided_by VARCHAR(100),
+	reason VARCHAR(500),
+	ended_at DATETIME,
+	erased_at DATETIME,
+	erased_reason VARCHAR(500),
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_identity_document PRIMARY KEY (id),
+	CONSTRAINT ck_identity_document_ended_has_time CHECK ((status IN ('REJECTED', 'REPLACED')) = (ended_at IS NOT NULL)),
+	CONSTRAINT ck_identity_document_rejected_for_a_reason CHECK (status <> 'REJECTED' OR reason IS NOT NULL),
+	CONSTRAINT ck_identity_document_erased_for_a_reason CHECK ((erased_at IS NULL) = (erased_reason IS NULL)),
+	CONSTRAINT ck_identity_document_file_until_erased CHECK ((file IS NULL) = (erased_at IS NOT NULL)),
+	CONSTRAINT ck_identity_document_pages_positive CHECK (pages > 0),
+	CONSTRAINT ck_identity_document_size_positive CHECK (size_bytes > 0),
+	CONSTRAINT fk_identity_document_customer_id FOREIGN KEY(customer_id) REFERENCES customer (id),
+	CONSTRAINT fk_identity_document_upload_link_id FOREIGN KEY(upload_link_id) REFERENCES upload_link (id),
+	CONSTRAINT uq_identity_document_file UNIQUE (file),
+	CONSTRAINT ck_identity_document_document_kind CHECK (kind IN ('IDENTITY_CARD', 'PASSPORT', 'DRIVING_LICENCE', 'PROOF_OF_ADDRESS', 'REGISTRATION_EXTRACT', 'OWNERS_DECLARATION', 'OTHER')),
+	CONSTRAINT ck_identity_document_document_status CHECK (status IN ('RECEIVED', 'ACCEPTED', 'REJECTED', 'REPLACED')),
+	CONSTRAINT ck_identity_document_document_origin CHECK (origin IN ('STAFF', 'CUSTOMER')),
+	CONSTRAINT ck_identity_document_paper_type CHECK (media IN ('PDF', 'JPEG', 'PNG'))
+);
+CREATE INDEX ix_identity_document_customer_id_id ON identity_document (customer_id, id);
+CREATE INDEX ix_identity_document_ended_at ON identity_document (ended_at) WHERE erased_at IS NULL;
+CREATE INDEX ix_identity_document_upload_link_id ON identity_document (upload_link_id);
+CREATE UNIQUE INDEX uq_identity_document_live ON identity_document (customer_id, sha256) WHERE status IN ('RECEIVED', 'ACCEPTED') AND erased_at IS NULL;
 CREATE TABLE import_file (
 	name VARCHAR(200) NOT NULL,
 	content_hash VARCHAR(64) NOT NULL,
@@ -1096,7 +1448,7 @@ CREATE TABLE notification (
 	id INTEGER NOT NULL,
 	created_at DATETIME NOT NULL,
 	updated_at DATETIME NOT NULL,
-	version INTEGER NOT NULL, scheduled_charge_id INTEGER CONSTRAINT fk_notification_scheduled_charge_id REFERENCES scheduled_charge (id), registration_link_id INTEGER CONSTRAINT fk_notification_registration_link_id REFERENCES registration_link (id), account_link_id INTEGER CONSTRAINT fk_notification_account_link_id REFERENCES account_link (id),
+	version INTEGER NOT NULL, scheduled_charge_id INTEGER CONSTRAINT fk_notification_scheduled_charge_id REFERENCES scheduled_charge (id), registration_link_id INTEGER CONSTRAINT fk_notification_registration_link_id REFERENCES registration_link (id), account_link_id INTEGER CONSTRAINT fk_notification_account_link_id REFERENCES account_link (id), upload_link_id INTEGER CONSTRAINT fk_notification_upload_link_id REFERENCES upload_link (id),
 	CONSTRAINT pk_notification PRIMARY KEY (id),
 	CONSTRAINT fk_notification_payment_id FOREIGN KEY(payment_id) REFERENCES payment (id),
 	CONSTRAINT uq_notification_message_id UNIQUE (message_id),
@@ -1107,6 +1459,7 @@ CREATE INDEX ix_notification_created_at_id ON notification (created_at, id);
 CREATE INDEX ix_notification_payment_id ON notification (payment_id);
 CREATE INDEX ix_notification_recipient ON notification (recipient);
 CREATE INDEX ix_notification_registration_link_id ON notification (registration_link_id);
+CREATE INDEX ix_notification_upload_link_id ON notification (upload_link_id);
 CREATE UNIQUE INDEX uq_notification_scheduled_charge_id ON notification (scheduled_charge_id);
 CREATE TABLE organization (
 	name VARCHAR(200) NOT NULL,
@@ -1234,6 +1587,8 @@ CREATE INDEX ix_payment_subscription_id_created_at_id ON payment (subscription_i
 CREATE TRIGGER payment_added AFTER INSERT ON payment BEGIN INSERT INTO payment_change (at, mode, unit, status, method, channel, type, card_issuer, failure_message, billing_number, count, amount_minor, captured_minor, refunded_minor) VALUES (NEW.created_at, NEW.mode, NEW.unit, NEW.status, NEW.method, NEW.channel, NEW.type, NEW.card_issuer, NEW.failure_message, NEW.billing_number, 1, NEW.amount_minor, NEW.captured_minor, NEW.refunded_minor); END;
 CREATE TRIGGER payment_changed AFTER UPDATE ON payment WHEN OLD.created_at IS NOT NEW.created_at OR OLD.mode IS NOT NEW.mode OR OLD.unit IS NOT NEW.unit OR OLD.status IS NOT NEW.status OR OLD.method IS NOT NEW.method OR OLD.channel IS NOT NEW.channel OR OLD.type IS NOT NEW.type OR OLD.card_issuer IS NOT NEW.card_issuer OR OLD.failure_message IS NOT NEW.failure_message OR OLD.billing_number IS NOT NEW.billing_number OR OLD.amount_minor IS NOT NEW.amount_minor OR OLD.captured_minor IS NOT NEW.captured_minor OR OLD.refunded_minor IS NOT NEW.refunded_minor BEGIN INSERT INTO payment_change (at, mode, unit, status, method, channel, type, card_issuer, failure_message, billing_number, count, amount_minor, captured_minor, refunded_minor) VALUES (OLD.created_at, OLD.mode, OLD.unit, OLD.status, OLD.method, OLD.channel, OLD.type, OLD.card_issuer, OLD.failure_message, OLD.billing_number, -1, -OLD.amount_minor, -OLD.captured_minor, -OLD.refunded_minor), (NEW.created_at, NEW.mode, NEW.unit, NEW.status, NEW.method, NEW.channel, NEW.type, NEW.card_issuer, NEW.failure_message, NEW.billing_number, 1, NEW.amount_minor, NEW.captured_minor, NEW.refunded_minor); END;
 CREATE TRIGGER payment_deleted AFTER DELETE ON payment BEGIN INSERT INTO payment_change (at, mode, unit, status, method, channel, type, card_issuer, failure_message, billing_number, count, amount_minor, captured_minor, refunded_minor) VALUES (OLD.created_at, OLD.mode, OLD.unit, OLD.status, OLD.method, OLD.channel, OLD.type, OLD.card_issuer, OLD.failure_message, OLD.billing_number, -1, -OLD.amount_minor, -OLD.captured_minor, -OLD.refunded_minor); END;
+CREATE TRIGGER payment_watched AFTER INSERT ON payment WHEN EXISTS (SELECT 1 FROM watch_version WHERE status = 'ACTIVE') BEGIN INSERT INTO watch_item (payment_id) VALUES (NEW.id); END;
+CREATE TRIGGER payment_watched_again AFTER UPDATE ON payment WHEN OLD.status IS NOT NEW.status AND EXISTS (SELECT 1 FROM watch_version WHERE status = 'ACTIVE') BEGIN INSERT INTO watch_item (payment_id) VALUES (NEW.id); END;
 CREATE TABLE payment_change (
 	id INTEGER NOT NULL,
 	at DATETIME NOT NULL,
@@ -1279,6 +1634,67 @@ CREATE TABLE payment_event (
 	CONSTRAINT ck_payment_event_payment_status CHECK (status IN ('CREATED', 'AUTHORIZED', 'PENDING', 'UNKNOWN', 'PAID', 'PARTIALLY_REFUNDED', 'TOTALLY_REFUNDED', 'FAILED', 'CANCELLED', 'VOIDED', 'CHARGED_BACK'))
 );
 CREATE INDEX ix_payment_event_payment_id_id ON payment_event (payment_id, id);
+CREATE TABLE payment_file (
+	message_id VARCHAR(35) NOT NULL,
+	unit VARCHAR(12) NOT NULL,
+	amount_minor BIGINT NOT NULL,
+	payments INTEGER NOT NULL,
+	execute_on DATE NOT NULL,
+	payer_account VARCHAR(34) NOT NULL,
+	sha256 VARCHAR(64) NOT NULL,
+	content_sealed TEXT NOT NULL,
+	status VARCHAR(24) NOT NULL,
+	made_by_id INTEGER NOT NULL,
+	released_at DATETIME,
+	released_by_id INTEGER,
+	sent_at DATETIME,
+	by_hand BOOLEAN NOT NULL,
+	attempts INTEGER NOT NULL,
+	problem VARCHAR(300),
+	reason_code VARCHAR(10),
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_payment_file PRIMARY KEY (id),
+	CONSTRAINT ck_payment_file_released_by_somebody CHECK ((status IN ('DRAFT', 'DISCARDED')) = (released_at IS NULL) AND (released_at IS NULL) = (released_by_id IS NULL)),
+	CONSTRAINT ck_payment_file_something_to_pay CHECK (amount_minor > 0 AND payments > 0),
+	CONSTRAINT ck_payment_file_attempts_count_up CHECK (attempts >= 0),
+	CONSTRAINT ck_payment_file_released_by_another CHECK (released_by_id IS NULL OR released_by_id <> made_by_id),
+	CONSTRAINT fk_payment_file_made_by_id FOREIGN KEY(made_by_id) REFERENCES staff_user (id),
+	CONSTRAINT fk_payment_file_released_by_id FOREIGN KEY(released_by_id) REFERENCES staff_user (id),
+	CONSTRAINT fk_payment_file_unit FOREIGN KEY(unit) REFERENCES unit (code),
+	CONSTRAINT uq_payment_file_message_id UNIQUE (message_id),
+	CONSTRAINT ck_payment_file_file_status CHECK (status IN ('DRAFT', 'RELEASED', 'UNKNOWN', 'SENT', 'ACCEPTED', 'PARTLY_ACCEPTED', 'REJECTED', 'DISCARDED'))
+);
+CREATE INDEX ix_payment_file_created_at_id ON payment_file (created_at, id);
+CREATE INDEX ix_payment_file_made_by_id ON payment_file (made_by_id);
+CREATE INDEX ix_payment_file_released_by_id ON payment_file (released_by_id);
+CREATE INDEX ix_payment_file_status_id ON payment_file (status, id);
+CREATE INDEX ix_payment_file_unit_amount_minor_id ON payment_file (unit, amount_minor, id);
+CREATE TABLE payment_file_line (
+	file_id INTEGER NOT NULL,
+	redeem_request_id INTEGER NOT NULL,
+	end_to_end_id VARCHAR(35) NOT NULL,
+	unit VARCHAR(12) NOT NULL,
+	amount_minor BIGINT NOT NULL,
+	status VARCHAR(24) NOT NULL,
+	reason_code VARCHAR(10),
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_payment_file_line PRIMARY KEY (id),
+	CONSTRAINT ck_payment_file_line_amount_positive CHECK (amount_minor > 0),
+	CONSTRAINT fk_payment_file_line_file_id FOREIGN KEY(file_id) REFERENCES payment_file (id),
+	CONSTRAINT fk_payment_file_line_redeem_request_id FOREIGN KEY(redeem_request_id) REFERENCES redeem_request (id),
+	CONSTRAINT fk_payment_file_line_unit FOREIGN KEY(unit) REFERENCES unit (code),
+	CONSTRAINT uq_payment_file_line_end_to_end_id UNIQUE (end_to_end_id),
+	CONSTRAINT ck_payment_file_line_transfer_status CHECK (status IN ('WAITING', 'ACCEPTED', 'REJECTED', 'PAID', 'RETURNED', 'DISCARDED'))
+);
+CREATE INDEX ix_payment_file_line_file_id_id ON payment_file_line (file_id, id);
+CREATE INDEX ix_payment_file_line_redeem_request_id_id ON payment_file_line (redeem_request_id, id);
+CREATE UNIQUE INDEX uq_payment_file_line_redeem_request_id ON payment_file_line (redeem_request_id) WHERE status NOT IN ('REJECTED', 'DISCARDED');
 CREATE TABLE payment_method (
 	code VARCHAR(40) NOT NULL,
 	name VARCHAR(80) NOT NULL,
@@ -1397,6 +1813,58 @@ CREATE TABLE recovery_code (
 	CONSTRAINT uq_recovery_code_code_hash UNIQUE (code_hash)
 );
 CREATE INDEX ix_recovery_code_staff_id ON recovery_code (staff_id);
+CREATE TABLE redeem_request (
+	"key" VARCHAR(120) NOT NULL,
+	wallet_id INTEGER NOT NULL,
+	unit VARCHAR(12) NOT NULL,
+	amount_minor BIGINT NOT NULL,
+	commission_minor BIGINT NOT NULL,
+	asked_minor BIGINT NOT NULL,
+	channel VARCHAR(24) NOT NULL,
+	holder_name VARCHAR(140),
+	account_sealed VARCHAR(300),
+	account_shown VARCHAR(40),
+	bank_code VARCHAR(11),
+	status VARCHAR(24) NOT NULL,
+	on_day DATE NOT NULL,
+	contract_version_id INTEGER,
+	note VARCHAR(300),
+	submitted_by_id INTEGER,
+	decided_at DATETIME,
+	decided_by_id INTEGER,
+	reason VARCHAR(200),
+	paid_at DATETIME,
+	failure_code VARCHAR(10),
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_redeem_request PRIMARY KEY (id),
+	CONSTRAINT ck_redeem_request_account_of_a_transfer CHECK ((channel = 'BANK_TRANSFER') = (account_sealed IS NOT NULL) AND (account_sealed IS NULL) = (account_shown IS NULL) AND (account_sealed IS NULL) = (holder_name IS NULL)),
+	CONSTRAINT ck_redeem_request_paid_at_a_moment CHECK ((status IN ('PAID', 'RETURNED')) = (paid_at IS NOT NULL)),
+	CONSTRAINT ck_redeem_request_decided_or_waiting CHECK (status = 'SUBMITTED' OR decided_at IS NOT NULL),
+	CONSTRAINT ck_redeem_request_sent_to_a_bank CHECK (status NOT IN ('SENT', 'RETURNED') OR channel = 'BANK_TRANSFER'),
+	CONSTRAINT ck_redeem_request_amount_positive CHECK (amount_minor > 0),
+	CONSTRAINT ck_redeem_request_asked_for CHECK (asked_minor IN (amount_minor, amount_minor + commission_minor)),
+	CONSTRAINT ck_redeem_request_commission_not_negative CHECK (commission_minor >= 0),
+	CONSTRAINT fk_redeem_request_contract_version_id FOREIGN KEY(contract_version_id) REFERENCES contract_version (id),
+	CONSTRAINT fk_redeem_request_decided_by_id FOREIGN KEY(decided_by_id) REFERENCES staff_user (id),
+	CONSTRAINT fk_redeem_request_submitted_by_id FOREIGN KEY(submitted_by_id) REFERENCES staff_user (id),
+	CONSTRAINT fk_redeem_request_unit FOREIGN KEY(unit) REFERENCES unit (code),
+	CONSTRAINT fk_redeem_request_wallet_id FOREIGN KEY(wallet_id) REFERENCES wallet (id),
+	CONSTRAINT uq_redeem_request_key UNIQUE ("key"),
+	CONSTRAINT ck_redeem_request_redeem_channel CHECK (channel IN ('CASH_DESK', 'BANK_TRANSFER')),
+	CONSTRAINT ck_redeem_request_redeem_status CHECK (status IN ('SUBMITTED', 'APPROVED', 'SENT', 'PAID', 'FAILED', 'RETURNED', 'CANCELLED'))
+);
+CREATE INDEX ix_redeem_request_channel_id ON redeem_request (channel, id);
+CREATE INDEX ix_redeem_request_contract_version_id ON redeem_request (contract_version_id);
+CREATE INDEX ix_redeem_request_counted ON redeem_request (wallet_id, channel, on_day);
+CREATE INDEX ix_redeem_request_created_at_id ON redeem_request (created_at, id);
+CREATE INDEX ix_redeem_request_decided_by_id ON redeem_request (decided_by_id);
+CREATE INDEX ix_redeem_request_status_id ON redeem_request (status, id);
+CREATE INDEX ix_redeem_request_submitted_by_id ON redeem_request (submitted_by_id);
+CREATE INDEX ix_redeem_request_unit_amount_minor_id ON redeem_request (unit, amount_minor, id);
+CREATE INDEX ix_redeem_request_wallet_id_id ON redeem_request (wallet_id, id);
 CREATE TABLE refund (
 	amount_minor BIGINT NOT NULL,
 	unit VARCHAR(12) NOT NULL,
@@ -1705,6 +2173,175 @@ CREATE INDEX ix_subscription_unit_amount_minor_id ON subscription (unit, amount_
 CREATE INDEX ix_subscription_unplanned ON subscription (id) WHERE schedule_kind IS NOT NULL AND planned_until IS NULL AND status IN ('ACTIVE', 'ON_HOLD', 'INACTIVE');
 CREATE UNIQUE INDEX uq_subscription_batch_row_id ON subscription (batch_row_id);
 CREATE UNIQUE INDEX uq_subscription_merchant_billing ON subscription (merchant_id, billing_number);
+CREATE TABLE support_member (
+	staff_id INTEGER NOT NULL,
+	team_id INTEGER NOT NULL,
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_support_member PRIMARY KEY (id),
+	CONSTRAINT fk_support_member_staff_id FOREIGN KEY(staff_id) REFERENCES staff_user (id),
+	CONSTRAINT fk_support_member_team_id FOREIGN KEY(team_id) REFERENCES support_team (id),
+	CONSTRAINT uq_support_member_staff_id UNIQUE (staff_id)
+);
+CREATE INDEX ix_support_member_team_id ON support_member (team_id);
+CREATE TABLE support_team (
+	name VARCHAR(80) NOT NULL,
+	manager_id INTEGER NOT NULL,
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_support_team PRIMARY KEY (id),
+	CONSTRAINT fk_support_team_manager_id FOREIGN KEY(manager_id) REFERENCES staff_user (id),
+	CONSTRAINT uq_support_team_name UNIQUE (name)
+);
+CREATE INDEX ix_support_team_manager_id ON support_team (manager_id);
+CREATE TABLE system_operation (
+	"key" VARCHAR(120) NOT NULL,
+	kind VARCHAR(24) NOT NULL,
+	source VARCHAR(24),
+	desk_id INTEGER,
+	day_id INTEGER,
+	unit VARCHAR(12) NOT NULL,
+	amount_minor BIGINT NOT NULL,
+	status VARCHAR(24) NOT NULL,
+	note VARCHAR(300),
+	initiated_by_id INTEGER NOT NULL,
+	decided_at DATETIME,
+	decided_by_id INTEGER,
+	reason VARCHAR(200),
+	reverses_id INTEGER,
+	acknowledged_at DATETIME,
+	acknowledged_by_id INTEGER,
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_system_operation PRIMARY KEY (id),
+	CONSTRAINT ck_system_operation_desk_unless_input CHECK ((kind = 'CASH_INPUT') = (desk_id IS NULL)),
+	CONSTRAINT ck_system_operation_source_of_an_input CHECK ((kind = 'CASH_INPUT') = (source IS NOT NULL)),
+	CONSTRAINT ck_system_operation_decided_or_waiting CHECK (status = 'INITIATED' OR decided_at IS NOT NULL),
+	CONSTRAINT ck_system_operation_decided_by_another CHECK (status NOT IN ('CONFIRMED', 'REJECTED', 'REVERSED') OR decided_by_id <> initiated_by_id),
+	CONSTRAINT ck_system_operation_acknowledged_by_somebody CHECK ((acknowledged_at IS NULL) = (acknowledged_by_id IS NULL)),
+	CONSTRAINT ck_system_operation_amount_positive CHECK (amount_minor > 0),
+	CONSTRAINT fk_system_operation_acknowledged_by_id FOREIGN KEY(acknowledged_by_id) REFERENCES staff_user (id),
+	CONSTRAINT fk_system_operation_day_id FOREIGN KEY(day_id) REFERENCES cash_desk_day (id),
+	CONSTRAINT fk_system_operation_decided_by_id FOREIGN KEY(decided_by_id) REFERENCES staff_user (id),
+	CONSTRAINT fk_system_operation_desk_id FOREIGN KEY(desk_id) REFERENCES cash_desk (id),
+	CONSTRAINT fk_system_operation_initiated_by_id FOREIGN KEY(initiated_by_id) REFERENCES staff_user (id),
+	CONSTRAINT fk_system_operation_reverses_id FOREIGN KEY(reverses_id) REFERENCES system_operation (id),
+	CONSTRAINT fk_system_operation_unit FOREIGN KEY(unit) REFERENCES unit (code),
+	CONSTRAINT uq_system_operation_key UNIQUE ("key"),
+	CONSTRAINT ck_system_operation_system_kind CHECK (kind IN ('CASH_INPUT', 'CASH_COLLECTION', 'INVESTMENT')),
+	CONSTRAINT ck_system_operation_cash_source CHECK (source IN ('BANK', 'OWNER')),
+	CONSTRAINT ck_system_operation_system_status CHECK (status IN ('INITIATED', 'CONFIRMED', 'REJECTED', 'CANCELLED', 'STALE', 'REVERSED'))
+);
+CREATE INDEX ix_system_operation_acknowledged_by_id ON system_operation (acknowledged_by_id);
+CREATE INDEX ix_system_operation_created_at_id ON system_operation (created_at, id);
+CREATE INDEX ix_system_operation_day_id_id ON system_operation (day_id, id);
+CREATE INDEX ix_system_operation_decided_by_id ON system_operation (decided_by_id);
+CREATE INDEX ix_system_operation_desk_id_id ON system_operation (desk_id, id);
+CREATE INDEX ix_system_operation_initiated_by_id ON system_operation (initiated_by_id);
+CREATE INDEX ix_system_operation_kind_id ON system_operation (kind, id);
+CREATE INDEX ix_system_operation_reverses_id ON system_operation (reverses_id);
+CREATE INDEX ix_system_operation_status_id ON system_operation (status, id);
+CREATE INDEX ix_system_operation_unit_amount_minor_id ON system_operation (unit, amount_minor, id);
+CREATE UNIQUE INDEX uq_system_operation_reverses_id ON system_operation (reverses_id) WHERE status IN ('INITIATED', 'CONFIRMED');
+CREATE TABLE ticket (
+	number VARCHAR(24) NOT NULL,
+	customer_id INTEGER NOT NULL,
+	channel VARCHAR(24) NOT NULL,
+	subject VARCHAR(200) NOT NULL,
+	status VARCHAR(24) NOT NULL,
+	priority VARCHAR(24) NOT NULL,
+	team_id INTEGER,
+	assignee_id INTEGER,
+	payment_id INTEGER,
+	merged_into_id INTEGER,
+	codeword_verified BOOLEAN NOT NULL,
+	due_at DATETIME NOT NULL,
+	paused_at DATETIME,
+	first_answered_at DATETIME,
+	resolved_at DATETIME,
+	"key" VARCHAR(64),
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_ticket PRIMARY KEY (id),
+	CONSTRAINT ck_ticket_paused_while_waiting CHECK ((status = 'WAITING_CUSTOMER') = (paused_at IS NOT NULL)),
+	CONSTRAINT ck_ticket_merged_is_closed CHECK (merged_into_id IS NULL OR status = 'CLOSED'),
+	CONSTRAINT ck_ticket_merged_into_another CHECK (merged_into_id <> id),
+	CONSTRAINT fk_ticket_assignee_id FOREIGN KEY(assignee_id) REFERENCES staff_user (id),
+	CONSTRAINT fk_ticket_customer_id FOREIGN KEY(customer_id) REFERENCES customer (id),
+	CONSTRAINT fk_ticket_merged_into_id FOREIGN KEY(merged_into_id) REFERENCES ticket (id),
+	CONSTRAINT fk_ticket_payment_id FOREIGN KEY(payment_id) REFERENCES payment (id),
+	CONSTRAINT fk_ticket_team_id FOREIGN KEY(team_id) REFERENCES support_team (id),
+	CONSTRAINT uq_ticket_key UNIQUE ("key"),
+	CONSTRAINT uq_ticket_number UNIQUE (number),
+	CONSTRAINT ck_ticket_ticket_channel CHECK (channel IN ('PHONE', 'EMAIL', 'WEB', 'CHAT')),
+	CONSTRAINT ck_ticket_ticket_status CHECK (status IN ('OPEN', 'IN_PROGRESS', 'WAITING_CUSTOMER', 'RESOLVED', 'REOPENED', 'CLOSED')),
+	CONSTRAINT ck_ticket_ticket_priority CHECK (priority IN ('URGENT', 'HIGH', 'NORMAL', 'LOW'))
+);
+CREATE INDEX ix_ticket_assignee_id_created_at_id ON ticket (assignee_id, created_at, id);
+CREATE INDEX ix_ticket_created_at_id ON ticket (created_at, id);
+CREATE INDEX ix_ticket_customer_id_created_at_id ON ticket (customer_id, created_at, id);
+CREATE INDEX ix_ticket_due_at_id ON ticket (due_at, id);
+CREATE INDEX ix_ticket_merged_into_id ON ticket (merged_into_id);
+CREATE INDEX ix_ticket_payment_id ON ticket (payment_id);
+CREATE INDEX ix_ticket_priority_created_at_id ON ticket (priority, created_at, id);
+CREATE INDEX ix_ticket_status_created_at_id ON ticket (status, created_at, id);
+CREATE INDEX ix_ticket_status_due_at_id ON ticket (status, due_at, id);
+CREATE INDEX ix_ticket_team_id_created_at_id ON ticket (team_id, created_at, id);
+CREATE TABLE ticket_file (
+	ticket_id INTEGER NOT NULL,
+	message_id INTEGER NOT NULL,
+	name VARCHAR(200) NOT NULL,
+	media_type VARCHAR(40) NOT NULL,
+	size INTEGER NOT NULL,
+	sha256 VARCHAR(64) NOT NULL,
+	stored VARCHAR(64) NOT NULL,
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_ticket_file PRIMARY KEY (id),
+	CONSTRAINT ck_ticket_file_not_empty CHECK (size > 0),
+	CONSTRAINT fk_ticket_file_message_id FOREIGN KEY(message_id) REFERENCES ticket_message (id),
+	CONSTRAINT fk_ticket_file_ticket_id FOREIGN KEY(ticket_id) REFERENCES ticket (id),
+	CONSTRAINT uq_ticket_file_stored UNIQUE (stored)
+);
+CREATE INDEX ix_ticket_file_message_id ON ticket_file (message_id);
+CREATE INDEX ix_ticket_file_ticket_id_id ON ticket_file (ticket_id, id);
+CREATE TABLE ticket_message (
+	ticket_id INTEGER NOT NULL,
+	kind VARCHAR(24) NOT NULL,
+	author VARCHAR(100) NOT NULL,
+	author_id INTEGER,
+	body TEXT NOT NULL,
+	came_by VARCHAR(24),
+	mail_key VARCHAR(64),
+	notification_id INTEGER,
+	"key" VARCHAR(64),
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_ticket_message PRIMARY KEY (id),
+	CONSTRAINT ck_ticket_message_only_answers_are_mailed CHECK (kind = 'ANSWER' OR notification_id IS NULL),
+	CONSTRAINT fk_ticket_message_author_id FOREIGN KEY(author_id) REFERENCES staff_user (id),
+	CONSTRAINT fk_ticket_message_notification_id FOREIGN KEY(notification_id) REFERENCES notification (id),
+	CONSTRAINT fk_ticket_message_ticket_id FOREIGN KEY(ticket_id) REFERENCES ticket (id),
+	CONSTRAINT uq_ticket_message_key UNIQUE ("key"),
+	CONSTRAINT uq_ticket_message_ticket_id_mail_key UNIQUE (ticket_id, mail_key),
+	CONSTRAINT ck_ticket_message_message_kind CHECK (kind IN ('CUSTOMER', 'ANSWER', 'NOTE')),
+	CONSTRAINT ck_ticket_message_ticket_channel CHECK (came_by IN ('PHONE', 'EMAIL', 'WEB', 'CHAT'))
+);
+CREATE INDEX ix_ticket_message_author_id ON ticket_message (author_id);
+CREATE INDEX ix_ticket_message_ticket_id_id ON ticket_message (ticket_id, id);
+CREATE UNIQUE INDEX uq_ticket_message_notification_id ON ticket_message (notification_id);
 CREATE TABLE translation_override (
 	language VARCHAR(8) NOT NULL,
 	digest VARCHAR(64) NOT NULL,
@@ -1733,6 +2370,29 @@ CREATE TABLE unit (
 	CONSTRAINT uq_unit_code UNIQUE (code),
 	CONSTRAINT ck_unit_unit_kind CHECK (kind IN ('FIAT', 'E_MONEY', 'BONUS'))
 );
+CREATE TABLE upload_link (
+	customer_id INTEGER NOT NULL,
+	status VARCHAR(24) NOT NULL,
+	asked_for JSON NOT NULL,
+	message VARCHAR(500),
+	asked_by VARCHAR(100) NOT NULL,
+	nonce VARCHAR(22) NOT NULL,
+	token_hash VARCHAR(64) NOT NULL,
+	expires_at DATETIME NOT NULL,
+	mailed_at DATETIME,
+	used_at DATETIME,
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_upload_link PRIMARY KEY (id),
+	CONSTRAINT ck_upload_link_used_has_time CHECK ((status = 'USED') = (used_at IS NOT NULL)),
+	CONSTRAINT fk_upload_link_customer_id FOREIGN KEY(customer_id) REFERENCES customer (id),
+	CONSTRAINT uq_upload_link_token_hash UNIQUE (token_hash),
+	CONSTRAINT ck_upload_link_upload_link_status CHECK (status IN ('OPEN', 'USED', 'REVOKED'))
+);
+CREATE INDEX ix_upload_link_customer_id_id ON upload_link (customer_id, id);
+CREATE UNIQUE INDEX uq_upload_link_open ON upload_link (customer_id) WHERE status = 'OPEN';
 CREATE TABLE usage_daily (
 	day DATE NOT NULL,
 	client_service_id INTEGER NOT NULL,
@@ -1893,6 +2553,117 @@ CREATE INDEX ix_wallet_transaction_status_id ON wallet_transaction (status, id);
 CREATE INDEX ix_wallet_transaction_to_unit ON wallet_transaction (to_unit);
 CREATE INDEX ix_wallet_transaction_to_wallet_id_id ON wallet_transaction (to_wallet_id, id);
 CREATE INDEX ix_wallet_transaction_unit_amount_minor_id ON wallet_transaction (unit, amount_minor, id);
+CREATE TABLE watch_day (
+	rule_id INTEGER NOT NULL,
+	day VARCHAR(10) NOT NULL,
+	raised INTEGER NOT NULL,
+	beyond INTEGER NOT NULL,
+	CONSTRAINT pk_watch_day PRIMARY KEY (rule_id, day),
+	CONSTRAINT fk_watch_day_rule_id FOREIGN KEY(rule_id) REFERENCES watch_rule (id)
+);
+CREATE TABLE watch_item (
+	id INTEGER NOT NULL,
+	payment_id INTEGER NOT NULL,
+	CONSTRAINT pk_watch_item PRIMARY KEY (id)
+);
+CREATE TABLE watch_note (
+	rule_id INTEGER NOT NULL,
+	version_id INTEGER NOT NULL,
+	payment_id INTEGER NOT NULL,
+	customer_id INTEGER NOT NULL,
+	amount_minor BIGINT NOT NULL,
+	unit VARCHAR(12) NOT NULL,
+	facts JSON NOT NULL,
+	status VARCHAR(24) NOT NULL,
+	decided_at DATETIME,
+	decided_by VARCHAR(100),
+	words VARCHAR(300),
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_watch_note PRIMARY KEY (id),
+	CONSTRAINT ck_watch_note_decided_or_open CHECK ((status = 'OPEN') = (decided_at IS NULL)),
+	CONSTRAINT fk_watch_note_customer_id FOREIGN KEY(customer_id) REFERENCES customer (id),
+	CONSTRAINT fk_watch_note_payment_id FOREIGN KEY(payment_id) REFERENCES payment (id),
+	CONSTRAINT fk_watch_note_rule_id FOREIGN KEY(rule_id) REFERENCES watch_rule (id),
+	CONSTRAINT fk_watch_note_unit FOREIGN KEY(unit) REFERENCES unit (code),
+	CONSTRAINT fk_watch_note_version_id FOREIGN KEY(version_id) REFERENCES watch_version (id),
+	CONSTRAINT uq_watch_note_rule_id_payment_id UNIQUE (rule_id, payment_id),
+	CONSTRAINT ck_watch_note_note_status CHECK (status IN ('OPEN', 'HARMLESS', 'ACTED'))
+);
+CREATE INDEX ix_watch_note_created_at_id ON watch_note (created_at, id);
+CREATE INDEX ix_watch_note_customer_id_id ON watch_note (customer_id, id);
+CREATE INDEX ix_watch_note_payment_id_id ON watch_note (payment_id, id);
+CREATE INDEX ix_watch_note_rule_id_created_at_id ON watch_note (rule_id, created_at, id);
+CREATE INDEX ix_watch_note_status_created_at_id ON watch_note (status, created_at, id);
+CREATE INDEX ix_watch_note_version_id ON watch_note (version_id);
+CREATE TABLE watch_rule (
+	name VARCHAR(80) NOT NULL,
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_watch_rule PRIMARY KEY (id),
+	CONSTRAINT uq_watch_rule_name UNIQUE (name)
+);
+CREATE INDEX ix_watch_rule_created_at_id ON watch_rule (created_at, id);
+CREATE TABLE watch_trial (
+	version_id INTEGER NOT NULL,
+	as_of INTEGER NOT NULL,
+	days INTEGER NOT NULL,
+	since DATETIME NOT NULL,
+	until DATETIME NOT NULL,
+	status VARCHAR(24) NOT NULL,
+	rows_done INTEGER NOT NULL,
+	raised INTEGER NOT NULL,
+	most_on_a_day INTEGER NOT NULL,
+	by_day JSON NOT NULL,
+	found JSON NOT NULL,
+	cursor_at DATETIME,
+	cursor_id INTEGER NOT NULL,
+	requester_id INTEGER,
+	done_at DATETIME,
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_watch_trial PRIMARY KEY (id),
+	CONSTRAINT ck_watch_trial_days_in_range CHECK (days BETWEEN 1 AND 366),
+	CONSTRAINT ck_watch_trial_counts_add_up CHECK (raised BETWEEN 0 AND rows_done),
+	CONSTRAINT fk_watch_trial_requester_id FOREIGN KEY(requester_id) REFERENCES staff_user (id),
+	CONSTRAINT fk_watch_trial_version_id FOREIGN KEY(version_id) REFERENCES watch_version (id),
+	CONSTRAINT ck_watch_trial_trial_status CHECK (status IN ('RUNNING', 'DONE', 'FAILED'))
+);
+CREATE INDEX ix_watch_trial_requester_id ON watch_trial (requester_id);
+CREATE INDEX ix_watch_trial_version_id_id ON watch_trial (version_id, id);
+CREATE TABLE watch_version (
+	rule_id INTEGER NOT NULL,
+	number INTEGER NOT NULL,
+	conditions JSON NOT NULL,
+	most_a_day INTEGER NOT NULL,
+	blocks BOOLEAN NOT NULL,
+	status VARCHAR(24) NOT NULL,
+	author_id INTEGER,
+	activated_at DATETIME,
+	activated_by VARCHAR(100),
+	archived_at DATETIME,
+	id INTEGER NOT NULL,
+	created_at DATETIME NOT NULL,
+	updated_at DATETIME NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_watch_version PRIMARY KEY (id),
+	CONSTRAINT ck_watch_version_on_since CHECK (status <> 'ACTIVE' OR activated_at IS NOT NULL),
+	CONSTRAINT ck_watch_version_draft_was_never_on CHECK (status <> 'DRAFT' OR activated_at IS NULL),
+	CONSTRAINT ck_watch_version_most_a_day_in_range CHECK (most_a_day BETWEEN 1 AND 10000),
+	CONSTRAINT fk_watch_version_author_id FOREIGN KEY(author_id) REFERENCES staff_user (id),
+	CONSTRAINT fk_watch_version_rule_id FOREIGN KEY(rule_id) REFERENCES watch_rule (id),
+	CONSTRAINT uq_watch_version_rule_id_number UNIQUE (rule_id, number),
+	CONSTRAINT ck_watch_version_watch_status CHECK (status IN ('DRAFT', 'ACTIVE', 'ARCHIVED'))
+);
+CREATE INDEX ix_watch_version_author_id ON watch_version (author_id);
+CREATE UNIQUE INDEX uq_watch_version_active ON watch_version (rule_id) WHERE status = 'ACTIVE';
+CREATE UNIQUE INDEX uq_watch_version_draft ON watch_version (rule_id) WHERE status = 'DRAFT';
 CREATE TABLE web_minute (
 	at DATETIME NOT NULL,
 	requests INTEGER NOT NULL,

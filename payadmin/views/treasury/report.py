@@ -392,11 +392,13 @@ def _figures_file(kind: str, asked: Asked) -> Response:
     report = report_of(session, asked.desk, asked.wanted, between=asked.between(session), unit=asked.unit)
     lines = list(_lines(asked, report))
     facts = [(_english(label), value) for label, value in _facts(session, asked, report, is_file=True)]
+    if closing := _closing(asked, report):
+        facts.append(("Closing", closing))
     totals = list(_total_lines(asked, report))
     db.session.expunge_all()
 
     def document(_session: Session) -> PdfTable:
-        columns = [PdfColumn(_PRINTED[0], 11), PdfColumn(_PRINTED[1], 13), PdfColumn(_PRINTED[2], 8)]
+        columns = [PdfColumn(_PRINTED[0], 12), PdfColumn(_PRINTED[1], 16), PdfColumn(_PRINTED[2], 11)]
         columns += [PdfColumn(label, 13, right=True) for label in _PRINTED[3:]]
         rows = [[str(cell) if isinstance(cell, str) else _printed(cell) for cell in _short(line)] for line in lines]
         return PdfTable("Cash report", facts, columns, [*rows, *totals])
@@ -434,10 +436,17 @@ def _printed(cell: Any) -> str:
     return format_minor(cell.minor, cell.scale) if isinstance(cell, Money) else "" if cell is None else str(cell)
 
 
+def _closing(asked: Asked, report: Report) -> str:
+    """What lay there at the end of a period, for whoever may know it."""
+    if asked.day is not None or not (asked.knows or report.is_settled):
+        return ""
+    closing = ((report.totals[unit].closing_minor, unit) for unit in report.units)
+    return ", ".join(f"{format_minor(minor, unit_scale(unit) or 0)} {unit}" for minor, unit in closing)
+
+
 def _total_lines(asked: Asked, report: Report) -> Iterator[list[str]]:
     if asked.day is not None:
         return
-    knows = asked.knows or report.is_settled
     for unit in report.units:
         line, scale = report.totals[unit], unit_scale(unit) or 0
         amounts = [
@@ -448,9 +457,8 @@ def _total_lines(asked: Asked, report: Report) -> Iterator[list[str]]:
             line.commission_minor,
         ]
         difference = line.over_minor - line.short_minor
-        closing = format_minor(line.closing_minor, scale) if knows else ""
         yield [
-            "All", f"closing {closing}" if closing else "", unit, *(format_minor(each, scale) for each in amounts),
+            "All", "", unit, *(format_minor(each, scale) for each in amounts),
             "", "", format_minor(difference, scale),
         ]  # fmt: skip
 
