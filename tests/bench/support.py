@@ -17,11 +17,12 @@ from sqlalchemy.orm import Session
 from payadmin import create_app
 from payadmin.db import db
 from payadmin.kernel.phones import phone_key
-from payadmin.migrations import upgrade
 from payadmin.models.parties import Customer
 from payadmin.queries.support import MOST_FOUND, find_customers
 from tests.bench.figures import DATABASES, Goal, Report, Say, database_of, shorter
+from tests.bench.history import build
 from tests.bench.list import bench_settings
+from tests.bench.summary import summary
 
 REPEATS = 200
 # A search asks two or three indexes where the look-up asks one, and reads the rows that it found.
@@ -31,15 +32,17 @@ Part = Callable[[Report, Flask, int, Say], None]
 
 
 @click.command()
-@click.option("--rows", default=1_000_000, show_default=True, type=click.IntRange(min=1_000), help="Customers.")
+@click.option(
+    "--rows", default=1_000_000, show_default=True, type=click.IntRange(min=1_000), help="Customers, and payments."
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 @click.option("--db", "kind", type=click.Choice(DATABASES), default="postgresql", show_default=True)
 def main(rows: int, as_json: bool, kind: str) -> None:
-    """Searches of customers against a look-up by their unique Customer ID, in the same run."""
+    """Searches of customers against a unique look-up, and the summary's deep page against its first, in the same run."""
     say = Say()
     report = Report("support", rows, kind)
     with database_of(kind) as url, tempfile.TemporaryDirectory(prefix="payadmin-bench-") as folder:
-        upgrade(url)
+        build(url, rows, say)
         app = create_app(bench_settings(url, Path(folder)))
         with app.app_context():
             for part in PARTS:
@@ -136,4 +139,4 @@ def fill(rows: int) -> None:
         connection.commit()
 
 
-PARTS: tuple[Part, ...] = (customers,)
+PARTS: tuple[Part, ...] = (customers, summary)

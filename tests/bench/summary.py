@@ -1,15 +1,11 @@
 """The summary of all transactions at any size: its deep page beside its first one, of two years of payments."""
 
 import datetime as dt
-import tempfile
-from pathlib import Path
 from urllib.parse import urlencode
 
-import click
 from flask import Flask
 from sqlalchemy import func, insert, select
 
-from payadmin import create_app
 from payadmin.actions import wallets
 from payadmin.config import current_settings
 from payadmin.db import db, utcnow
@@ -21,33 +17,14 @@ from payadmin.permissions import Role
 from payadmin.queries.reporting import Span
 from payadmin.queries.risk.summary import RANKS, Place, Source, Wanted, page_of
 from payadmin.work import SYSTEM
-from tests.bench.figures import DATABASES, Goal, Report, Say, database_of, shorter
-from tests.bench.history import build
-from tests.bench.list import ask, bench_settings
+from tests.bench.figures import Goal, Report, Say, shorter
+from tests.bench.list import ask
 from tests.support.signin import sign_in
 
 ADDRESS = "/transactions-summary/"
 REPEATS, AT_ONCE = 15, 5_000
 FLAT_LIMIT = 1.5
 UNIT = "EUR"
-
-
-@click.command()
-@click.option("--rows", default=1_000_000, show_default=True, type=click.IntRange(min=1_000), help="Payments to make.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
-@click.option("--db", "kind", type=click.Choice(DATABASES), default="postgresql", show_default=True)
-def main(rows: int, as_json: bool, kind: str) -> None:
-    """First and deep page of the summary over two years."""
-    say = Say()
-    say("starting")
-    report = Report("risk", rows, kind)
-    with database_of(kind) as url, tempfile.TemporaryDirectory(prefix="payadmin-bench-") as folder:
-        build(url, rows, say)
-        app = create_app(bench_settings(url, Path(folder)))
-        with app.app_context():
-            summary(report, app, rows, say)
-            db.engine.dispose()
-    report.show(as_json=as_json)
 
 
 def summary(report: Report, app: Flask, rows: int, say: Say) -> None:
