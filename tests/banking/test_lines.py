@@ -12,6 +12,7 @@ from payadmin.jobs import banking as jobs
 from payadmin.jobs.banking import match_lines
 from payadmin.kernel.errors import Conflict, Invalid
 from payadmin.models.banking import BankLine, BankMessage, Mismatch
+from payadmin.queries import banking as queries
 from payadmin.work import SYSTEM
 from tests.banking.conftest import Banking, entry, report
 from tests.banking.test_files import together
@@ -147,6 +148,13 @@ def test_a_rejected_payment_is_not_settled_while_another_file_pays_its_request(b
     banking.match_line(by_hand.accountant, row.id, **say)
     assert by_hand.requests([number]) == ["PAID"]
     assert (by_hand.open_holds(), by_hand.unsound()) == (0, [])
+
+
+def test_every_line_of_a_long_statement_is_matched(by_hand: Banking, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queries, "MOST_PAYMENTS", 2)
+    amounts = (1_00, 2_00, 3_00, 4_00, 5_00)
+    by_hand.receive(by_hand.statement(*(entry(reference=None, minor=each) for each in amounts)))
+    assert mismatches(by_hand) == [Mismatch.NO_REFERENCE] * len(amounts)
 
 
 def test_two_workers_and_a_person_settle_a_line_once(app: Flask, by_hand: Banking) -> None:

@@ -18,7 +18,7 @@ from payadmin.actions.banking.files import reject_file, reject_lines, tell_maker
 from payadmin.actions.redeem.requests import paid_by_bank, returned
 from payadmin.audit import Event
 from payadmin.config import current_settings
-from payadmin.kernel import vault
+from payadmin.kernel import iban, vault
 from payadmin.kernel.errors import Conflict, Invalid
 from payadmin.kernel.iso20022 import ACCEPTED, REJECTED, Entry, Report, Statement, Statements, read_message
 from payadmin.kernel.masks import mask_pan_in_text
@@ -233,7 +233,8 @@ def _refuse_foreign(work: Work, found: Statements) -> None:
     for part in found.parts:
         if not is_ours(work.session, part.account, own):
             raise Invalid(
-                _("The statement is of the account %(account)s, which is not ours.", account=part.account), field="file"
+                _("The statement is of the account %(account)s, which is not ours.", account=iban.masked(part.account)),
+                field="file",
             )
 
 
