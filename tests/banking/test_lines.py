@@ -13,6 +13,7 @@ from payadmin.jobs.banking import match_lines
 from payadmin.kernel.errors import Conflict, Invalid
 from payadmin.models.banking import BankLine, BankMessage, Mismatch
 from payadmin.queries import banking as queries
+from payadmin.queries.banking import waiting
 from payadmin.work import SYSTEM
 from tests.banking.conftest import Banking, entry, report
 from tests.banking.test_files import together
@@ -119,6 +120,7 @@ def test_what_the_bank_rejected_and_paid_all_the_same_is_never_paid_again(by_han
             act(number)
     with pytest.raises(Conflict, match="shows this as paid"):
         by_hand.cancel(other)
+    assert waiting(db.session()) == []
     with pytest.raises(Conflict, match="No approved request"):
         by_hand.made()
     for row, payment in zip(by_hand.lines(), (line, _second), strict=True):
