@@ -7,6 +7,7 @@ import pytest
 from flask import Flask
 
 from payadmin.actions import banking
+from payadmin.actions.banking import messages
 from payadmin.db import db
 from payadmin.jobs import banking as jobs
 from payadmin.jobs.banking import match_lines
@@ -154,9 +155,14 @@ def test_a_rejected_payment_is_not_settled_while_another_file_pays_its_request(b
 
 def test_every_line_of_a_long_statement_is_matched(by_hand: Banking, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(queries, "MOST_PAYMENTS", 2)
-    amounts = (1_00, 2_00, 3_00, 4_00, 5_00)
-    by_hand.receive(by_hand.statement(*(entry(reference=None, minor=each) for each in amounts)))
-    assert mismatches(by_hand) == [Mismatch.NO_REFERENCE] * len(amounts)
+    monkeypatch.setattr(messages, "_AT_ONCE", 3)
+    entries = [entry(reference=None, minor=each) for each in (1_00, 2_00, 3_00, 4_00, 5_00)]
+    by_hand.receive(by_hand.statement(*entries[:4]))
+    by_hand.receive(by_hand.statement(*entries))  # a longer copy: what is new of it is added
+    assert mismatches(by_hand) == [Mismatch.NO_REFERENCE] * len(entries)
+    assert sorted((line.number, line.amount_minor) for line in by_hand.lines()) == [
+        (place, place * 100) for place in range(1, 6)
+    ]
 
 
 def test_two_workers_and_a_person_settle_a_line_once(app: Flask, by_hand: Banking) -> None:

@@ -46,6 +46,7 @@ from payadmin.queries.wallets import scales_of
 from payadmin.work import Work, use_case
 
 DECIDE_LINES: Final = Permission.BANKING_STATEMENT_DECIDE
+_AT_ONCE: Final = 500  # lines of a statement for one INSERT
 MATCH_JOB: Final = "match_bank_lines"
 # A bank that sends money back without saying why.
 NO_REASON: Final = "MS03"
@@ -119,11 +120,10 @@ def _insert(work: Work, model: type[Any], rows: list[dict[str, Any]], alone: tup
     """Add the rows that are not there yet; their numbers. Of two who bring the same at once, one adds it."""
     make = postgresql.insert if work.session.get_bind().dialect.name == "postgresql" else sqlite.insert
     added: list[int] = []
-    for row in rows:
-        fresh = make(model).values(row).on_conflict_do_nothing(index_elements=list(alone)).returning(model.id)
-        number = work.session.scalar(fresh.execution_options(explained=True))
-        if number is not None:
-            added.append(number)
+    for first in range(0, len(rows), _AT_ONCE):
+        some = rows[first : first + _AT_ONCE]
+        fresh = make(model).values(some).on_conflict_do_nothing(index_elements=list(alone)).returning(model.id)
+        added += work.session.scalars(fresh.execution_options(explained=True))
     return added
 
 
