@@ -52,7 +52,7 @@ class MailboxBank:
                 if status != httpx.codes.OK or not isinstance(answer, list):
                     return None
                 found += [Mail(item["body"].encode()) for item in answer]
-        except (httpx.HTTPError, Unreadable, KeyError, TypeError, AttributeError):
+        except (httpx.HTTPError, Unreadable, KeyError, TypeError, ValueError, AttributeError):
             return None
         return found
 

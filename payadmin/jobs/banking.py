@@ -62,12 +62,13 @@ def match_bank_lines(*, message_id: int) -> None:
 def match_lines() -> int:
     """Match every line that nobody looked at; how many. One that is refused does not keep the others."""
     done = 0
-    for line_id in _read(to_be_matched(db.session())):
-        try:
-            banking.settle_line(SYSTEM, line_id)
-        except Refusal as refusal:
-            banking.keep_line(SYSTEM, line_id, problem=refusal.sentence)
-        done += 1
+    while some := _read(to_be_matched(db.session())):  # as many as are read at once, until none is left
+        for line_id in some:
+            try:
+                banking.settle_line(SYSTEM, line_id)
+            except Refusal as refusal:
+                banking.keep_line(SYSTEM, line_id, problem=refusal.sentence)
+            done += 1
     return done
 
 

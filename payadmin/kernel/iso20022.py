@@ -29,6 +29,7 @@ MAX_ELEMENTS: Final = 400_000
 MAX_TEXT: Final = 4_000
 MAX_LINES: Final = 20_000
 REFERENCE_LENGTH: Final = 35
+FIRST_YEAR, LAST_YEAR = 2000, 2200
 ORDERS: Final = "pain.001.001.09"
 NOT_GIVEN: Final = frozenset({"", "NOTPROVIDED", "NONREF"})
 # The bank has had a file with this name before: what it says of that one counts, and this is no refusal of it.
@@ -388,7 +389,8 @@ def _entries(node: "_Node", number: int) -> Iterator[Entry]:
         raise Invalid("A line of the statement has no date.")
     details = [each for group in node.every("NtryDtls") for each in group.every("TxDtls")]
     parts = [_amount_of(each) for each in details]
-    if len(details) > 1 and (None in parts or sum(each[1] for each in parts if each) != whole):
+    is_whole = all(each is not None and each[0] == unit for each in parts)
+    if len(details) > 1 and not (is_whole and sum(each[1] for each in parts if each) == whole):
         details = []  # a batch that does not say what each came to: one line, which a person looks at
     taken: list[_Node | None] = [*details] or [None]
     for place, one in enumerate(taken):
@@ -499,9 +501,12 @@ def _day(node: "_Node", name: str) -> dt.date | None:
         return None
     text = found.text("Dt") or found.text("DtTm") or ""
     try:
-        return dt.date.fromisoformat(text[:10])
+        day = dt.date.fromisoformat(text[:10])
     except ValueError:
-        raise Invalid("A line of the statement has a date that is none.") from None
+        day = dt.date.min
+    if not FIRST_YEAR <= day.year < LAST_YEAR:  # a line is booked on its day, whatever the bank's computer had in mind
+        raise Invalid("A line of the statement has a date that is none.")
+    return day
 
 
 def _returned(back: "_Node | None") -> str | None:

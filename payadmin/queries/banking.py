@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import BigInteger, cast, exists, func, literal, or_, select
+from sqlalchemy import BigInteger, Select, cast, exists, func, literal, or_, select
 from sqlalchemy.orm import Session, joinedload
 
 from payadmin.db import among
@@ -45,6 +45,7 @@ def _waits() -> tuple[object, ...]:
         RedeemRequest.status == RedeemStatus.APPROVED,
         RedeemRequest.channel == RedeemChannel.BANK_TRANSFER,
         ~in_a_file,
+        RedeemRequest.id.not_in(_claimed()),
     )
 
 
@@ -85,16 +86,16 @@ def claimed_paid(session: Session, numbers: Collection[int]) -> set[int]:
     The bank rejected the payment and made it all the same, or it is about to be booked: whoever pays such a request
     once more, or gives its money back, may do so for the second time.
     """
-    named = (
+    return set(session.scalars(_claimed().where(PaymentFileLine.redeem_request_id.in_(numbers))))
+
+
+def _claimed() -> Select[int]:
+    undecided = (LineStatus.NEW, LineStatus.UNMATCHED)
+    return (
         select(PaymentFileLine.redeem_request_id)
         .join(BankLine, BankLine.reference == PaymentFileLine.end_to_end_id)
-        .where(
-            PaymentFileLine.redeem_request_id.in_(numbers),
-            BankLine.is_credit.is_(False),
-            BankLine.status.in_((LineStatus.NEW, LineStatus.UNMATCHED)),
-        )
+        .where(BankLine.is_credit.is_(False), among(BankLine.status, undecided))
     )
-    return set(session.scalars(named))
 
 
 def lines_of(session: Session, file_id: int) -> Sequence[PaymentFileLine]:

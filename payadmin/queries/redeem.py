@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from payadmin.config import current_settings
 from payadmin.kernel import iban, vault
 from payadmin.kernel.errors import Conflict, Invalid
+from payadmin.kernel.iso20022 import name_for_bank
 from payadmin.kernel.masks import mask_name
 from payadmin.kernel.money import MAX_MINOR, Money
 from payadmin.kernel.tariffs import Commission, Term, TransactionType, commission, told
@@ -214,6 +215,8 @@ def checked_account(holder: str | None, account: str | None, bank_code: str | No
     name = " ".join((holder or "").split())
     if not name or len(name) > 140 or not name.isprintable():  # noqa: PLR2004 - what a payment file takes
         raise Invalid("Write the name of the account's holder, in at most 140 characters.", field="holder_name")
+    if not name_for_bank(name):  # one such name would keep the payments of everybody else from the bank
+        raise Invalid("No bank can write this name. Have it given in Latin letters.", field="holder_name")
     number = iban.normalised(account or "")
     if not iban.is_iban(number):
         raise Invalid("This is no IBAN. Check every sign of it.", field="account")

@@ -7,14 +7,19 @@ import pytest
 from flask import Flask
 
 from payadmin.actions import banking
+from payadmin.actions.banking import messages
 from payadmin.db import db
 from payadmin.jobs import banking as jobs
 from payadmin.jobs.banking import match_lines
-from payadmin.kernel.errors import Conflict, Invalid
+from payadmin.kernel.errors import Conflict, Forbidden, Invalid
 from payadmin.models.banking import BankLine, BankMessage, Mismatch
+from payadmin.permissions import Role
+from payadmin.queries import banking as queries
+from payadmin.queries.banking import waiting
 from payadmin.work import SYSTEM
 from tests.banking.conftest import Banking, entry, report
 from tests.banking.test_files import together
+from tests.support.approvals import join
 from tests.support.crash import Crash, crash_at
 
 
@@ -118,6 +123,7 @@ def test_what_the_bank_rejected_and_paid_all_the_same_is_never_paid_again(by_han
             act(number)
     with pytest.raises(Conflict, match="shows this as paid"):
         by_hand.cancel(other)
+    assert waiting(db.session()) == []
     with pytest.raises(Conflict, match="No approved request"):
         by_hand.made()
     for row, payment in zip(by_hand.lines(), (line, _second), strict=True):
@@ -147,6 +153,32 @@ def test_a_rejected_payment_is_not_settled_while_another_file_pays_its_request(b
     banking.match_line(by_hand.accountant, row.id, **say)
     assert by_hand.requests([number]) == ["PAID"]
     assert (by_hand.open_holds(), by_hand.unsound()) == (0, [])
+
+
+def test_nobody_gives_up_a_file_that_they_released(by_hand: Banking) -> None:
+    file_id, requests = out(by_hand, 10_00)
+    third = by_hand.person(Role.ACCOUNTANT)
+    join(by_hand, by_hand.second, third)
+    for actor in (by_hand.second, third):
+        said = by_hand.confirm_release(file_id, actor, banking.GIVE_UP_ACT)
+        with pytest.raises(Forbidden, match="You released this file"):
+            banking.give_up_file(actor, file_id, reason="They say no", **said)
+    assert by_hand.requests(requests) == ["SENT"]
+    said = by_hand.confirm_release(file_id, by_hand.accountant, banking.GIVE_UP_ACT)
+    banking.give_up_file(by_hand.accountant, file_id, reason="They say no", **said)
+    assert (by_hand.requests(requests), by_hand.open_holds()) == (["FAILED"], 1)
+
+
+def test_every_line_of_a_long_statement_is_matched(by_hand: Banking, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queries, "MOST_PAYMENTS", 2)
+    monkeypatch.setattr(messages, "_AT_ONCE", 3)
+    entries = [entry(reference=None, minor=each) for each in (1_00, 2_00, 3_00, 4_00, 5_00)]
+    by_hand.receive(by_hand.statement(*entries[:4]))
+    by_hand.receive(by_hand.statement(*entries))  # a longer copy: what is new of it is added
+    assert mismatches(by_hand) == [Mismatch.NO_REFERENCE] * len(entries)
+    assert sorted((line.number, line.amount_minor) for line in by_hand.lines()) == [
+        (place, place * 100) for place in range(1, 6)
+    ]
 
 
 def test_two_workers_and_a_person_settle_a_line_once(app: Flask, by_hand: Banking) -> None:

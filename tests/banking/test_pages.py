@@ -6,11 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from flask.testing import FlaskClient
+from sqlalchemy import select
 
 from payadmin import step_up
 from payadmin.actions import banking
 from payadmin.db import db
 from payadmin.models.access import StaffUser
+from payadmin.models.audit import AuditEvent
 from payadmin.permissions import Role
 from payadmin.work import Actor
 from tests.banking.conftest import Banking, entry
@@ -113,6 +115,10 @@ def test_a_file_that_is_no_message_of_a_bank_is_refused_at_its_field(by_hand: Ba
         answer = upload(client, content)
         assert answer.status_code == 422
         assert words in answer.text
+    db.session.rollback()
+    trail = repr([(row.reason, row.keys) for row in db.session.scalars(select(AuditEvent))])
+    assert "DE••• 3000" in trail
+    assert "DE89370400440532013000" not in trail, "whosever account it is, its number stands nowhere"
     assert by_hand.messages() == []
 
 

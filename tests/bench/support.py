@@ -38,7 +38,7 @@ Part = Callable[[Report, Flask, int, Say], None]
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 @click.option("--db", "kind", type=click.Choice(DATABASES), default="postgresql", show_default=True)
 def main(rows: int, as_json: bool, kind: str) -> None:
-    """Searches of customers against a unique look-up, and the summary's deep page against its first, in the same run."""
+    """Searches of customers against a unique look-up, and a deep page of the summary against its first."""
     say = Say()
     report = Report("support", rows, kind)
     with database_of(kind) as url, tempfile.TemporaryDirectory(prefix="payadmin-bench-") as folder:

@@ -165,6 +165,10 @@ def test_a_batch_is_taken_apart_only_where_its_parts_come_to_it() -> None:
         (2, "B", 6_00),
     ]
     assert [(e.end_to_end_id, e.amount_minor) for e in torn.parts[0].entries] == [(None, 11_00)]
+    # 4 EUR and 6 USD are not 10 EUR.
+    mixed = read_message(statement(BATCH.format(whole="10.00").replace("'EUR'>6", "'USD'>6")))
+    assert isinstance(mixed, Statements)
+    assert [(e.end_to_end_id, e.unit, e.amount_minor) for e in mixed.parts[0].entries] == [(None, "EUR", 10_00)]
 
 
 def changed(old: bytes, new: bytes) -> Callable[[], bytes]:
@@ -188,6 +192,7 @@ def changed(old: bytes, new: bytes) -> Callable[[], bytes]:
         pytest.param(changed(b'"EUR">1.00', '"EUR">\uff11.00'.encode()), "amount that is none", id="digits"),
         pytest.param(changed(b"DBIT", b"BOTH"), "neither in nor out", id="side"),
         pytest.param(changed(b"2026-11-20", b"2026-02-30"), "date that is none", id="date"),
+        pytest.param(changed(b"2026-11-20", b"0026-11-20"), "date that is none", id="antiquity"),
         pytest.param(changed(b"<Id>S-1</Id>", b"<Id>S-1</Id><Id>S-2</Id>"), "says Id twice", id="twice"),
         pytest.param(changed(b"<Id>S-1</Id>", b""), "does not say Id", id="missing"),
         pytest.param(changed(b"<EndToEndId>R<", b"<EndToEndId>" + b"R" * 36 + b"<"), "longer than 35", id="reference"),

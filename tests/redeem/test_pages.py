@@ -73,6 +73,7 @@ def test_a_request_is_shown_before_it_is_entered_and_entered_once(room: Redeemin
         ({"channel": "PIGEON"}, "aria-invalid"),
         ({"channel": "BANK_TRANSFER", "holder_name": "Ada", "account": "DE11 1111"}, "This is no IBAN"),
         ({"channel": "BANK_TRANSFER", "account": IBAN}, "Write the name of the account"),
+        ({"channel": "BANK_TRANSFER", "account": IBAN, "holder_name": "夏目漱石"}, "No bank can write this name"),
     ],
 )
 def test_what_is_wrong_stands_at_its_field_and_nothing_is_entered(

@@ -1,5 +1,6 @@
 """The pages of cash: a day at the own desk and its closing, who sees what, and what is refused, without a browser."""
 
+import datetime as dt
 import re
 from collections.abc import Callable
 from typing import Any
@@ -10,11 +11,13 @@ from flask.testing import FlaskClient
 from sqlalchemy import func, select
 
 from payadmin.actions import treasury
+from payadmin.actions.treasury import finding
 from payadmin.actions.treasury.finding import MOST_MISSES
 from payadmin.audit import Event
 from payadmin.config import current_settings
 from payadmin.db import db
 from payadmin.kernel import codewords
+from payadmin.kernel.errors import Conflict
 from payadmin.kernel.tariffs import Term, TransactionType
 from payadmin.models.audit import AuditEvent
 from payadmin.models.parties import Customer, IdentificationStatus
@@ -150,6 +153,30 @@ def test_codewords_are_tried_five_times_and_never_written_down(office: CashOffic
     assert WORD not in trail
     assert post(till, f"{OWN}top-up/", who="C-999999").status_code == 422, "other ways are still open"
     assert office.day(day).last_receipt == 0
+
+
+def test_many_cashiers_together_find_no_codeword_by_trying(
+    office: CashOffice, till: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finding, "MOST_MISSES_OF_ALL", 4)
+    office.open(office.desk(office.cashier))
+    customer(office)
+    keys = current_settings().totp_keys
+    others = [office.person(Role.CASHIER) for _each in range(2)]
+    for actor in others * 2:
+        assert treasury.find_by_codeword(actor, word="no such word", keys=keys) == []
+    shut = post(till, f"{OWN}top-up/", codeword=WORD)
+    assert shut.status_code == 409
+    assert "Too many codewords were wrong" in shut.text
+
+
+def test_patience_finds_no_codeword_either(office: CashOffice, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(finding, "WITHIN", dt.timedelta(0))  # a quarter of an hour has passed each time
+    keys = current_settings().totp_keys
+    for _try in range(finding.MOST_MISSES_A_DAY):
+        assert treasury.find_by_codeword(office.cashier, word="no such word", keys=keys) == []
+    with pytest.raises(Conflict, match="Too many codewords"):
+        treasury.find_by_codeword(office.cashier, word="no such word", keys=keys)
 
 
 def test_a_word_is_only_looked_up_as_a_codeword(office: CashOffice, till: FlaskClient) -> None:

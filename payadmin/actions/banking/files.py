@@ -54,6 +54,7 @@ CANNOT_READ: Final = "FF01"
 _KEY: Final = re.compile(r"[0-9a-f]{12}")
 STALE = "Somebody else changed this payment file meanwhile. Look at it again."
 OWN = "You made this file, with this account or another of yours. Somebody else has to release it."
+OWN_RELEASE = "You released this file, with this account or another of yours. Somebody else has to give it up."
 NO_ACCOUNT = "payadmin does not know our account at the bank. An administrator sets BANK_IBAN."
 CHANGED = "What waits for the bank has changed since you looked. Look at it again, then confirm."
 NOTHING = "No approved request in this currency waits for the bank."
@@ -254,12 +255,15 @@ def give_up_file(
 ) -> PaymentFile:
     """Say, having asked the bank, that it will pay nothing of the file: its requests failed, their money stays aside.
 
+    Never whoever released it: one person alone could let it leave and have its money given back.
+
     Args:
         reason: what the bank said; for the trail.
         offer: the step-up offer that the form carried (`step_up.offer(actor, GIVE_UP_ACT, release_facts(file))`).
         code: the authenticator's code.
 
     Raises:
+        Forbidden: whoever released the file would give it up, with this account or another one.
         Invalid: no reason, or a wrong code.
         Conflict: the bank spoke about it already, payadmin is still asking the bank, or it was changed meanwhile.
     """
@@ -272,6 +276,8 @@ def give_up_file(
     lines = lines_of(work.session, file.id)
     if (problem := why_not_given_up(file, lines)) is not None:
         raise Conflict(problem)
+    if person_of(work, work.actor.staff_id) == person_of(work, file.released_by_id):
+        raise Forbidden(OWN_RELEASE)
     step_up.spend(work, offer, code, GIVE_UP_ACT, release_facts(file))
     reject_file(work, file, lines, code=IN_WORDS, said=words)
     return file

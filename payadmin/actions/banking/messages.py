@@ -18,7 +18,7 @@ from payadmin.actions.banking.files import reject_file, reject_lines, tell_maker
 from payadmin.actions.redeem.requests import paid_by_bank, returned
 from payadmin.audit import Event
 from payadmin.config import current_settings
-from payadmin.kernel import vault
+from payadmin.kernel import iban, vault
 from payadmin.kernel.errors import Conflict, Invalid
 from payadmin.kernel.iso20022 import ACCEPTED, REJECTED, Entry, Report, Statement, Statements, read_message
 from payadmin.kernel.masks import mask_pan_in_text
@@ -46,6 +46,7 @@ from payadmin.queries.wallets import scales_of
 from payadmin.work import Work, use_case
 
 DECIDE_LINES: Final = Permission.BANKING_STATEMENT_DECIDE
+_AT_ONCE: Final = 500  # lines of a statement for one INSERT
 # A bank that sends money back without saying why.
 NO_REASON: Final = "MS03"
 STALE = "Somebody else decided this line meanwhile. Look at it again."
@@ -118,11 +119,10 @@ def _insert(work: Work, model: type[Any], rows: list[dict[str, Any]], alone: tup
     """Add the rows that are not there yet; their numbers. Of two who bring the same at once, one adds it."""
     make = postgresql.insert if work.session.get_bind().dialect.name == "postgresql" else sqlite.insert
     added: list[int] = []
-    for row in rows:
-        fresh = make(model).values(row).on_conflict_do_nothing(index_elements=list(alone)).returning(model.id)
-        number = work.session.scalar(fresh.execution_options(explained=True))
-        if number is not None:
-            added.append(number)
+    for first in range(0, len(rows), _AT_ONCE):
+        some = rows[first : first + _AT_ONCE]
+        fresh = make(model).values(some).on_conflict_do_nothing(index_elements=list(alone)).returning(model.id)
+        added += work.session.scalars(fresh.execution_options(explained=True))
     return added
 
 
@@ -232,7 +232,8 @@ def _refuse_foreign(work: Work, found: Statements) -> None:
     for part in found.parts:
         if not is_ours(work.session, part.account, own):
             raise Invalid(
-                _("The statement is of the account %(account)s, which is not ours.", account=part.account), field="file"
+                _("The statement is of the account %(account)s, which is not ours.", account=iban.masked(part.account)),
+                field="file",
             )
 
 

@@ -152,7 +152,9 @@ class PaymentFilesPage(PayAdminModelView):
             "is_own": row.status is FileStatus.DRAFT and row.made_by_id == actor.staff_id,
             "may_download": may_release and is_out_by_hand and row.released_at is not None,
             "may_hand_over": may_release and row.status is FileStatus.RELEASED and row.by_hand,
-            "may_give_up": may_release and banking.why_not_given_up(row, lines) is None,
+            "may_give_up": may_release
+            and row.released_by_id != actor.staff_id
+            and banking.why_not_given_up(row, lines) is None,
         }
 
     # --- making -------------------------------------------------------------------------------------------------------
