@@ -1,13 +1,20 @@
 """A look counts only when there was something to see, and what compliance says of somebody stays with compliance."""
 
+import io
+
 import pytest
 from flask import Flask
+from PIL import Image
+from reportlab.lib.utils import ImageReader
+from reportlab.pdfgen.canvas import Canvas
 
 from payadmin.actions import identification
 from payadmin.config import current_settings
+from payadmin.kernel.errors import Invalid
+from payadmin.kernel.papers import MAX_BYTES
 from payadmin.models.identification import UploadLinkStatus
 from payadmin.permissions import Role
-from tests.identification.conftest import Office
+from tests.identification.conftest import K, Office
 from tests.identification.test_links import address_of, ask, link_row
 from tests.support.desk import trail
 from tests.support.pages import post, token_of
@@ -42,6 +49,28 @@ def test_why_somebody_was_rejected_stands_on_no_other_page(office: Office, role:
     page = office.make.browse(role).get(f"/customers/{customer_id}/")
     assert page.status_code == 200
     assert REASON not in page.text
+
+
+def test_noise_on_every_page_does_not_fill_the_memory(office: Office) -> None:
+    """A small file whose drawings are large: the same picture of noise on each of its pages."""
+    out, noise = io.BytesIO(), Image.effect_noise((1_600, 1_600), 400).convert("RGB")
+    canvas = Canvas(out, pagesize=(1_000, 1_000))
+    shown = ImageReader(io.BytesIO(_jpeg(noise)))
+    for _number in range(20):
+        canvas.drawImage(shown, 0, 0, 1_000, 1_000)
+        canvas.showPage()
+    canvas.save()
+    sent = [identification.Sent(K.PASSPORT, "noise.pdf", out.getvalue(), "files")]
+    assert len(out.getvalue()) < MAX_BYTES
+    with pytest.raises(Invalid, match="more time or memory"):
+        identification.receive(office.officer(), office.customer(), sent, current_settings())
+    assert office.kept() == []
+
+
+def _jpeg(image: Image.Image) -> bytes:
+    out = io.BytesIO()
+    image.save(out, "JPEG", quality=90)
+    return out.getvalue()
 
 
 def test_words_in_place_of_a_file_are_no_file(app: Flask, office: Office) -> None:
