@@ -1,9 +1,9 @@
-"""A customer who writes without end fills neither the disk nor the page."""
+"""Too much of anything: mails of a customer, words on a page, customers opened by codewords that staff make up."""
 
 import pytest
 from flask import Flask
 
-from payadmin.actions import support
+from payadmin.actions import reveals, support
 from payadmin.actions.support import talking
 from payadmin.db import db
 from payadmin.kernel.errors import Conflict
@@ -46,3 +46,16 @@ def test_a_page_reads_the_latest_of_very_much(care: Care, monkeypatch: pytest.Mo
     monkeypatch.setattr(queries, "MOST_READ", 2, raising=False)
     db.session.rollback()
     assert [each.body for each in queries.messages_of(db.session(), [ticket])] == ["Note 2", "Note 3"]
+
+
+def test_a_codeword_of_ones_own_making_opens_no_more_than_reveals_do(
+    care: Care, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reveals, "MOST_AN_HOUR", 2)
+    boss, strangers = care.manager(), [care.customer(word=None).id for _number in range(3)]
+    for customer_id in strangers[:2]:
+        support.set_codeword(boss, customer_id, codeword="Green Otter", reason="Showed a passport.")
+    with pytest.raises(Conflict, match="revealed"):
+        support.set_codeword(boss, strangers[2], codeword="Green Otter", reason="Showed a passport.")
+    with pytest.raises(Conflict, match="no codeword"):
+        support.compare_codeword(boss, strangers[2], codeword="Green Otter")
