@@ -16,6 +16,7 @@ QUALITY = 85
 MEMORY_BYTES = 800 * 2**20  # 40 megapixels with transparency need 600
 CPU_SECONDS = 20
 DOTS_PER_POINT = 200 / 72
+MOST_DRAWN_BYTES = 40 * 2**20  # of all pages: what answers the request holds them; scans have half a megabyte a page
 
 
 class Refused(Exception):
@@ -30,7 +31,7 @@ def main() -> int:
     warnings.simplefilter("ignore")
     out = sys.stdout.buffer
     try:
-        drawn = list(_pdf(data, most_pages) if kind == "PDF" else _picture(data, kind, most_pixels))
+        drawn = list(_few(_pdf(data, most_pages) if kind == "PDF" else _picture(data, kind, most_pixels)))
     except Refused as refused:
         out.write(f"{refused}\n".encode())
     except MemoryError:
@@ -59,6 +60,16 @@ def _limit() -> None:
         hard = resource.getrlimit(what)[1]
         allowed = most if hard == resource.RLIM_INFINITY else min(most, hard)
         resource.setrlimit(what, (allowed, allowed))
+
+
+def _few(pages: Iterator[bytes]) -> Iterator[bytes]:
+    """The pages, as long as they are not too much together: one picture of noise on every page is a small file."""
+    total = 0
+    for page in pages:
+        total += len(page)
+        if total > MOST_DRAWN_BYTES:
+            raise Refused("toomuch")
+        yield page
 
 
 def _picture(data: bytes, kind: str, most_pixels: int) -> Iterator[bytes]:

@@ -27,6 +27,7 @@ MOST_FOUND: Final = 20
 SHORTEST_PREFIX: Final = 3
 SHORTEST_PHONE: Final = 6
 FIGURE_DAYS: Final = 30
+MOST_READ: Final = 300
 
 _LAST: Final = chr(0x10FFFF)
 _TOO_LARGE: Final = 2**63
@@ -177,9 +178,10 @@ def family_of(session: Session, ticket_id: int) -> list[int]:
 
 
 def messages_of(session: Session, family: Sequence[int]) -> Sequence[TicketMessage]:
-    """Everything that was written, the oldest first."""
+    """What was written, the oldest first; of very much the latest."""
     wanted = select(TicketMessage).where(TicketMessage.ticket_id.in_(family))
-    return session.scalars(wanted.order_by(TicketMessage.created_at, TicketMessage.id)).all()
+    latest = session.scalars(wanted.order_by(TicketMessage.created_at.desc(), TicketMessage.id.desc()).limit(MOST_READ))
+    return latest.all()[::-1]
 
 
 def files_of(session: Session, family: Sequence[int]) -> dict[int, list[TicketFile]]:

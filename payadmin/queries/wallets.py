@@ -108,18 +108,25 @@ def trouble(session: Session, wallet: Wallet, *, pays: bool, field: str | None =
     names = {"wallet": wallet.number}
     if wallet.status is WalletStatus.CLOSED:
         return Conflict(_("Wallet %(wallet)s is closed.", **names), field=field)
-    if (blocked := wallet_block(session, wallet, pays=pays)) is not None:
-        return Blocked(blocked.sentence, blocked.block_id, field=field)
     owner = owner_of(session, wallet)
+    if (blocked := stopped(session, wallet, owner, pays=pays)) is not None:
+        return Blocked(blocked.sentence, blocked.block_id, field=field)
     if owner.status is OrganizationStatus.CLOSED:
         return Conflict(_("The owner of wallet %(wallet)s is closed.", **names), field=field)
-    blocked = customer_block(session, owner) if isinstance(owner, Customer) else organization_block(session, owner.id)
-    if blocked is not None:
-        return Blocked(_("The owner of wallet %(wallet)s is blocked.", **names), blocked.block_id, field=field)
     status = session.scalar(select(Unit.status).where(Unit.code == wallet.unit))
     if status is not UnitStatus.ACTIVE:
         return Conflict(_("%(unit)s was retired: nothing moves in it.", unit=wallet.unit), field=field)
     return None
+
+
+def stopped(session: Session, wallet: Wallet, owner: Organization | Customer, *, pays: bool) -> Blocked | None:
+    """Why a wallet cannot pay, or be paid into, because of a block of its own or of its owner; None when it can."""
+    if (blocked := wallet_block(session, wallet, pays=pays)) is not None:
+        return blocked
+    blocked = customer_block(session, owner) if isinstance(owner, Customer) else organization_block(session, owner.id)
+    if blocked is None:
+        return None
+    return Blocked(_("The owner of wallet %(wallet)s is blocked.", wallet=wallet.number), blocked.block_id)
 
 
 # ---- what it costs -------------------------------------------------------------------------------------------------

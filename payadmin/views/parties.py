@@ -5,8 +5,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from flask import current_app, g, url_for
-from sqlalchemy import case
+from sqlalchemy import case, select
 
+from payadmin.audit import Event
 from payadmin.db import db, utcnow
 from payadmin.kernel.text import _
 from payadmin.models.access import StaffUser
@@ -19,7 +20,7 @@ from payadmin.queries.tariffs import count_users, in_force, number_of_users
 from payadmin.queries.usage import OUTSIDERS, dealt_with
 from payadmin.queries.wallets import amounts_of, wallets_of
 from payadmin.views import ui
-from payadmin.views.base import PayAdminModelView
+from payadmin.views.base import HISTORY_LENGTH, PayAdminModelView
 from payadmin.views.columns import PAGE_OF, Column, Kind, enum_cell, unit_scale
 from payadmin.views.language import say, speech
 from payadmin.views.registry import page
@@ -28,6 +29,16 @@ from payadmin.views.security import current_actor
 if TYPE_CHECKING:
     from sqlalchemy import Select
 
+# Acts of compliance about a customer; the rest of identification is about documents and links, which have no card here.
+OF_COMPLIANCE = [
+    str(event)
+    for event in (
+        Event.IDENTIFICATION_GIVEN,
+        Event.IDENTIFICATION_IN_REVIEW,
+        Event.IDENTIFICATION_REJECTED,
+        Event.IDENTIFICATION_REVOKED,
+    )
+]
 COUNTED = {"staff": (_("Users"), StaffUser.organization_id), "wallets": (_("Wallets"), Wallet.organization_id)}
 
 
@@ -64,6 +75,14 @@ class CustomersPage(PayAdminModelView):
         if column.key == "identified":
             return lambda row: ui.badge(*identified_words(row.identification))
         return super().cell(column, names)
+
+    def history_of(self, row: Customer) -> Sequence[AuditEvent]:
+        """What the trail says, without what goes on between identified and not, and why (KY1)."""
+        if current_actor().may(Permission.COMPLIANCE_CASE_DECIDE):
+            return super().history_of(row)
+        about = (AuditEvent.entity == Customer.__tablename__, AuditEvent.entity_id == str(row.id))
+        told = select(AuditEvent).where(*about, AuditEvent.event.not_in(OF_COMPLIANCE))
+        return db.session.scalars(told.order_by(AuditEvent.id.desc()).limit(HISTORY_LENGTH)).all()
 
     def menu_actions(self) -> list[dict[str, Any]]:
         """Their payments are one step away."""

@@ -66,10 +66,10 @@ def redrawn(sent: Sequence[Sent], settings: Settings) -> Iterator[list[Drawn]]:
         raise Invalid("Choose a file.", field="files")
     if len(sent) > MOST_FILES:
         raise Invalid(_("At most %(most)s files at once.", most=MOST_FILES), field=sent[0].field)
-    read = [_read(each) for each in sent]
     kept: list[Drawn] = []
     try:
-        for each, paper, pages in read:
+        for each in sent:  # one after the other: the drawings of one file at a time are in memory
+            paper, pages = _read(each)
             name = papers.shown_name(each.name)
             file = seal_pages(settings, pages)
             size = paper.size
@@ -80,10 +80,10 @@ def redrawn(sent: Sequence[Sent], settings: Settings) -> Iterator[list[Drawn]]:
         raise
 
 
-def _read(each: Sent) -> tuple[Sent, papers.Paper, list[bytes]]:
+def _read(each: Sent) -> tuple[papers.Paper, list[bytes]]:
     try:
         paper = papers.check(each.data)
-        return each, paper, redrawing.redraw(each.data, paper.type)
+        return paper, redrawing.redraw(each.data, paper.type)
     except Invalid as refusal:
         told = _("%(file)s: %(why)s", file=papers.shown_name(each.name), why=refusal.sentence)
         raise Invalid(told, field=each.field) from refusal

@@ -75,6 +75,7 @@ def block(
     if scope is not BlockScope.ALL and target is not BlockTarget.WALLET:
         raise Invalid("Only of a wallet, what leaves it can be blocked alone.", field="scope")
     row = hold_target(work, target, row_id)
+    _refuse_house(work, row)
     _refuse_own(work, row)
     _refuse_final(work, row)
     return set_block(work, target, row, reason_code=reason_code, note=words, scope=scope, until=until).id
@@ -86,12 +87,13 @@ def lift_block(work: Work, block_id: int, *, reason: str) -> None:
 
     Raises:
         Invalid: no reason.
-        Conflict: it was lifted or has ended already.
+        Conflict: it was lifted or has ended already, or it is the actor's own.
         NeedsApproval: a policy asks for a second person.
     """
     words = _words(reason, "reason")
     seen = work.get(Block, block_id)
     row = hold_target(work, seen.target, seen.target_id)
+    _refuse_own(work, row)
     _end(work, work.get(Block, block_id, lock=True), row, BlockStatus.LIFTED, words)
 
 
@@ -197,12 +199,17 @@ def _mark(work: Work, row: Any, *, is_blocked: bool) -> None:
 # ---- what is never blocked -----------------------------------------------------------------------------------------
 
 
-def _refuse_own(work: Work, row: Any) -> None:
-    """Nobody blocks themselves, and nobody the house itself: whoever could lift that would be locked out too."""
+def _refuse_house(work: Work, row: Any) -> None:
+    """Nobody blocks the house: whoever could lift that would be locked out too."""
     organization = _organization_of(work, row)
     if organization is not None and organization.kind is OrganizationKind.SYSTEM:
         raise Conflict("This belongs to the system itself, which cannot be blocked.")
-    if isinstance(row, Organization) and row.id == work.actor.organization_id:
+
+
+def _refuse_own(work: Work, row: Any) -> None:
+    """Nobody blocks or frees themselves, or what is theirs."""
+    organization = _organization_of(work, row)
+    if organization is not None and organization.id == work.actor.organization_id:
         raise Conflict("This is your own organization. Somebody else has to decide about it.")
     customer_id = row.id if isinstance(row, Customer) else getattr(row, "customer_id", None)
     if isinstance(row, Customer | Wallet) and customer_id is not None and work.actor.staff_id is not None:

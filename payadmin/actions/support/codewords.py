@@ -8,6 +8,7 @@ from typing import Final
 from sqlalchemy import func, select
 
 from payadmin import outbox
+from payadmin.actions import reveals
 from payadmin.actions.support.scope import person
 from payadmin.audit import Event
 from payadmin.config import current_settings
@@ -103,7 +104,8 @@ def set_codeword(work: Work, customer_id: int, *, codeword: str, reason: str) ->
     Raises:
         NotFound: no such customer.
         Invalid: no usable word, or no reason, at its field.
-        Conflict: the customer has a codeword and has not said it to the actor within the last minutes.
+        Conflict: the customer has a codeword and has not said it to the actor within the last minutes, or none and the
+            actor has revealed too many within an hour: the first word opens the customer to whoever gives it.
     """
     customer = work.get(Customer, customer_id, lock=True)
     said = " ".join(reason.split())
@@ -122,6 +124,9 @@ def set_codeword(work: Work, customer_id: int, *, codeword: str, reason: str) ->
     takes_calls = work.actor is not SYSTEM and work.actor.may(Permission.SUPPORT_TICKET_WRITE)
     if had and takes_calls and verified_until(work.session, person(work), customer_id, work.now) is None:
         raise Conflict("The customer has to say the present codeword first.")
+    if not had and takes_calls:
+        # Whoever gives the first word can say it too, which opens the customer to them: that is a reveal.
+        reveals.note_reveal(work, customer, reason=reveals.REASONS[0], note=said[: reveals.LONGEST_NOTE])
     digest = codewords.digests(current_settings().totp_keys, codeword)[0]
     work.change(Customer, customer_id, codeword_digest=digest)
     work.record(

@@ -1,10 +1,11 @@
 """What is said about a ticket: answers that are mailed to the customer, notes among staff, and mails that come in."""
 
+import datetime as dt
 import hashlib
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from payadmin.actions.support import letters, store
 from payadmin.actions.support.scope import MOVED_ON, ticket_for
@@ -35,6 +36,9 @@ S = TicketStatus
 # Where an answer may leave a ticket: being worked on, waiting for what the customer says to it, or done with.
 AFTERWARDS: Final = (S.IN_PROGRESS, S.WAITING_CUSTOMER, S.RESOLVED)
 FROM_CUSTOMER: Final = "Customer"
+# Of one ticket: more is no conversation. Whoever sends more is told to try again later, and nothing is lost.
+MOST_MAILS: Final = 50
+MAILS_WITHIN: Final = dt.timedelta(days=1)
 
 Kept = Sequence[tuple[Attachment, bytes, str]]
 
@@ -172,7 +176,8 @@ def take_mail(actor: Actor, ticket_id: int, mail: Incoming) -> bool:
     Raises:
         NotFound: no such ticket.
         Forbidden: the mail does not come from the ticket's customer alone.
-        Conflict: the ticket is closed (`data["is_closed"]`), or somebody else changed it meanwhile: try again.
+        Conflict: the ticket is closed (`data["is_closed"]`), or somebody else changed it meanwhile or it had too many
+            mails within a day: try again.
         Invalid: the mail says nothing.
     """
     good: list[tuple[Attachment, bytes]] = []
@@ -209,6 +214,7 @@ def _take(work: Work, ticket_id: int, *, mail: Incoming, files: Kept, refused: i
         return False
     if ticket.status is S.CLOSED:
         raise Conflict("This ticket is closed.", is_closed=True)
+    _refuse_flood(work, ticket)
     notes = [mail.text] if mail.text.strip() else []
     if mail.is_cut:
         notes.append("[…]")
@@ -242,6 +248,13 @@ def _take(work: Work, ticket_id: int, *, mail: Incoming, files: Kept, refused: i
         **keys(ticket),
     )
     return True
+
+
+def _refuse_flood(work: Work, ticket: Ticket) -> None:
+    lately = (TicketMessage.mail_key.is_not(None), TicketMessage.created_at > work.now - MAILS_WITHIN)
+    many = select(func.count()).where(TicketMessage.ticket_id == ticket.id, *lately)
+    if (work.session.scalar(many) or 0) >= MOST_MAILS:
+        raise Conflict(MOVED_ON)  # only the mail server in front reads it
 
 
 def _living(work: Work, ticket_id: int) -> Ticket:

@@ -19,8 +19,8 @@ from payadmin.ledger.posting import Posting, post, reverse
 from payadmin.models.ledger import LedgerTransaction
 from payadmin.models.wallets import KEY_LENGTH, REASON_LENGTH, MoveStatus, Wallet, WalletKind, WalletTransaction
 from payadmin.permissions import Permission
-from payadmin.queries.blocks import refuse, transaction_block, wallet_block
-from payadmin.queries.wallets import trouble
+from payadmin.queries.blocks import refuse, transaction_block
+from payadmin.queries.wallets import owner_of, stopped, trouble
 from payadmin.work import Actor, Work, use_case
 
 ADJUSTMENT: Final = "adjustment:"
@@ -131,8 +131,8 @@ def reverse_transaction(work: Work, transaction_id: int, *, reason: str) -> Wall
     Raises:
         NeedsApproval: filed, and not done yet.
         Invalid: no reason.
-        Conflict: it was not executed or was reversed already, it or a wallet is blocked, or whoever got the money has
-            spent it.
+        Conflict: it was not executed or was reversed already, it, a wallet or an owner is blocked, or whoever got the
+            money has spent it.
     """
     words = _reason(reason)
     seen = work.get(WalletTransaction, transaction_id)
@@ -146,7 +146,7 @@ def reverse_transaction(work: Work, transaction_id: int, *, reason: str) -> Wall
         raise Conflict("Only what was executed can be reversed.")
     refuse(transaction_block(work.session, row.id))
     for wallet in wallets:  # what was paid comes back, what was received leaves again
-        refuse(wallet_block(work.session, wallet, pays=wallet.id == row.to_wallet_id))
+        refuse(stopped(work.session, wallet, owner_of(work.session, wallet), pays=wallet.id == row.to_wallet_id))
     booked = work.one(select(LedgerTransaction.id).where(LedgerTransaction.key == f"{BUSINESS}:{row.id}"))
     reverse(work, booked, key=f"{BUSINESS}:{row.id}:reversed", on=_today(work), memo=words)
     if not work.change(WalletTransaction, row.id, status=MoveStatus.REVERSED):

@@ -111,5 +111,5 @@ def sent_in(field: Any, kind: DocumentKind) -> list[identification.Sent]:
     return [
         identification.Sent(kind, file.filename, file.stream.read(papers.MAX_BYTES + 1), field.name)
         for file in (field.data or ())[: MOST_FILES + 1]
-        if file and file.filename
+        if getattr(file, "filename", None)  # a program may post words where a form has files
     ]

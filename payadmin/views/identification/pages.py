@@ -269,20 +269,21 @@ class IdentificationPage(PayAdminModelView):
     @expose("/<int:row_id>/documents/<int:document_id>/pages/<int:number>/")
     def page_view(self, row_id: int, document_id: int, number: int) -> Response:
         """One page as a picture with the reader's name and the time across it; each look is written down."""
-        self._both(row_id, document_id)
-        told = settings()
-        file = identification.look_at_document(current_actor(), document_id, customer_id=row_id, page=number)
-        picture = watermarks.marked(identification.page_of(told, file, number), watermark())
+        _row, document = self._both(row_id, document_id)
+        # Drawn first: a look at a file that cannot be opened is no look, and must not let anybody identify (KY2).
+        drawn = [identification.page_of(settings(), str(document.file), number)] if _is_there(document, number) else []
+        identification.look_at_document(current_actor(), document_id, customer_id=row_id, page=number)
+        picture = watermarks.marked(drawn[0], watermark())
         name = f"document-{document_id}-page-{number}.jpg"
         return _file(picture, "image/jpeg", f'inline; filename="{name}"')
 
     @expose("/<int:row_id>/documents/<int:document_id>/download/", methods=("POST",))
     def download_view(self, row_id: int, document_id: int) -> Response:
         """A copy with the reader's name and the time across every page; it is written down."""
-        self._both(row_id, document_id)
-        told = settings()
-        file, pages = identification.download_document(current_actor(), document_id, customer_id=row_id)
-        drawn = [identification.page_of(told, file, number) for number in range(1, pages + 1)]
+        _row, document = self._both(row_id, document_id)
+        numbers = range(1, document.pages + 1) if document.file is not None else ()
+        drawn = [identification.page_of(settings(), str(document.file), number) for number in numbers]
+        identification.download_document(current_actor(), document_id, customer_id=row_id)
         copy, media = watermarks.as_file(drawn, watermark())
         ending = "pdf" if media == "application/pdf" else "jpg"
         return _file(copy, media, f'attachment; filename="document-{document_id}.{ending}"')
@@ -575,6 +576,10 @@ def settings() -> Settings:
     """What the application was told."""
     found: Settings = current_app.extensions["payadmin.settings"]
     return found
+
+
+def _is_there(document: IdentityDocument, number: int) -> bool:
+    return document.file is not None and 1 <= number <= document.pages
 
 
 def _counted(customer_id: Any) -> Any:
