@@ -68,7 +68,7 @@ def test_a_file_is_made_released_by_another_and_settled_by_a_statement(desk: Des
     other = desk.page("cfo")
     other.goto(page.url)
     other.get_by_role("link", name="Release…").click()
-    expect(other.get_by_text("leave our account")).to_be_visible()
+    expect(other.get_by_text("leaves our account")).to_be_visible()
     other.get_by_role("textbox", name="Authenticator code").fill(desk.code("cfo"))
     other.get_by_role("button", name="Release", exact=True).click()
     expect(other.get_by_text("There is no connection to a bank")).to_be_visible()

@@ -121,6 +121,8 @@ def test_a_day_at_the_own_desk(office: CashOffice, till: FlaskClient, books: Fla
     decide = books.get(f"/cash-register-day/{day}/").text
     assert "90.00" in decide
     assert "short" in decide
+    assert "EUR: 8000" not in decide  # the history too says amounts, not minor units
+    assert "Counts: 80.00 EUR" in re.sub(r"<[^>]+>", "", decide)
     back = hidden(books.get(f"/cash-register-day/{day}/return/").text)
     assert post(books, f"/cash-register-day/{day}/return/", **back, reason="").status_code == 422
     assert post(books, f"/cash-register-day/{day}/return/", **back, reason="Look below the tray").status_code == 303

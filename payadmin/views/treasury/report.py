@@ -381,7 +381,7 @@ _HEAD: Final = (
     "Expected", "Counted", "Difference",
 )  # fmt: skip
 _PRINTED: Final = (
-    "Day", "Status", "Currency", "Opening", "Top-ups", "Withdrawals", "Redeem paid", "System in", "System out",
+    "Day", "Status", "Currency", "Opening", "Top-ups", "Withdrawals", "Redeemed", "System in", "System out",
     "Commission", "Expected", "Counted", "Difference",
 )  # fmt: skip
 
