@@ -66,10 +66,6 @@ class CustomersPage(PayAdminModelView):
             )
         super()._refresh_cache()
 
-    def history_of(self, row: Customer) -> Sequence[AuditEvent]:
-        """Without what compliance decided, and why: that stands on the page of identification."""
-        return [entry for entry in super().history_of(row) if not entry.event.startswith("identification.")]
-
     def cell(self, column: Column, names: dict[Any, Any]) -> Any:
         """Identified or not, and no more."""
         if column.key == "identified":
