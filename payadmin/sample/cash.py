@@ -21,13 +21,14 @@ from payadmin.models.redeem import RedeemChannel, RedeemRequest
 from payadmin.models.treasury import CashDesk, CashDeskDay, CashSource, SystemKind, SystemOperation
 from payadmin.models.wallets import Wallet
 from payadmin.queries.treasury import balances, units_of_day
+from payadmin.sample.support import CODEWORDS as SUPPORT_CODEWORDS
 from payadmin.sample.wallets import UNIT
 from payadmin.work import SYSTEM, Actor
 
 OTHER: Final = "EUR"
 OFFICE: Final = "Northwind Payouts"
 # What the first three customers say at a desk (docs/sample-data.md); only digests are kept.
-CODEWORDS: Final = ("red bicycle", "green teapot", "blue lantern")
+CODEWORDS: Final = (*SUPPORT_CODEWORDS, "blue lantern")
 DESKS: Final = (("MAIN", "Main hall"), ("SIDE", "Side counter"), ("NORTH", "North branch"))
 DAYS: Final = 6
 OPENS: Final = dt.time(9)
