@@ -51,6 +51,18 @@ def test_why_somebody_was_rejected_stands_on_no_other_page(office: Office, role:
     assert REASON not in page.text
 
 
+def test_anti_fraud_learns_only_whether_somebody_is_identified(office: Office) -> None:
+    officer = office.officer()
+    customer_id, documents = office.complete(officer)
+    version = office.version(customer_id)
+    identification.reject_document(officer, documents[0], customer_id=customer_id, version=version, reason=REASON)
+    identification.reject_customer(officer, customer_id, version=office.version(customer_id), reason=REASON)
+    page = office.make.browse(Role.ANTI_FRAUD).get(f"/blocks/activity/?customer={customer_id}").text
+    assert REASON not in page
+    assert "Rejected" not in page
+    assert "Unidentified" in page
+
+
 def test_noise_on_every_page_does_not_fill_the_memory(office: Office) -> None:
     """A small file whose drawings are large: the same picture of noise on each of its pages."""
     out, noise = io.BytesIO(), Image.effect_noise((1_600, 1_600), 400).convert("RGB")

@@ -231,12 +231,14 @@ def known_of(session: Session, *, customer_id: int | None = None, organization_i
 def events_of(session: Session, kind: str, row_id: int) -> list[AuditEvent]:
     """What the trail says about a customer or an organization: acts on the record, and acts that name it; latest first.
 
+    Not what compliance did and why: others learn only whether somebody is identified (KY1).
+
     Args:
         kind: "customer" or "organization".
     """
     on_it = (
         select(AuditEvent)
-        .where(AuditEvent.entity == kind, AuditEvent.entity_id == str(row_id))
+        .where(AuditEvent.entity == kind, AuditEvent.entity_id == str(row_id), ~_of_compliance())
         .order_by(AuditEvent.id.desc())
         .limit(EVENTS_SHOWN)
     )
@@ -248,5 +250,10 @@ def events_of(session: Session, kind: str, row_id: int) -> list[AuditEvent]:
     )
     found = {event.id: event for event in session.scalars(on_it)}
     if ids := set(session.scalars(naming)) - found.keys():
-        found |= {event.id: event for event in session.scalars(select(AuditEvent).where(AuditEvent.id.in_(ids)))}
+        named = select(AuditEvent).where(AuditEvent.id.in_(ids), ~_of_compliance())
+        found |= {event.id: event for event in session.scalars(named)}
     return [found[number] for number in sorted(found, reverse=True)][:EVENTS_SHOWN]
+
+
+def _of_compliance() -> Any:
+    return AuditEvent.event.startswith("identification.", autoescape=True)

@@ -13,8 +13,10 @@ from payadmin.models.risk import Block, BlockTarget
 from payadmin.models.wallets import Wallet, WalletTransaction
 from payadmin.permissions import Permission
 from payadmin.queries.risk import Known, Named, names_of
+from payadmin.views import ui
 from payadmin.views.columns import PAGE_OF, enum_cell, masked, money_text
 from payadmin.views.language import say
+from payadmin.views.parties import identified_words
 from payadmin.views.security import current_actor
 
 PAGE_MODELS: dict[BlockTarget, type[Any]] = {
@@ -56,7 +58,7 @@ def known_words(known: Known) -> dict[str, Any]:
         "known": known,
         "who": None if customer is None else show_name(customer.name),
         "mail": None if customer is None or not customer.email else show_mail(customer.email),
-        "identification": None if customer is None else enum_cell(customer.identification),
+        "identification": None if customer is None else ui.badge(*identified_words(customer.identification)),
         "is_blocked": any(block.holds_at(now) for block in known.blocks),
         "who_url": _owner_url(customer, organization),
         "activity_url": _activity_url(customer, organization),
