@@ -242,7 +242,7 @@ def test_a_day_of_a_cash_desk(desk: Desk, scene: Scene) -> None:
         answer = page.goto(address)
         assert answer is not None
         assert answer.status == 404
-    for address in ("cash-desks/", "redeem-requests/"):
+    for address in ("cash-desks/", "payment-files/"):
         answer = page.goto(address)
         assert answer is not None
         assert answer.status in {403, 404}
