@@ -20,6 +20,7 @@ from xml.sax.saxutils import escape
 
 from payadmin.kernel.errors import Invalid
 from payadmin.kernel.iban import is_iban
+from payadmin.kernel.masks import mask_name
 from payadmin.kernel.money import decimal_text, scale_of
 from payadmin.kernel.text import _, one_line
 
@@ -192,7 +193,7 @@ def _transfer(each: Transfer, unit: str, scale: int) -> str:
 def _named(name: str) -> str:
     found = name_for_bank(name)
     if not found:
-        raise Invalid(_("No bank can write the name %(name)s. Have it given in Latin letters.", name=one_line(name)))
+        raise Invalid(_("No bank can write the name %(name)s. Have it given in Latin letters.", name=mask_name(name)))
     return found
 
 

@@ -55,8 +55,9 @@ def test_names_are_written_in_letters_that_banks_take(name: str, written: str) -
 
 
 def test_a_name_that_no_bank_can_write_and_a_unit_that_none_has_are_refused() -> None:
-    with pytest.raises(Invalid, match="Latin letters"):
+    with pytest.raises(Invalid, match="Latin letters") as caught:
         write_orders(orders(Transfer("R", 1, "李雷", IBAN)))
+    assert "李雷" not in caught.value.sentence, "refusals stand in the trail, and whole names do not"
     with pytest.raises(Invalid, match="do not pay in"):
         write_orders(orders(unit="BONUS"))
 
