@@ -48,17 +48,21 @@ _PERSON: Final = (K.IDENTITY_CARD, K.PASSPORT, K.DRIVING_LICENCE)
 # What has to be there before somebody is identified.
 NEEDS: Final[dict[CustomerKind, tuple[Need, ...]]] = {
     CustomerKind.INDIVIDUAL: (
-        Need("identity", "Proof of identity", _PERSON, "Valid, with the photo. Both sides of a card."),
-        Need("address", "Proof of address", (K.PROOF_OF_ADDRESS,), "A bill or a bank statement, at most 3 months old."),
+        Need("identity", "Proof of identity", _PERSON, _("Valid, with the photo. Both sides of a card.")),
+        Need(
+            "address", "Proof of address", (K.PROOF_OF_ADDRESS,), _("A bill or a bank statement, at most 3 months old.")
+        ),
     ),
     CustomerKind.MERCHANT: (
-        Need("extract", "Registration extract", (K.REGISTRATION_EXTRACT,), "From the register, at most 3 months old."),
-        Need("owners", "Declaration of owners", (K.OWNERS_DECLARATION,), "Everybody with 25% or more, signed."),
-        Need("identity", "Identity of the representative", _PERSON, "Valid, with the photo. Both sides of a card."),
+        Need(
+            "extract", "Registration extract", (K.REGISTRATION_EXTRACT,), _("From the register, at most 3 months old.")
+        ),
+        Need("owners", "Declaration of owners", (K.OWNERS_DECLARATION,), _("Everybody with 25% or more, signed.")),
+        Need("identity", "Identity of the representative", _PERSON, _("Valid, with the photo. Both sides of a card.")),
     ),
 }
 # What can be asked for besides.
-OTHER_NEED: Final = Need("other", "Other document", (K.OTHER,), "As described in the message.")
+OTHER_NEED: Final = Need("other", "Other document", (K.OTHER,), _("As described in the message."))
 
 
 def needs_of(kind: CustomerKind) -> tuple[Need, ...]:

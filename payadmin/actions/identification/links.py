@@ -127,7 +127,7 @@ def request_documents(
     if told is None and OTHER_NEED in needs:
         raise Invalid("Say in the message which other document it is.", field="message")
     if (earlier := queries.open_link(work.session, customer_id)) is not None:
-        _revoke(work, earlier, "A newer request took its place.")
+        _revoke(work, earlier, _("A newer request took its place."))
     nonce = new_nonce()
     link = work.add(
         UploadLink(

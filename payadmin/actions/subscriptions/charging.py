@@ -19,6 +19,7 @@ from payadmin.actions.subscriptions.outcomes import Booking, book_together
 from payadmin.actions.subscriptions.terms import Terms, joined, terms_of, with_terms
 from payadmin.audit import Event
 from payadmin.db import among
+from payadmin.kernel.text import _
 from payadmin.models.subscriptions import (
     OPEN_ATTEMPTS,
     AttemptState,
@@ -115,7 +116,7 @@ def _claimed(
     stopped = _blocked(work, [terms for _attempt, _charge, turn, terms in taken if turn is Turn.SEND], now)
     for attempt, charge, turn, terms in taken:
         if turn is Turn.SEND and terms.purpose is not Purpose.RECURRING:
-            _never_send(work, attempt, charge, now, "The subscription only reminds now.", REMINDERS_NEVER_CHARGE)
+            _never_send(work, attempt, charge, now, _("The subscription only reminds now."), REMINDERS_NEVER_CHARGE)
             continue
         party = next((each for each in _parties(terms) if each in stopped), None) if turn is Turn.SEND else None
         if party is not None:

@@ -210,7 +210,7 @@ def _take(work: Work, ticket_id: int, *, mail: Incoming, files: Kept, refused: i
     if work.exists(TicketMessage.ticket_id.in_(family), TicketMessage.mail_key == mail_key):
         return False
     if mail.is_automatic:
-        work.record(Event.SUPPORT_MAIL_LEFT_OUT, ticket, reason="A program wrote it.", **keys(ticket))
+        work.record(Event.SUPPORT_MAIL_LEFT_OUT, ticket, reason=_("A program wrote it."), **keys(ticket))
         return False
     if ticket.status is S.CLOSED:
         raise Conflict("This ticket is closed.", is_closed=True)

@@ -118,7 +118,7 @@ def _hand_back(work: Work, staff_id: int) -> None:
             work.get(Ticket, row_id),
             before={"assignee_id": staff_id},
             after={"assignee_id": None},
-            reason="Put into another team.",
+            reason=_("Put into another team."),
             ticket_number=ticket.number,
         )
 

@@ -12,7 +12,7 @@ from wtforms.validators import DataRequired, Length, Optional
 from payadmin.actions import access, support
 from payadmin.db import db, utcnow
 from payadmin.kernel.errors import Conflict, Forbidden, Invalid, Refusal
-from payadmin.kernel.text import Text
+from payadmin.kernel.text import Text, _
 from payadmin.models.support import TEAM_LENGTH, SupportTeam
 from payadmin.permissions import Permission, Role
 from payadmin.queries.support import agents_of, loads_of, teams
@@ -71,7 +71,7 @@ def add_team() -> Any:
         support.make_team(current_actor(), name=name)
     except (Invalid, Conflict) as refusal:
         return _page(refusal, name=name)
-    return _done("The team is made.")
+    return _done(_("The team is made."))
 
 
 @blueprint.post("/scc/teams/<int:team_id>/name/")
@@ -94,7 +94,7 @@ def put_into(staff_id: int) -> Any:
         support.put_into_team(current_actor(), staff_id, team_id=row_id_of(request.form.get("team", "")))
     except (Invalid, Conflict) as refusal:
         return _page(refusal)
-    return _done("Done. They see the tickets of that team from now on, and no others.")
+    return _done(_("Done. They see the tickets of that team from now on, and no others."))
 
 
 @blueprint.route("/scc/new/", methods=("GET", "POST"))
@@ -133,7 +133,7 @@ def _invited(form: Any, team_id: int | None, own: Sequence[SupportTeam]) -> Any:
     if not invitation.is_mailed:
         back = url_for("scc.index")
         return render_template("access/credentials.html", invitations=[invitation], back=back)
-    return _done("The SCC is invited; the credentials are on their way by e-mail.")
+    return _done(_("The SCC is invited; the credentials are on their way by e-mail."))
 
 
 def _page(refusal: Refusal | None = None, *, name: str = "") -> Any:

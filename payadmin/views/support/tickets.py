@@ -12,7 +12,7 @@ from payadmin.actions import support
 from payadmin.db import db, utcnow
 from payadmin.kernel.attachments import MOST_BYTES
 from payadmin.kernel.errors import Conflict, Invalid, Refusal
-from payadmin.kernel.text import Text
+from payadmin.kernel.text import Text, _
 from payadmin.models.parties import Customer
 from payadmin.models.payments import Notification, Payment
 from payadmin.models.support import (
@@ -249,12 +249,12 @@ class TicketsPage(PayAdminModelView):
         try:
             if "note" in request.form:
                 support.note_ticket(current_actor(), row_id, body=body, key=key, files=files)
-                return self._done(row_id, "The note is kept.")
+                return self._done(row_id, _("The note is kept."))
             then = S.__members__.get(request.form.get("then", ""), S.WAITING_CUSTOMER)
             support.answer_ticket(current_actor(), row_id, body=body, key=key, files=files, then=then)
         except (Invalid, Conflict) as refusal:
             return self._reshow(row_id, refusal, **kept)
-        return self._done(row_id, "The answer is kept, and on its way if mail reaches the customer.")
+        return self._done(row_id, _("The answer is kept, and on its way if mail reaches the customer."))
 
     @expose("/<int:row_id>/move/", methods=("POST",))
     def move_view(self, row_id: int) -> Any:
@@ -314,7 +314,7 @@ class TicketsPage(PayAdminModelView):
             )
         except (Invalid, Conflict) as refusal:
             return self._reshow(row_id, refusal)
-        return self._done(target, "Merged: this ticket goes on for both.")
+        return self._done(target, _("Merged: this ticket goes on for both."))
 
     @expose("/<int:row_id>/files/<int:file_id>/")
     def file_view(self, row_id: int, file_id: int) -> Response:

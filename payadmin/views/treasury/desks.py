@@ -284,7 +284,7 @@ class CashDesksPage(PayAdminModelView):
         if found is None or found.desk_id != row_id:
             raise NotFound("There is no such record.")
         return self._acted(
-            row_id, lambda: treasury.end_assignment(current_actor(), assignment_id), "The assignment ended."
+            row_id, lambda: treasury.end_assignment(current_actor(), assignment_id), _("The assignment ended.")
         )
 
     @expose("/<int:row_id>/unlock/", methods=("POST",))
@@ -293,7 +293,7 @@ class CashDesksPage(PayAdminModelView):
         self.get_row(row_id)
         version = row_id_of(request.form.get("version", "")) or 0
         return self._acted(
-            row_id, lambda: treasury.unlock_desk(current_actor(), row_id, version=version), "The desk works again."
+            row_id, lambda: treasury.unlock_desk(current_actor(), row_id, version=version), _("The desk works again.")
         )
 
     @expose("/<int:row_id>/close/", methods=("POST",))
@@ -302,7 +302,7 @@ class CashDesksPage(PayAdminModelView):
         self.get_row(row_id)
         version = row_id_of(request.form.get("version", "")) or 0
         return self._acted(
-            row_id, lambda: treasury.close_desk(current_actor(), row_id, version=version), "The desk is closed."
+            row_id, lambda: treasury.close_desk(current_actor(), row_id, version=version), _("The desk is closed.")
         )
 
     def _acted(self, row_id: int, act: Callable[[], object], sentence: str) -> Response:

@@ -314,7 +314,7 @@ def _decide(row_id: int, decision: str, form: Any) -> SystemOperation:
 
 def _said(decision: str, done: SystemOperation) -> tuple[str, str]:
     if done.status is S.STALE:
-        return "Nothing was booked: what it takes is not there any more.", "error"
+        return _("Nothing was booked: what it takes is not there any more."), "error"
     sentences = {
         "confirm": "Confirmed and booked.",
         "reject": "Rejected. Nothing was booked.",
