@@ -256,3 +256,26 @@ def test_a_list_of_desks_follows_what_happens(desk: Desk, scene: Scene) -> None:
     cashier.get_by_role("button", name="Open the day").click()
     expect(row).to_contain_text("Open")
     expect(page.get_by_role("link", name="New cash desk")).to_be_visible()
+
+
+def test_each_of_four_sees_only_their_own(desk: Desk, scene: Scene) -> None:
+    """Two cashiers, the accountant and the CFO: whose desk it is, who may do what."""
+    desk.watched.expect_status(403, 404)
+    teller = desk.page("teller", "cash-operations/")
+    expect(teller.get_by_role("row", name=re.compile("SIDE-")).first).to_be_visible()
+    assert not re.search("MAIN-|BROWSER-", teller.locator("#main").inner_text())
+    closed = {
+        "teller": (f"cash-operations/{scene.strange}/", "cash-desks/", "payment-files/"),
+        "accountant": ("cash-register-day/own/top-up/", "cash-register-day/own/count/"),
+        "cfo": ("cash-register-day/own/top-up/", "system-operations/new/investment/"),
+    }
+    for username, addresses in closed.items():
+        page = teller if username == "teller" else desk.page(username)
+        for address in addresses:
+            answer = page.goto(address)
+            assert answer is not None
+            assert answer.status in {403, 404}, (username, address)
+    for username in ("accountant", "cfo"):
+        page = desk.page(username, "cash-desks/")
+        expect(page.get_by_role("row", name=re.compile("Main hall"))).to_be_visible()
+        expect(page.get_by_role("row", name=re.compile("Side counter"))).to_be_visible()
