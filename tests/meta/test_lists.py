@@ -55,4 +55,5 @@ def test_the_number_of_questions_does_not_grow_with_the_rows(app: Flask, make: M
     for path, before in few.items():
         after = asked(client, path)
         assert len(after) == len(before), f"{path}: {len(before)} questions, then {len(after)}"
-        assert len(after) <= 32, f"{path} asks {len(after)} questions"
+        # Organizations and wallets are pointed to from a dozen rooms, and whoever asks here may enter all of them.
+        assert len(after) <= 36, f"{path} asks {len(after)} questions"

@@ -111,7 +111,9 @@ def test_who_may_not_open_the_lists_reads_plain_numbers(make: Make, browse: Brow
     some(make)
     page = browse(role).get(f"{ADDRESS}{MARCH}").text
     assert cells(page)[0][1:3] == ["4", "3"]
-    assert links(page) == []
+    # Accountants have a list of their own: what cashiers did.
+    theirs = {"/cash-operations/"} if role is Role.ACCOUNTANT else set()
+    assert {url.partition("?")[0] for _number, url in links(page)} == theirs
 
 
 def test_a_financial_specialist_can_make_this_report_and_no_other(make: Make, browse: Browse) -> None:
