@@ -94,7 +94,7 @@ class WatchRulesPage(PayAdminModelView):
     heading = "Watch rules"
     plural = "Watch rules"
     singular = "Watch rule"
-    subtitle = "They are asked about every live payment after it was made, and raise a note. None blocks by itself."
+    subtitle = "They are asked about every live payment after it was made, and raise a note."
     create = WRITE
     edit = WRITE
     delete = None
@@ -353,7 +353,7 @@ class WatchNotesPage(PayAdminModelView):
     column_sortable = ("created_at",)
     default_sort = "-created_at"
     tabs = "status"
-    phone = {"rule": "m1", "amount": "m2", "created_at": "m3", "status": "m4"}
+    phone = {"payment": "m1", "amount": "m2", "rule": "m3", "status": "m4"}
     details_template = "risk/watch_note.html"
     detail_sections = {
         "Note": ("rule", "payment", "customer", "amount", "status", "created_at"),
