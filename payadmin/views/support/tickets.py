@@ -80,7 +80,7 @@ class TicketsPage(PayAdminModelView):
     edit = None
     export = Permission.SUPPORT_TICKET_EXPORT
     column_list = (
-        "number", "subject", "customer", "status", "priority", "due_at", "assignee", "team", "channel", "created_at",
+        "number", "subject", "customer", "status", "priority", "due_at", "created_at", "assignee", "team", "channel",
     )  # fmt: skip
     column_filters = ("status", "priority", "channel", "customer", "created_at")
     column_sortable = ("number", "created_at", "due_at")
