@@ -124,6 +124,8 @@ def _serve_embedded(home: "Home", parts: "Parts", host: str, port: int, *, demo:
     accounts = _prepare_demo(app, home, full=full) if demo else _prepare_up(app)
     parts.start_payadmin("worker", "worker", env=env)
     parts.start_payadmin("scheduler", "scheduler", env=env)
+    if settings.support_domain:
+        parts.start_payadmin("mailin", "mailin", env=env)
     parts.supervise(lambda text: click.echo(text, err=True))
     server = embedded_server(app, listener)
     listener.listen(128)

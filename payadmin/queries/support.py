@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, and_, extract, func, or_, select, true, union
+from sqlalchemy import ColumnElement, Select, and_, extract, func, or_, select, true, tuple_, union
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from payadmin.kernel.phones import spellings
@@ -177,11 +177,27 @@ def family_of(session: Session, ticket_id: int) -> list[int]:
     ]
 
 
-def messages_of(session: Session, family: Sequence[int]) -> Sequence[TicketMessage]:
-    """What was written, the oldest first; of very much the latest."""
+@dataclass(frozen=True)
+class Messages:
+    """What was written, the oldest first, and whether there is more before it."""
+
+    rows: Sequence[TicketMessage]
+    is_cut: bool
+
+
+def messages_of(session: Session, family: Sequence[int], *, before: int | None = None) -> Messages:
+    """What was written; of very much the latest, or what came before the message `before` of these tickets."""
+    place = TicketMessage.created_at, TicketMessage.id
     wanted = select(TicketMessage).where(TicketMessage.ticket_id.in_(family))
-    latest = session.scalars(wanted.order_by(TicketMessage.created_at.desc(), TicketMessage.id.desc()).limit(MOST_READ))
-    return latest.all()[::-1]
+    if before is not None:
+        here = session.execute(
+            select(*place).where(TicketMessage.id == before, TicketMessage.ticket_id.in_(family))
+        ).first()
+        if here is None:
+            return Messages((), is_cut=False)
+        wanted = wanted.where(tuple_(*place) < tuple_(*here))
+    latest = session.scalars(wanted.order_by(*(each.desc() for each in place)).limit(MOST_READ + 1)).all()
+    return Messages(latest[:MOST_READ][::-1], is_cut=len(latest) > MOST_READ)
 
 
 def files_of(session: Session, family: Sequence[int]) -> dict[int, list[TicketFile]]:

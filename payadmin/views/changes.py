@@ -150,7 +150,9 @@ def text_of(column: Column | None, value: Any, unit: str | None) -> str:
     """One value of the trail's JSON as people read it."""
     if value is None or value == "":
         return NOTHING
-    if column is None or not isinstance(value, bool | int | str):
+    if isinstance(value, bool):
+        return Text("Yes" if value else "No")
+    if column is None or not isinstance(value, int | str):
         return json_text(value) or NOTHING
     try:
         match column.kind:
@@ -158,8 +160,6 @@ def text_of(column: Column | None, value: Any, unit: str | None) -> str:
                 return money_text(int(value), unit) if unit else _("%(minor)s minor units", minor=value)
             case Kind.ENUM if column.members is not None:
                 return label_of(column.members[str(value)])
-            case Kind.FLAG:
-                return Text("Yes" if value else "No")
             case Kind.MOMENT:
                 return f"{dt.datetime.fromisoformat(str(value)).astimezone(zone()):%d %b %Y, %H:%M}"
             case Kind.DAY:

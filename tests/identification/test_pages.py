@@ -29,12 +29,15 @@ def upload(client: FlaskClient, address: str, *, data: bytes, name: str, **field
     )
 
 
-def test_the_list_shows_everybody_and_who_waits_longest_first(office: Office) -> None:
+def test_the_list_opens_with_the_queue_and_who_waits_longest_comes_first(office: Office) -> None:
     officer, client = office.officer(), office.make.browse(Role.COMPLIANCE)
     nobody = office.customer(name="Nobody Yet")
     first, _ = office.complete(officer)
     second, _ = office.complete(officer, CustomerKind.MERCHANT)
-    page = client.get("/identification/").text
+    opened = client.get("/identification/").text
+    assert list(dict.fromkeys(re.findall(r'href="/identification/(\d+)/"', opened))) == [str(first), str(second)]
+    assert 'href="/identification/?view=0"' in opened, "the whole list is one click away"
+    page = client.get("/identification/?view=0").text
     rows = re.findall(r'href="/identification/(\d+)/"', page)
     assert list(dict.fromkeys(rows)) == [str(nobody), str(first), str(second)]
     queue = client.get("/identification/?identification=in-review").text

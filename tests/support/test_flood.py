@@ -12,6 +12,7 @@ from payadmin.providers.incoming import Incoming
 from payadmin.queries import support as queries
 from payadmin.work import SYSTEM
 from tests.support.conftest import Care
+from tests.support.signin import enter_as
 
 
 def letter(email: str, number: int) -> Incoming:
@@ -38,14 +39,27 @@ def test_of_too_many_mails_within_a_day_the_rest_comes_later(
     assert care.row(ticket).status is TicketStatus.OPEN
 
 
-def test_a_page_reads_the_latest_of_very_much(care: Care, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_reads_the_latest_of_very_much_and_leads_to_the_older_ones(
+    app: Flask, care: Care, monkeypatch: pytest.MonkeyPatch
+) -> None:
     boss = care.manager()
     ticket = care.ticket(boss)
     for number in range(4):
         support.note_ticket(boss, ticket, body=f"Note {number}", key=f"n{number}")
     monkeypatch.setattr(queries, "MOST_READ", 2, raising=False)
     db.session.rollback()
-    assert [each.body for each in queries.messages_of(db.session(), [ticket])] == ["Note 2", "Note 3"]
+    latest = queries.messages_of(db.session(), [ticket])
+    assert ([each.body for each in latest.rows], latest.is_cut) == (["Note 2", "Note 3"], True)
+    older = queries.messages_of(db.session(), [ticket], before=latest.rows[0].id)
+    assert [each.body for each in older.rows][-2:] == ["Note 0", "Note 1"]
+    assert not queries.messages_of(db.session(), [ticket + 1], before=latest.rows[0].id).rows
+    page = enter_as(app, boss.staff_id or 0)
+    shown = page.get(f"/tickets/{ticket}/").text
+    assert "There are older messages." in shown
+    assert f'href="/tickets/{ticket}/?before={latest.rows[0].id}"' in shown
+    before = page.get(f"/tickets/{ticket}/?before={latest.rows[0].id}").text
+    assert "Note 1" in before
+    assert "Note 2" not in before
 
 
 def test_a_codeword_of_ones_own_making_opens_no_more_than_reveals_do(

@@ -7,7 +7,7 @@ from flask import Response, current_app, flash, redirect, render_template, reque
 from flask_admin import expose
 from markupsafe import Markup, escape
 from sqlalchemy import func, select
-from werkzeug.datastructures import CombinedMultiDict
+from werkzeug.datastructures import CombinedMultiDict, MultiDict
 
 from payadmin.actions import identification
 from payadmin.actions.identification.deciding import LOOK_FIRST
@@ -140,6 +140,10 @@ class IdentificationPage(PayAdminModelView):
                 yield key, found
             else:
                 yield key, made
+
+    def opening(self) -> MultiDict[str, str]:
+        """The queue, from where every way out leads to the whole list."""
+        return MultiDict({"identification": "in-review", "view": "0"})
 
     def names_for(self, shown: Iterable[Column], rows: Sequence[Any]) -> dict[str, dict[Any, Any]]:
         """Also how many documents of each wait: one question for all of them."""

@@ -237,7 +237,8 @@ class BlocksPage(PayAdminModelView):
         key = (target, customer_id or organization_id or 0)
         title = say(_("What %(who)s did", who=titles_of([key]).get(key, "")))
         new_url = url_for("blocks.set_view", target=target.name, row=key[1])
-        return self.render("risk/activity.html", title=title, new_url=new_url, **known_words(known))
+        told = known_words(known) | {"activity_url": None}  # this is that page
+        return self.render("risk/activity.html", title=title, new_url=new_url, **told)
 
 
 def _key(row: Any) -> tuple[BlockTarget, int]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from flask import flash, redirect, render_template, request
 from flask_admin import expose
-from sqlalchemy import select
+from sqlalchemy import and_, or_, select
 from werkzeug.wrappers import Response
 from wtforms import BooleanField, Form, HiddenField, StringField
 from wtforms.validators import InputRequired, Length
@@ -15,6 +15,7 @@ from payadmin.db import db, utcnow
 from payadmin.kernel.conditions import Registry, words_of
 from payadmin.kernel.errors import Conflict, Invalid, NotFound, Refusal
 from payadmin.kernel.text import Text, _
+from payadmin.models.audit import AuditEvent
 from payadmin.models.payments import Mode, Payment
 from payadmin.models.risk import (
     MOST_A_DAY,
@@ -34,7 +35,7 @@ from payadmin.queries.approvals import pending_about
 from payadmin.queries.risk import block_in_force, known_of
 from payadmin.queries.risk.watching import conditions_of, latest_trial, states_of, versions_of, watch_registry
 from payadmin.views import lists, periods, ui
-from payadmin.views.base import PayAdminModelView
+from payadmin.views.base import HISTORY_LENGTH, PayAdminModelView
 from payadmin.views.columns import Column, Kind, enum_cell, money_text, zone
 from payadmin.views.conditions import EditorRow, as_json, mark, next_place, read_rows, rows_of
 from payadmin.views.fields import NumberField, SelectField, no_cards, no_controls, put
@@ -94,7 +95,7 @@ class WatchRulesPage(PayAdminModelView):
     heading = "Watch rules"
     plural = "Watch rules"
     singular = "Watch rule"
-    subtitle = "They are asked about every live payment after it was made, and raise a note. None blocks by itself."
+    subtitle = "They are asked about every live payment after it was made, and raise a note."
     create = WRITE
     edit = WRITE
     delete = None
@@ -140,6 +141,14 @@ class WatchRulesPage(PayAdminModelView):
         if column.key == "today":
             return lambda row: _today(*names.get(row.id, (0, 0)))
         return super().cell(column, names)
+
+    def history_of(self, row: WatchRule) -> Sequence[AuditEvent]:
+        """What the trail says about the rule and its versions: most acts are about one of these."""
+        versions = [str(each.id) for each in versions_of(db.session(), row.id)]
+        of_rule = and_(AuditEvent.entity == "watch_rule", AuditEvent.entity_id == str(row.id))
+        of_versions = and_(AuditEvent.entity == "watch_version", AuditEvent.entity_id.in_(versions))
+        wanted = select(AuditEvent).where(or_(of_rule, of_versions)).order_by(AuditEvent.id.desc())
+        return db.session.scalars(wanted.limit(HISTORY_LENGTH)).all()
 
     def details_context(self, row: WatchRule) -> dict[str, Any]:
         """The version that watches, the draft with its replay, and what was before."""
@@ -353,7 +362,7 @@ class WatchNotesPage(PayAdminModelView):
     column_sortable = ("created_at",)
     default_sort = "-created_at"
     tabs = "status"
-    phone = {"rule": "m1", "amount": "m2", "created_at": "m3", "status": "m4"}
+    phone = {"payment": "m1", "amount": "m2", "rule": "m3", "status": "m4"}
     details_template = "risk/watch_note.html"
     detail_sections = {
         "Note": ("rule", "payment", "customer", "amount", "status", "created_at"),

@@ -80,7 +80,7 @@ class TicketsPage(PayAdminModelView):
     edit = None
     export = Permission.SUPPORT_TICKET_EXPORT
     column_list = (
-        "number", "subject", "customer", "status", "priority", "due_at", "assignee", "team", "channel", "created_at",
+        "number", "subject", "customer", "status", "priority", "due_at", "created_at", "assignee", "team", "channel",
     )  # fmt: skip
     column_filters = ("status", "priority", "channel", "customer", "created_at")
     column_sortable = ("number", "created_at", "due_at")
@@ -175,8 +175,9 @@ class TicketsPage(PayAdminModelView):
         """Everything that was said, with its files, and what the reader can do."""
         session, actor = db.session(), current_actor()
         family = family_of(session, row.id)
-        messages = messages_of(session, family)
-        mails = {each.notification_id for each in messages} - {None}
+        before = row_id_of(request.args.get("before", ""))
+        said = messages_of(session, family, before=before)
+        mails = {each.notification_id for each in said.rows} - {None}
         other = session.get(Ticket, row.merged_into_id) if row.merged_into_id else None
         target = other if other is not None and self._sees(other.id) else None
         customer = session.get_one(Customer, row.customer_id)
@@ -189,7 +190,9 @@ class TicketsPage(PayAdminModelView):
             "client": client_of(customer),
             "can_be_mailed": customer.can_be_mailed,
             "language": customer.locale,
-            "messages": messages,
+            "messages": said.rows,
+            "is_cut": said.is_cut,
+            "is_before": before is not None,
             "numbers": {each.id: each.number for each in session.query(Ticket).where(Ticket.id.in_(family))},
             "files": files,
             "mails": {each.id: each for each in session.query(Notification).where(Notification.id.in_(mails))},
@@ -212,6 +215,7 @@ class TicketsPage(PayAdminModelView):
             "is_note": lambda each: each.kind is MessageKind.NOTE,
             "form_key": f"form:{secrets.token_urlsafe(18)}",
             "draft": "",
+            "typed": {},
             "problem": None,
             "problem_at": "",
             "most_files": support.MOST_FILES,
@@ -301,19 +305,18 @@ class TicketsPage(PayAdminModelView):
         try:
             support.link_payment(current_actor(), row_id, payment=reference, version=_version())
         except (Invalid, Conflict) as refusal:
-            return self._reshow(row_id, refusal)
+            return self._reshow(row_id, refusal, typed={"payment": reference})
         return self._done(row_id, "Done.")
 
     @expose("/<int:row_id>/merge/", methods=("POST",))
     def merge_view(self, row_id: int) -> Any:
         """Have it go on as another ticket of the same customer."""
         self.get_row(row_id)
+        into = request.form.get("into", "")[:40]
         try:
-            target = support.merge_ticket(
-                current_actor(), row_id, into=request.form.get("into", "")[:40], version=_version()
-            )
+            target = support.merge_ticket(current_actor(), row_id, into=into, version=_version())
         except (Invalid, Conflict) as refusal:
-            return self._reshow(row_id, refusal)
+            return self._reshow(row_id, refusal, typed={"into": into})
         return self._done(target, _("Merged: this ticket goes on for both."))
 
     @expose("/<int:row_id>/files/<int:file_id>/")
