@@ -241,7 +241,7 @@ _TONES = (
         ("PAID", "ACTIVE", "SUCCEEDED", "DONE", "SENT", "DELIVERED", "APPROVED", "APPLIED", "CONFIRMED"), "ok"
     )
     | dict.fromkeys(("PENDING", "UNKNOWN", "SUBMITTED", "RETRY_WAIT", "PARTIALLY_REFUNDED", "PENDING_APPROVAL"), "warn")
-    | dict.fromkeys(("MISSED", "MANUAL", "STALE", "HELD"), "warn")
+    | dict.fromkeys(("MISSED", "MANUAL", "STALE", "HELD", "INITIATED"), "warn")
     | dict.fromkeys(("OPEN", "EXECUTED"), "ok")
     | dict.fromkeys(("EXECUTION_FAILED",), "bad")
     | dict.fromkeys(("FAILED", "DECLINED", "CHARGED_BACK", "BLOCKED", "DEAD", "REJECTED", "LOCKED"), "bad")
@@ -249,6 +249,7 @@ _TONES = (
     | dict.fromkeys(("ENQUEUED", "PROCESSING", "SENDING"), "info")
     | {"IN_PROGRESS": "info", "WAITING_CUSTOMER": "plain", "REOPENED": "warn", "RESOLVED": "ok"}
     | {"URGENT": "bad", "HIGH": "warn"}
+    | {"MATCHED": "ok", "ACCEPTED": "ok", "UNMATCHED": "warn", "PARTLY_ACCEPTED": "warn", "RETURNED": "bad"}
 )
 
 

@@ -414,6 +414,8 @@ def test_a_receipt_is_found_by_its_name_and_printed_again_as_a_copy(
     name = f"A-1-{office.day(day).business_date:%Y%m%d}-0001"
     assert name in books.get(f"/cash-operations/?search={name}").text
     assert "Nothing found" in books.get("/cash-operations/?search=A-1-20200101-0001").text
+    assert 'id="h-ledger"' in books.get(f"/cash-operations/{row_id}/").text
+    assert 'id="h-ledger"' not in till.get(f"/cash-operations/{row_id}/").text
     original, copy = (post(till, f"/cash-operations/{row_id}/receipt/").data for _twice in range(2))
     assert original != copy
     assert post(books, f"/cash-operations/{row_id}/receipt/").status_code == 200

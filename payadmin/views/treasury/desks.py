@@ -24,7 +24,7 @@ from payadmin.permissions import Permission, Role
 from payadmin.queries.treasury import balances
 from payadmin.queries.treasury.days import cashiers_at, unclosed_days
 from payadmin.views.base import PayAdminModelView
-from payadmin.views.columns import Column, Kind, unit_scale
+from payadmin.views.columns import EMPTY, Column, Kind, unit_scale
 from payadmin.views.fields import LinkField, no_cards, no_controls, put
 from payadmin.views.filters import begins_with, row_id_of
 from payadmin.views.registry import page
@@ -145,7 +145,7 @@ class CashDesksPage(PayAdminModelView):
         """What changes by itself has a name of its own, so that it can be replaced."""
         if column.key in LIVE:
             key = column.key
-            return lambda row: _LIVE_CELL.format(row.id, key, names.get(row.id, ""))
+            return lambda row: _LIVE_CELL.format(row.id, key, names.get(row.id) or EMPTY)
         if column.key == "status":
             return lambda row: desk_badge(row.status)
         return super().cell(column, names)
@@ -156,7 +156,7 @@ class CashDesksPage(PayAdminModelView):
         ids = [number for text in request.args.get("ids", "").split(",")[:MOST_LIVE] if (number := row_id_of(text))]
         rows = db.session.scalars(self.get_query().where(CashDesk.id.in_(ids)).order_by(CashDesk.id)).all()
         found = {key: _live(key, rows) for key in LIVE}
-        cells = (_LIVE_CELL.format(row.id, key, found[key].get(row.id, "")) for row in rows for key in LIVE)
+        cells = (_LIVE_CELL.format(row.id, key, found[key].get(row.id) or EMPTY) for row in rows for key in LIVE)
         return Markup("").join(cells)
 
     # --- one desk -----------------------------------------------------------------------------------------------------
