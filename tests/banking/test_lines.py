@@ -18,9 +18,9 @@ from payadmin.queries import banking as queries
 from payadmin.queries.banking import waiting
 from payadmin.work import SYSTEM
 from tests.banking.conftest import Banking, entry, report
-from tests.banking.test_files import together
 from tests.support.approvals import join
 from tests.support.crash import Crash, crash_at
+from tests.support.races import together
 
 
 def out(room: Banking, *amounts: int) -> tuple[int, list[int]]:

@@ -26,8 +26,9 @@ from payadmin.permissions import Role
 from payadmin.queries.treasury.days import payable_requests
 from payadmin.work import SYSTEM, Actor
 from tests.redeem.conftest import BANK, Redeeming, by_the_bank
+from tests.support.crash import Crash
 from tests.support.make import writing
-from tests.wallets.test_races import Crash, together
+from tests.support.races import together
 
 
 def counter(room: Redeeming, code: str, cash: int = 500_00) -> Actor:
