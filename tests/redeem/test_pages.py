@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from html import unescape
 
 import pytest
 from flask.testing import FlaskClient
@@ -236,3 +237,14 @@ def test_others_have_no_redeem_requests(room: Redeeming, browse: Browse, role: R
     client = browse(role)
     for address in ("/redeem-requests/", f"/redeem-requests/{number}/", NEW):
         assert client.get(address).status_code == 403
+
+
+def test_the_confirmation_carries_on_everything_that_was_filled_in_and_what_it_shows(
+    room: Redeeming, browse: Browse
+) -> None:
+    wallet = room.customer(100_00)
+    client = browse(Role.ACCOUNTANT)
+    form = filled(client, wallet, channel="BANK_TRANSFER", holder_name='"O\'Hara"', account=IBAN, bank_code="COBADEFF")
+    page = post(client, NEW, **form | {"note": "by <hand>"}).text
+    carried = {name: unescape(value) for name, value in hidden(page).items()}
+    assert carried == form | {"note": "by <hand>", "seen_whole": "1000", "seen_amount": "1000"}

@@ -272,7 +272,7 @@ class RedeemRequestsPage(PayAdminModelView):
         warning = why_not_customer(customer)
         return {
             "title": Text("Confirm the redeem request"),
-            "plan": plan,
+            "seen": {"seen_whole": plan.whole_minor, "seen_amount": plan.amount_minor},
             "wallet": wallet_titles({wallet.id})[wallet.id],
             "channel": say(label_of(form.way)),
             "paid": money_text(plan.amount_minor, wallet.unit),
