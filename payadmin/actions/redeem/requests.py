@@ -44,6 +44,7 @@ BUSINESS: Final = RedeemRequest.__tablename__
 LONGEST_CODE: Final = 10
 OWN = "You entered this request, with this account or another of yours. Somebody else has to approve it."
 STALE = "Somebody else changed this request meanwhile. Look at it again."
+POOR = "There is not enough money in the wallet."
 CLAIMED = "A statement shows this as paid. Decide that line of the statement first."
 USED = "This form was used for another request already. Open it again."
 
@@ -383,10 +384,15 @@ def _refuse_claimed(work: Work, row: RedeemRequest) -> None:
 
 
 def _refuse_poor(work: Work, wallet: Wallet, needed_minor: int) -> None:
-    """Say what is missing; the books refuse it again, whatever happens between (I3)."""
+    """Say what is missing, to whoever may see it; the books refuse it again, whatever happens between (I3).
+
+    A cashier can enter a request for any wallet, whoever stands at the desk, so a cashier is not told what is in one.
+    """
     available = amounts_of(work.session, [wallet])[wallet.id].available_minor
     if available >= needed_minor:
         return
+    if not work.actor.may(DECIDE):
+        raise Conflict(POOR, field="amount")
     scale = scales_of(work.session, [wallet.unit])[wallet.unit]
     raise Conflict(
         _(
