@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from sqlalchemy import select
 
 from payadmin.actions import banking
 from payadmin.actions.banking import messages
@@ -13,6 +14,7 @@ from payadmin.jobs import banking as jobs
 from payadmin.jobs.banking import match_lines
 from payadmin.kernel.errors import Conflict, Forbidden, Invalid
 from payadmin.models.banking import BankLine, BankMessage, Mismatch
+from payadmin.models.system import StaffNotice
 from payadmin.permissions import Role
 from payadmin.queries import banking as queries
 from payadmin.queries.banking import waiting
@@ -280,3 +282,31 @@ def test_a_line_that_the_books_refuse_does_not_keep_the_others(
 def test_without_a_bank_nothing_is_asked(by_hand: Banking) -> None:
     jobs.keep_bank()
     assert banking.order_question(SYSTEM) is False
+
+
+# ---- the bell ------------------------------------------------------------------------------------------------------
+
+
+def told(actor: Any) -> list[tuple[str, str | None, int | None]]:
+    """What the bell tells somebody: the sentence and where it leads."""
+    db.session.rollback()
+    wanted = select(StaffNotice.title, StaffNotice.page, StaffNotice.row_id)
+    rows = db.session.execute(wanted.where(StaffNotice.staff_id == actor.staff_id).order_by(StaffNotice.id))
+    return [tuple(row) for row in rows]
+
+
+def test_those_who_decide_about_requests_are_told_of_what_failed_and_what_came_back(by_hand: Banking) -> None:
+    bystander = by_hand.person(Role.ACCOUNTANT)
+    file_id, (paid, _failed) = out(by_hand, 10_00, 20_00)
+    name, (one, two) = by_hand.file(file_id).message_id, by_hand.payments(file_id)
+    rejection = report(name, (two.end_to_end_id, "RJCT", "AC04"))
+    for content in (rejection, rejection.replace(b"R-1", b"R-2")):
+        by_hand.receive(content)
+    assert told(bystander) == [(f"The bank rejected 1 of 2 payments of file {name}.", "payment_files", file_id)]
+    by_hand.receive(by_hand.statement(by_hand.debit(one)))
+    by_hand.receive(by_hand.statement(by_hand.debit(one, side="CRDT", code="AC04"), name="S-2"))
+    sentence, *where = told(bystander)[1]
+    assert (sentence.startswith(str(by_hand.row(paid))), "sent it back" in sentence) == (True, True)
+    assert where == ["redeem_requests", paid]
+    assert len(told(bystander)) == len(told(by_hand.accountant)) == 2
+    assert told(by_hand.cashier) == []

@@ -14,7 +14,7 @@ from typing import Any, Final
 from sqlalchemy import select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from payadmin.actions.banking.files import reject_file, reject_lines, tell_makers
+from payadmin.actions.banking.files import reject_file, reject_lines, tell_of_file
 from payadmin.actions.redeem.requests import paid_by_bank, returned
 from payadmin.audit import Event
 from payadmin.config import current_settings
@@ -162,9 +162,9 @@ def _hear(work: Work, report: Report) -> tuple[PaymentFile | None, list[str]]:
     if heard.rejected:
         sentence = _(
             "The bank rejected %(number)s of %(all)s payments of file %(file)s.",
-            number=len(heard.rejected), all=len(lines), file=file.message_id,
+            number=gone, all=len(lines), file=file.message_id,
         )  # fmt: skip
-        tell_makers(work, file, sentence)
+        tell_of_file(work, file, sentence)
     return file, problems
 
 

@@ -21,7 +21,9 @@ from payadmin.kernel.text import _
 from payadmin.ledger import recipes
 from payadmin.ledger.posting import Posting, post
 from payadmin.models.redeem import RedeemChannel, RedeemRequest, RedeemStatus
+from payadmin.models.system import NoticeKind
 from payadmin.models.wallets import KEY_LENGTH, NOTE_LENGTH, REASON_LENGTH, Wallet
+from payadmin.notices import notify, those_who_may
 from payadmin.permissions import Permission
 from payadmin.queries.banking import claimed_paid
 from payadmin.queries.redeem import (
@@ -263,6 +265,7 @@ def returned(work: Work, request: RedeemRequest, *, code: str, at: dt.datetime) 
             Posting(f"{row.fact}:back", given, BUSINESS, row.id, day, memo=_code(code), ends=back),
         ],
     )
+    _tell_of_return(work, row)
     return _move(work, row, wallet, Event.REDEEM_RETURNED, RedeemStatus.RETURNED, failure_code=_code(code))
 
 
@@ -357,6 +360,14 @@ def _move(
         **names(after, wallet),
     )
     return after
+
+
+def _tell_of_return(work: Work, row: RedeemRequest) -> None:
+    """Tell those who decide about requests, once, that the money of one came back."""
+    title = f"{row}: {_('The bank sent it back, and the wallet has its money again.')}"
+    told: dict[str, Any] = {"page": "redeem_requests", "row_id": row.id, "key": f"{row.fact}:returned"}
+    for staff_id in those_who_may(work.session, DECIDE):
+        notify(work.session, staff_id, NoticeKind.ATTENTION, title, **told)
 
 
 def _held(work: Work, request: RedeemRequest) -> tuple[RedeemRequest, Wallet]:
