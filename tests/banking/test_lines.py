@@ -14,6 +14,7 @@ from payadmin.jobs import banking as jobs
 from payadmin.jobs.banking import match_lines
 from payadmin.kernel.errors import Conflict, Forbidden, Invalid
 from payadmin.models.banking import BankLine, BankMessage, Mismatch
+from payadmin.models.ledger import LedgerTransaction
 from payadmin.models.system import StaffNotice
 from payadmin.permissions import Role
 from payadmin.queries import banking as queries
@@ -310,3 +311,32 @@ def test_those_who_decide_about_requests_are_told_of_what_failed_and_what_came_b
     assert where == ["redeem_requests", paid]
     assert len(told(bystander)) == len(told(by_hand.accountant)) == 2
     assert told(by_hand.cashier) == []
+
+
+def test_a_report_that_contradicts_an_earlier_one_is_shown_and_moves_nothing(by_hand: Banking) -> None:
+    file_id, requests = out(by_hand, 10_00, 20_00)
+    name, (one, two) = by_hand.file(file_id).message_id, by_hand.payments(file_id)
+    by_hand.receive(report(name, (two.end_to_end_id, "RJCT", "AC04")))
+    by_hand.receive(by_hand.statement(by_hand.debit(one)))
+    journals = by_hand.count(LedgerTransaction)
+    said = {
+        "R-2": ((two.end_to_end_id, "ACSC", None), "accepts payments that were rejected before"),
+        "R-3": ((one.end_to_end_id, "RJCT", "AC04"), "rejects payments that a statement has shown as paid"),
+    }
+    for which, (line, problem) in said.items():
+        message = by_hand.receive(report(name, line, name=which))
+        assert problem in (message.problem or "")
+        assert problem in (by_hand.file(file_id).problem or "")
+        assert problem in told(by_hand.accountant)[-1][0]
+    assert (by_hand.requests(requests), by_hand.states(file_id)) == (["PAID", "FAILED"], ["PAID", "REJECTED"])
+    assert (by_hand.count(LedgerTransaction), by_hand.file(file_id).status.name) == (journals, "PARTLY_ACCEPTED")
+
+
+def test_a_file_that_was_rejected_and_is_accepted_then_says_so(by_hand: Banking) -> None:
+    file_id, requests = out(by_hand, 10_00)
+    for number, status in enumerate(("RJCT", "ACCP", "RJCT"), start=1):
+        by_hand.receive(report(by_hand.file(file_id).message_id, group=status, name=f"R-{number}"))
+    file = by_hand.file(file_id)
+    assert (file.status.name, by_hand.requests(requests)) == ("REJECTED", ["FAILED"])
+    assert "were rejected before" in (file.problem or "")
+    assert [title.startswith(f"{file.message_id}: It accepts") for title, *_to in told(by_hand.second)] == [False, True]

@@ -55,6 +55,7 @@ NOT_RELEASED = "It is about a file that was never released, so nothing was done.
 OTHER_COUNT = "It speaks of another number of payments, or another total, than the file has, so nothing was done."
 OTHER_PAYMENTS = "It speaks of payments that are not in the file, so nothing was done."
 PAID_BEFORE = "It rejects payments that a statement has shown as paid; these were left as they are."
+REJECTED_BEFORE = "It accepts payments that were rejected before; these were left as they are. Ask the bank."
 ONLY_DUPLICATE = "The bank had this file before; what it said about the first copy counts."
 OTHER_LINES = "It shows lines that an earlier copy of the statement showed otherwise; those were left as they are."
 NOT_BALANCED = "Its lines do not add up to its balances: the bank has left something out. Ask the bank."
@@ -144,13 +145,19 @@ def _hear(work: Work, report: Report) -> tuple[PaymentFile | None, list[str]]:
     if (problem := _another_file(work, file, lines, report)) is not None:
         return file, [problem]
     heard = _sorted(report, lines)
-    problems = [PAID_BEFORE] if heard.too_late else []
+    _do_what_was_heard(work, file, lines, heard)
+    for problem in heard.contradictions:
+        _contradicted(work, file, problem)
+    return file, heard.contradictions
+
+
+def _do_what_was_heard(work: Work, file: PaymentFile, lines: Sequence[PaymentFileLine], heard: "_Heard") -> None:
     gone = len(heard.rejected) + sum(line.status is TransferStatus.REJECTED for line in lines)
     waits = sum(line.status is TransferStatus.WAITING for line in lines) > len(heard.accepted)
     codes = set(heard.rejected.values())
     if gone == len(lines) and len(codes) == 1:
         reject_file(work, file, lines, code=codes.pop())
-        return file, problems
+        return
     for line in heard.accepted:
         work.change(PaymentFileLine, line.id, status=TransferStatus.ACCEPTED)
     reject_lines(work, heard.rejected)
@@ -165,16 +172,30 @@ def _hear(work: Work, report: Report) -> tuple[PaymentFile | None, list[str]]:
             number=gone, all=len(lines), file=file.message_id,
         )  # fmt: skip
         tell_of_file(work, file, sentence)
-    return file, problems
+
+
+def _contradicted(work: Work, file: PaymentFile, problem: str) -> None:
+    """The bank says the opposite of what it said: nothing is done by itself, and the file says so until it moves on."""
+    before = file.problem
+    work.change(PaymentFile, file.id, problem=problem)
+    work.record(
+        Event.BANK_FILE_ANSWERED, file, before={"problem": before}, after={"problem": problem},
+        message_id=file.message_id,
+    )  # fmt: skip
+    tell_of_file(work, file, f"{file.message_id}: {problem}")
 
 
 @dataclass
 class _Heard:
-    """What a report changes: payments that are accepted now, and those that failed with their codes."""
+    """What a report changes: payments that are accepted now, and those that failed with their codes.
+
+    Attributes:
+        contradictions: what it says that cannot be, after what the bank said before; nothing is changed by that.
+    """
 
     accepted: list[PaymentFileLine] = field(default_factory=list)
     rejected: dict[PaymentFileLine, str] = field(default_factory=dict)
-    too_late: bool = False
+    contradictions: list[str] = field(default_factory=list)
 
 
 def _another_file(work: Work, file: PaymentFile, lines: Sequence[PaymentFileLine], report: Report) -> str | None:
@@ -197,9 +218,12 @@ def _sorted(report: Report, lines: Sequence[PaymentFileLine]) -> _Heard:
         if status == REJECTED and line.status in SETTLED_FROM:
             heard.rejected[line] = code or report.code or NO_REASON
         elif status == REJECTED and line.status is not TransferStatus.REJECTED:
-            heard.too_late = True
+            heard.contradictions.append(PAID_BEFORE)
         elif status in ACCEPTED and line.status is TransferStatus.WAITING:
             heard.accepted.append(line)
+        elif status in ACCEPTED and line.status is TransferStatus.REJECTED:
+            heard.contradictions.append(REJECTED_BEFORE)
+    heard.contradictions = list(dict.fromkeys(heard.contradictions))
     return heard
 
 
