@@ -340,3 +340,32 @@ def test_a_file_that_was_rejected_and_is_accepted_then_says_so(by_hand: Banking)
     assert (file.status.name, by_hand.requests(requests)) == ("REJECTED", ["FAILED"])
     assert "were rejected before" in (file.problem or "")
     assert [title.startswith(f"{file.message_id}: It accepts") for title, *_to in told(by_hand.second)] == [False, True]
+
+
+@pytest.mark.parametrize("paid_again", [False, True])
+def test_a_debit_of_a_given_up_file_whose_request_needs_no_money_waits_for_a_person(
+    by_hand: Banking, browse: Callable[..., Any], paid_again: bool
+) -> None:
+    file_id, (number,) = out(by_hand, 10_00)
+    (line,) = by_hand.payments(file_id)
+    said = by_hand.confirm_release(file_id, by_hand.accountant, banking.GIVE_UP_ACT)
+    banking.give_up_file(by_hand.accountant, file_id, reason="They say no", **said)
+    if paid_again:
+        by_hand.approve(number)
+        by_hand.release(by_hand.made())
+    else:
+        by_hand.cancel(number)
+    state, journals = by_hand.requests([number]), by_hand.count(LedgerTransaction)
+    by_hand.receive(by_hand.statement(by_hand.debit(line)))
+    (kept,) = by_hand.lines()
+    assert (kept.status.name, kept.mismatch) == ("UNMATCHED", Mismatch.AFTER_REJECTION)
+    assert told(by_hand.accountant)[-1] == (kept.problem, "bank_statements", kept.id)
+    with pytest.raises(Conflict, match="cannot be this payment"):
+        banking.match_line(
+            by_hand.accountant, kept.id, payment_line_id=line.id, note="It is", version=kept.version
+        )  # fmt: skip
+    page = browse(Role.ACCOUNTANT).get(f"/bank-statements/{kept.id}/").text
+    assert "this money is too much" in page
+    assert (by_hand.requests([number]), by_hand.count(LedgerTransaction)) == (state, journals)
+    banking.ignore_line(by_hand.accountant, kept.id, reason="The bank pays it back", version=kept.version)
+    assert by_hand.unsound() == []

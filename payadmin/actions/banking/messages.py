@@ -39,7 +39,9 @@ from payadmin.models.banking import (
     TransferStatus,
 )
 from payadmin.models.redeem import RedeemRequest, RedeemStatus
+from payadmin.models.system import NoticeKind
 from payadmin.models.wallets import REASON_LENGTH
+from payadmin.notices import notify, those_who_may
 from payadmin.permissions import Permission
 from payadmin.queries.banking import RETURNED_FROM, SETTLED_FROM, in_files, is_ours, lines_of
 from payadmin.queries.wallets import scales_of
@@ -47,6 +49,8 @@ from payadmin.work import Work, use_case
 
 DECIDE_LINES: Final = Permission.BANKING_STATEMENT_DECIDE
 _AT_ONCE: Final = 500  # lines of a statement for one INSERT
+# Its money is set aside, and nothing has paid it.
+_OWED: Final = frozenset({RedeemStatus.FAILED, RedeemStatus.APPROVED})
 # A bank that sends money back without saying why.
 NO_REASON: Final = "MS03"
 STALE = "Somebody else decided this line meanwhile. Look at it again."
@@ -58,6 +62,10 @@ PAID_BEFORE = "It rejects payments that a statement has shown as paid; these wer
 REJECTED_BEFORE = "It accepts payments that were rejected before; these were left as they are. Ask the bank."
 ONLY_DUPLICATE = "The bank had this file before; what it said about the first copy counts."
 OTHER_LINES = "It shows lines that an earlier copy of the statement showed otherwise; those were left as they are."
+TOO_MUCH = (
+    "The bank paid a request that was cancelled, or that another payment pays: this money is too much. Ask the bank for"
+    " it, then mark the line as not ours."
+)
 NOT_BALANCED = "Its lines do not add up to its balances: the bank has left something out. Ask the bank."
 
 
@@ -315,7 +323,8 @@ def settle_line(work: Work, line_id: int) -> Mismatch | None:
         return line.mismatch
     payment, mismatch = _payment_of(work, line)
     if payment is None or mismatch is not None:
-        _keep_for_a_person(work, line, mismatch or Mismatch.NOTHING, None)
+        problem = _why_too_much(work, line, payment) if mismatch is Mismatch.AFTER_REJECTION else None
+        _keep_for_a_person(work, line, mismatch or Mismatch.NOTHING, problem)
         return mismatch
     _book(work, line, payment)
     return None
@@ -371,8 +380,22 @@ def _mismatch(line: BankLine, file: PaymentFile, payment: PaymentFileLine) -> Mi
 def _is_paid_after_all(work: Work, line: BankLine, payment: PaymentFileLine) -> bool:
     """Whether a rejected payment may be what the bank made all the same: nothing else has paid its request, or will."""
     request = work.get(RedeemRequest, payment.redeem_request_id, lock=True)
-    is_free = request.status in {RedeemStatus.FAILED, RedeemStatus.APPROVED}
-    return not line.is_credit and is_free and not in_files(work.session, [request.id])
+    return not line.is_credit and request.status in _OWED and not in_files(work.session, [request.id])
+
+
+def _why_too_much(work: Work, line: BankLine, payment: PaymentFileLine | None) -> str | None:
+    """What is wrong with a debit of a rejected payment whose request needs no payment any more; None: it may need it.
+
+    Whoever decides about lines is told by the bell: the customer may have the money twice.
+    """
+    if payment is None or line.is_credit:
+        return None
+    if work.get(RedeemRequest, payment.redeem_request_id, lock=True).status in _OWED:
+        return None
+    told: dict[str, Any] = {"page": "bank_statements", "row_id": line.id, "key": f"bank_line:{line.id}"}
+    for staff_id in those_who_may(work.session, DECIDE_LINES):
+        notify(work.session, staff_id, NoticeKind.ATTENTION, TOO_MUCH, **told)
+    return TOO_MUCH
 
 
 def _book(work: Work, line: BankLine, payment: PaymentFileLine, **decided: Any) -> None:
