@@ -366,6 +366,7 @@ def test_a_debit_of_a_given_up_file_whose_request_needs_no_money_waits_for_a_per
         )  # fmt: skip
     page = browse(Role.ACCOUNTANT).get(f"/bank-statements/{kept.id}/").text
     assert "this money is too much" in page
+    assert ("Match and book" in page) == paid_again, "the other payment, which waits, may be this one"
     assert (by_hand.requests([number]), by_hand.count(LedgerTransaction)) == (state, journals)
     banking.ignore_line(by_hand.accountant, kept.id, reason="The bank pays it back", version=kept.version)
     assert by_hand.unsound() == []

@@ -247,7 +247,8 @@ def test_the_confirmation_carries_on_everything_that_was_filled_in_and_what_it_s
     form = filled(client, wallet, channel="BANK_TRANSFER", holder_name='"O\'Hara"', account=IBAN, bank_code="COBADEFF")
     page = post(client, NEW, **form | {"note": "by <hand>"}).text
     carried = {name: unescape(value) for name, value in hidden(page).items()}
-    assert carried == form | {"note": "by <hand>", "seen_whole": "1000", "seen_amount": "1000"}
+    wanted = form | {"note": "by <hand>", "seen_whole": "1000", "seen_amount": "1000"}
+    assert {name: carried.get(name) for name in wanted} == wanted
 
 
 def test_only_whoever_decides_sees_what_is_available(room: Redeeming, browse: Browse) -> None:

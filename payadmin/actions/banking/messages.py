@@ -38,19 +38,17 @@ from payadmin.models.banking import (
     PaymentFileLine,
     TransferStatus,
 )
-from payadmin.models.redeem import RedeemRequest, RedeemStatus
+from payadmin.models.redeem import RedeemRequest
 from payadmin.models.system import NoticeKind
 from payadmin.models.wallets import REASON_LENGTH
 from payadmin.notices import notify, those_who_may
 from payadmin.permissions import Permission
-from payadmin.queries.banking import RETURNED_FROM, SETTLED_FROM, in_files, is_ours, lines_of
+from payadmin.queries.banking import OWED, RETURNED_FROM, SETTLED_FROM, in_files, is_ours, lines_of
 from payadmin.queries.wallets import scales_of
 from payadmin.work import Work, use_case
 
 DECIDE_LINES: Final = Permission.BANKING_STATEMENT_DECIDE
 _AT_ONCE: Final = 500  # lines of a statement for one INSERT
-# Its money is set aside, and nothing has paid it.
-_OWED: Final = frozenset({RedeemStatus.FAILED, RedeemStatus.APPROVED})
 # A bank that sends money back without saying why.
 NO_REASON: Final = "MS03"
 STALE = "Somebody else decided this line meanwhile. Look at it again."
@@ -380,7 +378,7 @@ def _mismatch(line: BankLine, file: PaymentFile, payment: PaymentFileLine) -> Mi
 def _is_paid_after_all(work: Work, line: BankLine, payment: PaymentFileLine) -> bool:
     """Whether a rejected payment may be what the bank made all the same: nothing else has paid its request, or will."""
     request = work.get(RedeemRequest, payment.redeem_request_id, lock=True)
-    return not line.is_credit and request.status in _OWED and not in_files(work.session, [request.id])
+    return not line.is_credit and request.status in OWED and not in_files(work.session, [request.id])
 
 
 def _why_too_much(work: Work, line: BankLine, payment: PaymentFileLine | None) -> str | None:
@@ -390,7 +388,7 @@ def _why_too_much(work: Work, line: BankLine, payment: PaymentFileLine | None) -
     """
     if payment is None or line.is_credit:
         return None
-    if work.get(RedeemRequest, payment.redeem_request_id, lock=True).status in _OWED:
+    if work.get(RedeemRequest, payment.redeem_request_id, lock=True).status in OWED:
         return None
     told: dict[str, Any] = {"page": "bank_statements", "row_id": line.id, "key": f"bank_line:{line.id}"}
     for staff_id in those_who_may(work.session, DECIDE_LINES):
