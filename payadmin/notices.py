@@ -9,13 +9,17 @@ from sqlalchemy.orm import Session
 
 from payadmin.db import utcnow
 from payadmin.kernel.masks import mask_pan_in_text
-from payadmin.models.access import StaffUser
+from payadmin.models.access import StaffRole, StaffStatus, StaffUser
 from payadmin.models.system import NoticeKind, StaffNotice
+from payadmin.permissions import GRANTS, Permission
 
 KEPT = 200
 KEPT_DAYS = 90
 MOST_COUNTED = 99
 LONGEST = 200
+# Those who were here last are told; whoever comes later sees what waits on its page.
+MOST_TOLD = 25
+_LOOKED_AT = 100
 
 
 def notify(
@@ -50,6 +54,19 @@ def notify(
     )
     session.execute(told.on_conflict_do_nothing())  # what it is told about must never fail because of the bell
     _forget_old(session, staff_id)
+
+
+def those_who_may(session: Session, permission: Permission) -> list[int]:
+    """The active members of staff with a permission, at most 25: those who were here last.
+
+    In the order of their ids, so that two transactions that tell them never wait for each other in a circle.
+    """
+    roles = [role for role, granted in GRANTS.items() if permission in granted]
+    holders = select(StaffRole.staff_id).where(StaffRole.role.in_(roles))
+    asked = select(StaffUser).where(StaffUser.status == StaffStatus.ACTIVE, StaffUser.id.in_(holders))
+    newest = asked.order_by(StaffUser.last_login_at.desc().nulls_last(), StaffUser.id).limit(_LOOKED_AT)
+    able = [staff.id for staff in session.scalars(newest) if permission in staff.permissions]
+    return sorted(able[:MOST_TOLD])
 
 
 def staff_named(session: Session, username: str | None) -> int | None:

@@ -26,6 +26,8 @@ _NOTHING_CAME_OF_IT = (TransferStatus.REJECTED, TransferStatus.DISCARDED)
 # What a debit settles, and what a credit returns.
 SETTLED_FROM = (TransferStatus.WAITING, TransferStatus.ACCEPTED)
 RETURNED_FROM = (TransferStatus.PAID,)
+# Requests whose money is set aside, and that nothing has paid.
+OWED = (RedeemStatus.FAILED, RedeemStatus.APPROVED)
 
 
 @dataclass(frozen=True)
@@ -173,6 +175,7 @@ def candidates(session: Session, line: BankLine) -> Sequence[PaymentFileLine]:
                 # Rejected, and paid all the same: only what the line itself names.
                 (PaymentFileLine.status == TransferStatus.REJECTED)
                 & (PaymentFileLine.end_to_end_id == line.reference)
+                & RedeemRequest.status.in_(OWED)
                 & literal(not line.is_credit),
             ),
         )

@@ -1,28 +1,25 @@
-"""Questions about redeem requests: what one costs, its limits, why one may not be approved, what a desk may pay."""
+"""Questions about redeem requests: what one costs, its limits, why one may not be approved."""
 
 import datetime as dt
-import re
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from payadmin.config import current_settings
 from payadmin.kernel import iban, vault
 from payadmin.kernel.errors import Conflict, Invalid
 from payadmin.kernel.iso20022 import name_for_bank
-from payadmin.kernel.masks import mask_name
 from payadmin.kernel.money import MAX_MINOR, Money
 from payadmin.kernel.tariffs import Commission, Term, TransactionType, commission, told
 from payadmin.kernel.text import Text, _
 from payadmin.models.parties import Customer, CustomerStatus, IdentificationStatus
 from payadmin.models.redeem import RedeemChannel, RedeemRequest, RedeemStatus
 from payadmin.models.tariffs import ContractTerm
-from payadmin.models.treasury import CashDesk
 from payadmin.models.wallets import LimitRule, Wallet
 from payadmin.queries.tariffs import Ruling
-from payadmin.queries.treasury import balances, exceeded, find_customers, ruling_of, why_no_cash
+from payadmin.queries.treasury import exceeded, ruling_of, why_no_cash
 from payadmin.queries.wallets import Exceeded, owner_of, scales_of, why_unusable
 
 # What contracts have terms for.
@@ -30,8 +27,6 @@ TERMS_OF: Final[dict[RedeemChannel, TransactionType]] = {
     RedeemChannel.CASH_DESK: TransactionType.CASH_WITHDRAWAL,
     RedeemChannel.BANK_TRANSFER: TransactionType.BANK_WITHDRAWAL,
 }
-MOST_FOUND: Final = 20
-_NUMBER: Final = re.compile(r"(?:R-?)?([0-9]{1,18})", re.ASCII | re.IGNORECASE)
 # What an accountant may still say yes or no to; what the bank has, only the bank decides.
 APPROVABLE: Final = (RedeemStatus.SUBMITTED, RedeemStatus.FAILED)
 CANCELLABLE: Final = (RedeemStatus.SUBMITTED, RedeemStatus.APPROVED, RedeemStatus.FAILED)
@@ -234,75 +229,3 @@ def returns_commission(session: Session, request: RedeemRequest) -> bool:
         ContractTerm.unit == request.unit,
     )
     return bool(session.scalar(found))
-
-
-# ---- at a desk -----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Payable:
-    """An approved cash request as a cashier sees it: enough to hand out the money, nothing more.
-
-    Attributes:
-        name: the customer's, masked.
-        amount_minor: what is handed out, in minor units of `unit`.
-        why_not: why it cannot be paid now (RD3), or None.
-        is_covered: whether the desk has so much of the unit.
-    """
-
-    id: int
-    customer: str
-    name: str
-    wallet: str
-    unit: str
-    amount_minor: int
-    decided_at: dt.datetime | None
-    why_not: str | None
-    is_covered: bool
-
-
-def number_of(said: str) -> int | None:
-    """The number of a request as people write it: "12" or "R-12"; None when it is something else."""
-    found = _NUMBER.fullmatch(said.strip())
-    return int(found[1]) if found else None
-
-
-def payable(session: Session, desk: CashDesk, said: str) -> list[Payable]:
-    """The approved cash requests of whoever stands at a desk, the oldest first; at most 20.
-
-    Args:
-        said: the whole phone number, e-mail, Customer ID or codeword of the customer (S3:97), or a request's number.
-    """
-    customers = {each.id for each in find_customers(session, said, current_settings().totp_keys)}
-    where: list[ColumnElement[bool]] = [Wallet.customer_id.in_(customers)] if customers else []
-    if (number := number_of(said)) is not None:
-        where.append(RedeemRequest.id == number)
-    if not where:
-        return []
-    wanted = (
-        select(RedeemRequest, Wallet, Customer)
-        .join(Wallet, Wallet.id == RedeemRequest.wallet_id)
-        .join(Customer, Customer.id == Wallet.customer_id)
-        .where(
-            or_(*where),
-            RedeemRequest.status == RedeemStatus.APPROVED,
-            RedeemRequest.channel == RedeemChannel.CASH_DESK,
-        )
-        .order_by(RedeemRequest.id)
-        .limit(MOST_FOUND)
-    )
-    lying = balances(session, [desk])[desk.id]
-    return [
-        Payable(
-            request.id,
-            customer.external_id,
-            mask_name(customer.name),
-            wallet.number,
-            request.unit,
-            request.amount_minor,
-            request.decided_at,
-            why_not(session, wallet),
-            lying.get(request.unit, 0) >= request.amount_minor,
-        )
-        for request, wallet, customer in session.execute(wanted)
-    ]

@@ -30,6 +30,7 @@ OFFICE: Final = "Northwind Payouts"
 # What the first three customers say at a desk (docs/sample-data.md); only digests are kept.
 CODEWORDS: Final = (*SUPPORT_CODEWORDS, "blue lantern")
 DESKS: Final = (("MAIN", "Main hall"), ("SIDE", "Side counter"), ("NORTH", "North branch"))
+WORKS_AT: Final = {"MAIN": "cashier", "SIDE": "teller"}
 DAYS: Final = 6
 OPENS: Final = dt.time(9)
 # Days ago → by how much the main desk's count differs from the books.
@@ -95,15 +96,21 @@ class _Office:
         for code, name in DESKS:
             desk = treasury.create_desk(accountant, code=code, name=name, organization_id=self.organization_id)
             self.desks[code] = desk.id
-        for code, who in (("MAIN", "cashier"), ("SIDE", "teller")):
+        for code, who in WORKS_AT.items():
             staff_id = self.people[who].staff_id or 0
             treasury.assign(accountant, self.desks[code], cashier_id=staff_id)
         self.move(_K.CASH_INPUT, UNIT, 20_000_00, source=CashSource.BANK)
         self.move(_K.CASH_INPUT, OTHER, 5_000_00, source=CashSource.OWNER)
-        self.move(_K.INVESTMENT, UNIT, 3_000_00, "MAIN")
-        self.move(_K.INVESTMENT, OTHER, 500_00, "MAIN")
-        self.move(_K.INVESTMENT, UNIT, 1_500_00, "SIDE")
-        self.move(_K.INVESTMENT, UNIT, 1_000_00, "NORTH")
+        brought = (
+            (UNIT, 3_000_00, "MAIN"),
+            (OTHER, 500_00, "MAIN"),
+            (UNIT, 1_500_00, "SIDE"),
+            (UNIT, 1_000_00, "NORTH"),
+        )
+        for unit, minor, code in brought:
+            number = self.move(_K.INVESTMENT, unit, minor, code)
+            if code in WORKS_AT:
+                treasury.acknowledge(self.people[WORKS_AT[code]], number)
 
     def main_day(self, ago: int) -> None:
         """A day of the main desk: customers come and go, then it is counted and closed."""

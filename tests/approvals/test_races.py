@@ -17,8 +17,9 @@ from payadmin.models.approvals import ApprovalStatus
 from payadmin.models.payments import OrderStatus, Payment, PaymentStatus, Refund
 from payadmin.permissions import Permission, Role
 from payadmin.work import Work, use_case
-from tests.support.approvals import Room, asked_refund, at_once, filed, join
+from tests.support.approvals import Room, asked_refund, filed, join
 from tests.support.desk import Desk, trail
+from tests.support.races import at_once
 
 S = ApprovalStatus
 ROUNDS = 5

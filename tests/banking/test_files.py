@@ -1,7 +1,5 @@
 """Payment files: made once, released by another person, and never two of them for one request."""
 
-import threading
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,33 +14,7 @@ from payadmin.models.parties import CustomerStatus
 from payadmin.permissions import Role
 from tests.banking.conftest import Banking
 from tests.support.crash import Crash, crash_at
-
-
-def together(app: Flask, *works: Callable[[], Any]) -> tuple[list[Any], list[BaseException]]:
-    """Everything at the same moment: what came back, and what was raised."""
-    barrier, lock = threading.Barrier(len(works)), threading.Lock()
-    results: list[Any] = []
-    failures: list[BaseException] = []
-
-    def inside(work: Callable[[], Any]) -> None:
-        with app.app_context():
-            try:
-                barrier.wait()
-                found = work()
-                with lock:
-                    results.append(found)
-            except Exception as error:  # noqa: BLE001 - told to the test
-                with lock:
-                    failures.append(error)
-            finally:
-                db.session.remove()
-
-    threads = [threading.Thread(target=inside, args=(work,)) for work in works]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return results, failures
+from tests.support.races import together
 
 
 def test_a_file_holds_what_is_approved_in_its_unit_and_nothing_twice(by_hand: Banking) -> None:

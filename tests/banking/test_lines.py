@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from sqlalchemy import select
 
 from payadmin.actions import banking
 from payadmin.actions.banking import messages
@@ -13,14 +14,16 @@ from payadmin.jobs import banking as jobs
 from payadmin.jobs.banking import match_lines
 from payadmin.kernel.errors import Conflict, Forbidden, Invalid
 from payadmin.models.banking import BankLine, BankMessage, Mismatch
+from payadmin.models.ledger import LedgerTransaction
+from payadmin.models.system import StaffNotice
 from payadmin.permissions import Role
 from payadmin.queries import banking as queries
 from payadmin.queries.banking import waiting
 from payadmin.work import SYSTEM
 from tests.banking.conftest import Banking, entry, report
-from tests.banking.test_files import together
 from tests.support.approvals import join
 from tests.support.crash import Crash, crash_at
+from tests.support.races import together
 
 
 def out(room: Banking, *amounts: int) -> tuple[int, list[int]]:
@@ -280,3 +283,90 @@ def test_a_line_that_the_books_refuse_does_not_keep_the_others(
 def test_without_a_bank_nothing_is_asked(by_hand: Banking) -> None:
     jobs.keep_bank()
     assert banking.order_question(SYSTEM) is False
+
+
+# ---- the bell ------------------------------------------------------------------------------------------------------
+
+
+def told(actor: Any) -> list[tuple[str, str | None, int | None]]:
+    """What the bell tells somebody: the sentence and where it leads."""
+    db.session.rollback()
+    wanted = select(StaffNotice.title, StaffNotice.page, StaffNotice.row_id)
+    rows = db.session.execute(wanted.where(StaffNotice.staff_id == actor.staff_id).order_by(StaffNotice.id))
+    return [tuple(row) for row in rows]
+
+
+def test_those_who_decide_about_requests_are_told_of_what_failed_and_what_came_back(by_hand: Banking) -> None:
+    bystander = by_hand.person(Role.ACCOUNTANT)
+    file_id, (paid, _failed) = out(by_hand, 10_00, 20_00)
+    name, (one, two) = by_hand.file(file_id).message_id, by_hand.payments(file_id)
+    rejection = report(name, (two.end_to_end_id, "RJCT", "AC04"))
+    for content in (rejection, rejection.replace(b"R-1", b"R-2")):
+        by_hand.receive(content)
+    assert told(bystander) == [(f"The bank rejected 1 of 2 payments of file {name}.", "payment_files", file_id)]
+    by_hand.receive(by_hand.statement(by_hand.debit(one)))
+    by_hand.receive(by_hand.statement(by_hand.debit(one, side="CRDT", code="AC04"), name="S-2"))
+    sentence, *where = told(bystander)[1]
+    assert (sentence.startswith(str(by_hand.row(paid))), "sent it back" in sentence) == (True, True)
+    assert where == ["redeem_requests", paid]
+    assert len(told(bystander)) == len(told(by_hand.accountant)) == 2
+    assert told(by_hand.cashier) == []
+
+
+def test_a_report_that_contradicts_an_earlier_one_is_shown_and_moves_nothing(by_hand: Banking) -> None:
+    file_id, requests = out(by_hand, 10_00, 20_00)
+    name, (one, two) = by_hand.file(file_id).message_id, by_hand.payments(file_id)
+    by_hand.receive(report(name, (two.end_to_end_id, "RJCT", "AC04")))
+    by_hand.receive(by_hand.statement(by_hand.debit(one)))
+    journals = by_hand.count(LedgerTransaction)
+    said = {
+        "R-2": ((two.end_to_end_id, "ACSC", None), "accepts payments that were rejected before"),
+        "R-3": ((one.end_to_end_id, "RJCT", "AC04"), "rejects payments that a statement has shown as paid"),
+    }
+    for which, (line, problem) in said.items():
+        message = by_hand.receive(report(name, line, name=which))
+        assert problem in (message.problem or "")
+        assert problem in (by_hand.file(file_id).problem or "")
+        assert problem in told(by_hand.accountant)[-1][0]
+    assert (by_hand.requests(requests), by_hand.states(file_id)) == (["PAID", "FAILED"], ["PAID", "REJECTED"])
+    assert (by_hand.count(LedgerTransaction), by_hand.file(file_id).status.name) == (journals, "PARTLY_ACCEPTED")
+
+
+def test_a_file_that_was_rejected_and_is_accepted_then_says_so(by_hand: Banking) -> None:
+    file_id, requests = out(by_hand, 10_00)
+    for number, status in enumerate(("RJCT", "ACCP", "RJCT"), start=1):
+        by_hand.receive(report(by_hand.file(file_id).message_id, group=status, name=f"R-{number}"))
+    file = by_hand.file(file_id)
+    assert (file.status.name, by_hand.requests(requests)) == ("REJECTED", ["FAILED"])
+    assert "were rejected before" in (file.problem or "")
+    assert [title.startswith(f"{file.message_id}: It accepts") for title, *_to in told(by_hand.second)] == [False, True]
+
+
+@pytest.mark.parametrize("paid_again", [False, True])
+def test_a_debit_of_a_given_up_file_whose_request_needs_no_money_waits_for_a_person(
+    by_hand: Banking, browse: Callable[..., Any], paid_again: bool
+) -> None:
+    file_id, (number,) = out(by_hand, 10_00)
+    (line,) = by_hand.payments(file_id)
+    said = by_hand.confirm_release(file_id, by_hand.accountant, banking.GIVE_UP_ACT)
+    banking.give_up_file(by_hand.accountant, file_id, reason="They say no", **said)
+    if paid_again:
+        by_hand.approve(number)
+        by_hand.release(by_hand.made())
+    else:
+        by_hand.cancel(number)
+    state, journals = by_hand.requests([number]), by_hand.count(LedgerTransaction)
+    by_hand.receive(by_hand.statement(by_hand.debit(line)))
+    (kept,) = by_hand.lines()
+    assert (kept.status.name, kept.mismatch) == ("UNMATCHED", Mismatch.AFTER_REJECTION)
+    assert told(by_hand.accountant)[-1] == (kept.problem, "bank_statements", kept.id)
+    with pytest.raises(Conflict, match="cannot be this payment"):
+        banking.match_line(
+            by_hand.accountant, kept.id, payment_line_id=line.id, note="It is", version=kept.version
+        )  # fmt: skip
+    page = browse(Role.ACCOUNTANT).get(f"/bank-statements/{kept.id}/").text
+    assert "this money is too much" in page
+    assert ("Match and book" in page) == paid_again, "the other payment, which waits, may be this one"
+    assert (by_hand.requests([number]), by_hand.count(LedgerTransaction)) == (state, journals)
+    banking.ignore_line(by_hand.accountant, kept.id, reason="The bank pays it back", version=kept.version)
+    assert by_hand.unsound() == []

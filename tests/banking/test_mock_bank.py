@@ -11,10 +11,7 @@ from payadmin.db import db
 from payadmin.jobs import banking as jobs
 from payadmin.kernel.errors import Conflict
 from tests.banking.conftest import CLOSED, Banking, MockBank
-
-
-class Crash(BaseException):
-    """The process is gone."""
+from tests.support.crash import Crash
 
 
 def test_a_file_is_accepted_and_its_statement_settles_it_once(room: Banking, bank: MockBank) -> None:

@@ -14,8 +14,8 @@ from payadmin.kernel.errors import Conflict, Invalid, NotFound
 from payadmin.models.audit import AuditEvent
 from payadmin.models.checkout import CheckoutRule
 from payadmin.queries.checkout import known, ready, registry_of
-from tests.support.approvals import at_once
 from tests.support.checkout import API, CARD, PAYPAL, WEB, WIRE, Counter, over
+from tests.support.races import at_once
 
 
 def refused(counter: Counter, draft_id: int, **values: Any) -> list[tuple[list[Any], str]]:

@@ -13,9 +13,10 @@ from payadmin.models.audit import AuditEvent
 from payadmin.models.checkout import CheckoutRuleset, RulesetStatus
 from payadmin.permissions import Role
 from payadmin.queries.checkout import active_id, offer_for, rules_of
-from tests.support.approvals import Room, at_once
+from tests.support.approvals import Room
 from tests.support.checkout import API, CARD, PAYPAL, WEB, WIRE, Counter, over
 from tests.support.make import Make
+from tests.support.races import at_once
 
 OF_WEB = {"amount": Amount(50_00, "EUR"), "channel": "WEB"}
 

@@ -22,12 +22,9 @@ from payadmin.models.identification import DocumentStatus, IdentityDocument
 from payadmin.permissions import Permission
 from payadmin.work import Actor
 from tests.identification.conftest import K, Office, picture
+from tests.support.crash import Crash
 from tests.support.desk import told, trail
 from tests.support.make import writing
-
-
-class Crash(BaseException):
-    """The process is gone."""
 
 
 def ended(document_id: int, days: float) -> None:

@@ -1,9 +1,5 @@
 """Two reviewers at once: one decision stands, and the documents agree with it."""
 
-import threading
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 from flask import Flask
 
@@ -15,35 +11,9 @@ from payadmin.models.identification import DocumentStatus
 from payadmin.models.parties import IdentificationStatus
 from tests.identification.conftest import K, Office, picture
 from tests.support.desk import trail
+from tests.support.races import together
 
 S, D = IdentificationStatus, DocumentStatus
-
-
-def together(app: Flask, *works: Callable[[], Any]) -> tuple[list[Any], list[BaseException]]:
-    """Everything at the same moment: what came back, and what was raised."""
-    barrier, lock = threading.Barrier(len(works)), threading.Lock()
-    results: list[Any] = []
-    failures: list[BaseException] = []
-
-    def inside(work: Callable[[], Any]) -> None:
-        with app.app_context():
-            try:
-                barrier.wait()
-                found = work()
-                with lock:
-                    results.append(found)
-            except Exception as error:  # noqa: BLE001 - told to the test
-                with lock:
-                    failures.append(error)
-            finally:
-                db.session.remove()
-
-    threads = [threading.Thread(target=inside, args=(work,)) for work in works]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return results, failures
 
 
 @pytest.mark.parametrize("_again", range(4))

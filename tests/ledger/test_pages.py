@@ -29,10 +29,11 @@ from payadmin.permissions import Role
 from payadmin.queries.ledger import sums_of, trial_balance
 from payadmin.work import SYSTEM
 from tests.ledger.conftest import Books, Pen
-from tests.support.approvals import Room, asked_refund, at_once
+from tests.support.approvals import Room, asked_refund
 from tests.support.desk import Desk, trail
 from tests.support.make import Make, writing
 from tests.support.pages import post
+from tests.support.races import at_once
 
 Browse = Callable[..., FlaskClient]
 YESTERDAY = dt.timedelta(days=1)

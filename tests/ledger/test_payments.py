@@ -21,10 +21,11 @@ from payadmin.permissions import Role
 from payadmin.queries.ledger import journals_of_payment, unbooked_payments
 from payadmin.work import SYSTEM
 from tests.ledger.conftest import Books
-from tests.support.approvals import Room, asked_refund, at_once
+from tests.support.approvals import Room, asked_refund
 from tests.support.crash import survives_any_crash
 from tests.support.desk import Desk, pass_time
 from tests.support.make import Make
+from tests.support.races import at_once
 
 
 def story(payment_id: int) -> list[str]:

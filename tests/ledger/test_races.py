@@ -18,14 +18,11 @@ from payadmin.ledger.posting import Posting, post, reverse
 from payadmin.models.ledger import AccountingPeriod, LedgerEntry, LedgerTransaction
 from payadmin.work import SYSTEM
 from tests.ledger.conftest import TODAY, Books, Pen, fact, transfer
+from tests.support.crash import Crash
 
 WRITERS, OPERATIONS = 6, 100
 OWNERS = tuple(f"customer:{number}" for number in range(1, 6))
 START = 50_00
-
-
-class Crash(BaseException):
-    """The process is gone."""
 
 
 @dataclass

@@ -1,11 +1,7 @@
 """Many people at once: the same payment, the same form, a refund against a void (P14, P15)."""
 
-import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
 
 import pytest
 from flask import Flask
@@ -21,26 +17,9 @@ from payadmin.providers import Answer, Outcome
 from payadmin.work import SYSTEM, Actor
 from tests.support.desk import Desk, trail
 from tests.support.make import Make
+from tests.support.races import at_once
 
 PAYMENTS = 200
-
-
-def at_once(app: Flask, acts: Sequence[Callable[[], Any]]) -> list[Any]:
-    """Start every act in a thread of its own, all at the same moment; what each returned or raised."""
-    gate = threading.Barrier(len(acts))
-
-    def run(act: Callable[[], Any]) -> Any:
-        with app.app_context():
-            gate.wait()
-            try:
-                return act()
-            except Exception as error:  # noqa: BLE001 - what is raised is what the test looks at
-                return error
-
-    with ThreadPoolExecutor(len(acts)) as pool:
-        answers = list(pool.map(run, acts))
-    db.session.rollback()  # the test sees what they did, not what was before
-    return answers
 
 
 @pytest.mark.parametrize("operators", [2, 8])

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from html import unescape
 
 import pytest
 from flask.testing import FlaskClient
@@ -67,7 +68,7 @@ def test_a_request_is_shown_before_it_is_entered_and_entered_once(room: Redeemin
     [
         ({"amount": "0"}, "more than zero"),
         ({"amount": "x"}, "aria-invalid"),
-        ({"amount": "100.01"}, "Only 100.00 EUR are available"),
+        ({"amount": "100.01"}, "There is not enough money in the wallet"),
         ({"wallet": ""}, "Choose one."),
         ({"wallet": "99999"}, "Choose one"),
         ({"channel": "PIGEON"}, "aria-invalid"),
@@ -84,7 +85,7 @@ def test_what_is_wrong_stands_at_its_field_and_nothing_is_entered(
     form = filled(client, wallet, **more)
     page = post(client, NEW, **form).text
     assert sentence in page
-    if "Only" not in sentence:
+    if "not enough" not in sentence:
         assert "confirm" not in hidden(page)
     post(client, NEW, **form, confirm="1", seen_whole="1000", seen_amount="1000")
     assert room.count(RedeemRequest) == 0
@@ -236,3 +237,28 @@ def test_others_have_no_redeem_requests(room: Redeeming, browse: Browse, role: R
     client = browse(role)
     for address in ("/redeem-requests/", f"/redeem-requests/{number}/", NEW):
         assert client.get(address).status_code == 403
+
+
+def test_the_confirmation_carries_on_everything_that_was_filled_in_and_what_it_shows(
+    room: Redeeming, browse: Browse
+) -> None:
+    wallet = room.customer(100_00)
+    client = browse(Role.ACCOUNTANT)
+    form = filled(client, wallet, channel="BANK_TRANSFER", holder_name='"O\'Hara"', account=IBAN, bank_code="COBADEFF")
+    page = post(client, NEW, **form | {"note": "by <hand>"}).text
+    carried = {name: unescape(value) for name, value in hidden(page).items()}
+    wanted = form | {"note": "by <hand>", "seen_whole": "1000", "seen_amount": "1000"}
+    assert {name: carried.get(name) for name in wanted} == wanted
+
+
+def test_only_whoever_decides_sees_what_is_available(room: Redeeming, browse: Browse) -> None:
+    wallet = room.customer(123_45)
+    for role, sees in ((Role.ACCOUNTANT, True), (Role.CASHIER, False)):
+        client = browse(role)
+        for amount in ("10.00", "500.00"):
+            page = post(client, NEW, **filled(client, wallet, amount=amount)).text
+            assert ("123.45" in page, "Available now" in page) == (sees, sees), (role, amount)
+        seen = {"seen_whole": "50000", "seen_amount": "50000"}
+        refused = post(client, NEW, **filled(client, wallet, amount="500.00"), **seen, confirm="1")
+        assert (refused.status_code, "123.45" in refused.text) == (409, sees)
+    assert room.count(RedeemRequest) == 0

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import func, select
 
 from payadmin.actions import redeem, treasury
 from payadmin.actions.redeem import requests
@@ -22,12 +21,14 @@ from payadmin.models.treasury import (
     SystemKind,
     SystemOperation,
 )
+from payadmin.models.wallets import Wallet
 from payadmin.permissions import Role
-from payadmin.queries.redeem import payable
+from payadmin.queries.treasury.days import payable_requests
 from payadmin.work import SYSTEM, Actor
 from tests.redeem.conftest import BANK, Redeeming, by_the_bank
+from tests.support.crash import Crash
 from tests.support.make import writing
-from tests.wallets.test_races import Crash, together
+from tests.support.races import together
 
 
 def counter(room: Redeeming, code: str, cash: int = 500_00) -> Actor:
@@ -216,18 +217,15 @@ def test_a_crash_between_leaves_nothing_or_everything(
     assert room.unsound() == []
 
 
-def test_a_desk_finds_what_it_may_pay_by_what_the_customer_says(room: Redeeming) -> None:
-    counter(room, "D1", cash=50_00)
-    wallet = room.customer(500_00, phone="+4915112345678", name="Ada Lovelace")
-    number, dear = approved(room, wallet), approved(room, wallet, 60_00)
-    room.submit(wallet, 1_00)
-    approved(room, wallet, 2_00, channel=BANK)
-    desk = db.session.scalars(select(CashDesk)).one()
-    found = payable(db.session(), desk, "+49 151 12345678")
-    assert [(each.id, each.is_covered, each.name) for each in found] == [
-        (number, True, "A••• L•••"),
-        (dear, False, "A••• L•••"),
-    ]
-    assert [each.id for each in payable(db.session(), desk, f"R-{dear}")] == [dear]
-    assert payable(db.session(), desk, "Ada") == []
-    assert db.session.scalar(select(func.count()).select_from(RedeemRequest)) == 4
+def test_a_desk_finds_what_it_may_pay_of_a_customer_or_by_a_number(room: Redeeming) -> None:
+    wallet, other = room.customer(500_00), room.customer(500_00)
+    numbers = [approved(room, wallet), approved(room, wallet, 60_00)]
+    waiting, by_bank = room.submit(wallet, 1_00), approved(room, wallet, 2_00, channel=BANK)
+    approved(room, other)
+    customer = room.get(Wallet, wallet).customer_id
+    assert customer is not None
+    found = payable_requests(db.session(), customer_ids=[customer])
+    assert [each.id for each in found] == numbers
+    for number, is_payable in ((numbers[1], True), (waiting, False), (by_bank, False)):
+        by_number = payable_requests(db.session(), number=number)
+        assert [each.id for each in by_number] == ([number] if is_payable else [])

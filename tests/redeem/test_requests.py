@@ -82,8 +82,11 @@ def test_more_than_is_available_is_refused_and_nothing_is_set_aside(room: Redeem
     wallet = room.customer(100_00)
     room.submit(wallet, 60_00)
     with pytest.raises(Conflict, match=r"40\.00 EUR available, and 40\.01 EUR") as refused:
-        room.submit(wallet, 40_01)
+        room.submit(wallet, 40_01, by=room.accountant)
     assert refused.value.field == "amount"
+    with pytest.raises(Conflict, match="not enough money") as refused:
+        room.submit(wallet, 40_01, by=room.cashier)
+    assert "40.00" not in refused.value.sentence
     assert room.count(RedeemRequest) == 1
     assert room.amounts(wallet).held_minor == 60_00
 

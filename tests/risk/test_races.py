@@ -21,7 +21,7 @@ from payadmin.work import SYSTEM
 from tests.risk.conftest import Watch
 from tests.support.approvals import filed
 from tests.support.billing import Office
-from tests.wallets.test_races import together
+from tests.support.races import together
 
 LEASE, WINDOWS = dt.timedelta(seconds=60), {"simulator": dt.timedelta(hours=20)}
 

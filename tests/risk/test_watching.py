@@ -31,7 +31,7 @@ from payadmin.queries.risk.watching import calling_code, facts_about
 from payadmin.work import SYSTEM
 from tests.risk.conftest import Watch
 from tests.support.approvals import filed
-from tests.wallets.test_races import together
+from tests.support.races import together
 
 ZONE = ZoneInfo("UTC")
 LARGE = [{"key": "amount", "operator": "greater_or_equal_than", "value": {"amount_minor": 100_00, "unit": "EUR"}}]

@@ -8,7 +8,14 @@ from payadmin.config import current_settings
 from payadmin.db import db
 from payadmin.models.parties import Customer, OrganizationKind
 from payadmin.models.redeem import RedeemRequest, RedeemStatus
-from payadmin.models.treasury import CashDeskDay, CashOperation, DayStatus, SystemOperation, SystemStatus
+from payadmin.models.treasury import (
+    CashDeskAssignment,
+    CashDeskDay,
+    CashOperation,
+    DayStatus,
+    SystemOperation,
+    SystemStatus,
+)
 from payadmin.queries.treasury import find_customers
 from payadmin.sample.cash import CODEWORDS, DAYS, OFFICE, load_cash
 from tests.support.cash_office import CashOffice
@@ -30,6 +37,13 @@ def test_a_week_of_cash_is_worked_by_the_people_of_the_demo(app: Flask, make: Ma
     assert office.count_of(CashOperation) == 2 * DAYS + 3 + 3
     waiting = select(func.count()).where(SystemOperation.status == SystemStatus.INITIATED)
     assert db.session.scalar(waiting) == 1
+    staffed = select(CashDeskAssignment.desk_id).where(CashDeskAssignment.ends_at.is_(None))
+    unseen = select(func.count()).where(
+        SystemOperation.desk_id.in_(staffed),
+        SystemOperation.status == SystemStatus.CONFIRMED,
+        SystemOperation.acknowledged_at.is_(None),
+    )
+    assert db.session.scalar(unseen) == 0, "what came a week ago does not wait for a cashier today"
     assert set(db.session.scalars(select(RedeemRequest.status))) == {RedeemStatus.APPROVED, RedeemStatus.SUBMITTED}
     keys = current_settings().totp_keys
     assert [[row.id for row in find_customers(db.session(), word, keys)] for word in CODEWORDS] == [

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from zoneinfo import ZoneInfo
 
 import pytest
-from flask import Flask
 from sqlalchemy import func, select
 
 from payadmin.actions.subscriptions import charging
@@ -26,6 +25,7 @@ from tests.faults.reconciliation import PLANTED, reconcile_planted
 from tests.faults.schedules import ZONES, random_rule, wrong_dates
 from tests.support.billing import DAILY, Office, pass_time
 from tests.support.desk import told
+from tests.support.races import together
 
 C = ChargeStatus
 LEASE = dt.timedelta(seconds=4)
@@ -90,11 +90,11 @@ def test_charges_go_on_while_redis_is_away(office: Office) -> None:
 
 def test_three_schedulers_at_once_make_the_dates_of_one(office: Office) -> None:
     subscriptions = [office.subscription(DAILY).id for _ in range(20)]
-    together(office.app, [lambda: keep_plans(office.zone)] * 3)
+    assert together(office.app, *[lambda: keep_plans(office.zone)] * 3)[1] == []
     db.session.rollback()
     every = [office.day(number) for number in range(HORIZON_DAYS + 1)]
     assert all(office.dates(subscription_id) == every for subscription_id in subscriptions)
-    together(office.app, [lambda: enqueue_due(SYSTEM, zone=office.zone)] * 3)
+    assert together(office.app, *[lambda: enqueue_due(SYSTEM, zone=office.zone)] * 3)[1] == []
     db.session.rollback()
     assert db.session.scalar(select(func.count()).select_from(ChargeAttempt)) == len(subscriptions)
 
@@ -186,23 +186,3 @@ def wait_until(true: Callable[[], bool], seconds: float = 30) -> None:
         assert time.monotonic() < end, f"it did not happen within {seconds} s"
         db.session.rollback()
         time.sleep(0.1)
-
-
-def together(app: Flask, acts: list[Callable[[], object]]) -> None:
-    """Run the acts in threads that begin at the same moment."""
-    barrier, errors = threading.Barrier(len(acts)), list[BaseException]()
-
-    def run(act: Callable[[], object]) -> None:
-        with app.app_context():
-            barrier.wait()
-            try:
-                act()
-            except BaseException as error:  # noqa: BLE001 - told below
-                errors.append(error)
-
-    threads = [threading.Thread(target=run, args=(act,)) for act in acts]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert errors == []

@@ -1,8 +1,6 @@
 """The approvals room: makers, checkers with authenticators, second accounts of one person, and many people at once."""
 
-import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -84,24 +82,6 @@ def asked_refund(room: Room, desk: Desk, minor: int = 60_00, *, actor: Actor | N
     room.make.approval_policy()
     payment_id = desk.paid().id
     return payment_id, filed(lambda: desk.refund(payment_id, minor, actor=actor))
-
-
-def at_once(app: Flask, acts: Sequence[Callable[[], Any]]) -> list[Any]:
-    """Start every act in a thread of its own, all at the same moment; what each returned or raised."""
-    gate = threading.Barrier(len(acts))
-
-    def run(act: Callable[[], Any]) -> Any:
-        with app.app_context():
-            gate.wait()
-            try:
-                return act()
-            except Exception as error:  # noqa: BLE001 - what is raised is what the test looks at
-                return error
-
-    with ThreadPoolExecutor(len(acts)) as pool:
-        answers = list(pool.map(run, acts))
-    db.session.rollback()  # the test sees what they did, not what was before
-    return answers
 
 
 def join(room: Room, first: Actor, second: Actor) -> None:

@@ -14,7 +14,8 @@ from payadmin.models.approvals import ApprovalRequest, ApprovalStatus
 from payadmin.models.tariffs import Contract, ContractVersion
 from payadmin.permissions import Role
 from payadmin.queries.tariffs import in_force, terms_of
-from tests.support.approvals import Room, at_once, filed
+from tests.support.approvals import Room, filed
+from tests.support.races import at_once
 
 REQUESTS = 150
 

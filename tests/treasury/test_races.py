@@ -1,7 +1,6 @@
 """Many at once, and dying in the middle: no day differs from its operations, nothing is paid or decided twice."""
 
 import random
-import threading
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -34,41 +33,10 @@ from payadmin.permissions import Role
 from payadmin.queries import treasury as asked
 from payadmin.work import Actor
 from tests.support.cash_office import CashOffice
+from tests.support.crash import Crash
+from tests.support.races import together
 
 DAYS, POSTED_AT_MOST = 150, 4
-
-
-class Crash(BaseException):
-    """The process is gone."""
-
-
-def together(app: Flask, *works: Callable[[], Any]) -> tuple[list[Any], list[BaseException]]:
-    """Everything at the same moment: what came back, and what was raised."""
-    db.session.rollback()
-    barrier, lock = threading.Barrier(len(works)), threading.Lock()
-    results: list[Any] = []
-    failures: list[BaseException] = []
-
-    def inside(work: Callable[[], Any]) -> None:
-        with app.app_context():
-            try:
-                barrier.wait()
-                found = work()
-                with lock:
-                    results.append(found)
-            except Exception as error:  # noqa: BLE001 - told to the test
-                with lock:
-                    failures.append(error)
-            finally:
-                db.session.remove()
-
-    threads = [threading.Thread(target=inside, args=(work,)) for work in works]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    db.session.rollback()
-    return results, failures
 
 
 def kinds(failures: list[BaseException]) -> list[str]:

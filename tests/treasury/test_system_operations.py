@@ -24,8 +24,9 @@ from payadmin.models.treasury import (
 )
 from payadmin.permissions import Role
 from payadmin.work import Actor
-from tests.support.approvals import at_once, join
+from tests.support.approvals import join
 from tests.support.make import Make
+from tests.support.races import at_once
 from tests.support.treasury import Treasury
 
 INPUT, COLLECTION, INVESTMENT = SystemKind.CASH_INPUT, SystemKind.CASH_COLLECTION, SystemKind.INVESTMENT

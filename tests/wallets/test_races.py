@@ -20,41 +20,12 @@ from payadmin.models.ledger import LedgerEntry, LedgerTransaction
 from payadmin.models.payments import Unit
 from payadmin.models.wallets import ApplicationStatus, LimitApplication, MoveStatus, Wallet, WalletTransaction
 from payadmin.work import SYSTEM
+from tests.support.crash import Crash
+from tests.support.races import together
 from tests.wallets.conftest import Purses
 
 TRANSFER, EXCHANGE = TransactionType.TRANSFER, TransactionType.EXCHANGE
 WRITERS, OPERATIONS = 6, 100
-
-
-class Crash(BaseException):
-    """The process is gone."""
-
-
-def together(app: Flask, *works: Callable[[], Any]) -> tuple[list[Any], list[BaseException]]:
-    """Everything at the same moment: what came back, and what was raised."""
-    barrier, lock = threading.Barrier(len(works)), threading.Lock()
-    results: list[Any] = []
-    failures: list[BaseException] = []
-
-    def inside(work: Callable[[], Any]) -> None:
-        with app.app_context():
-            try:
-                barrier.wait()
-                found = work()
-                with lock:
-                    results.append(found)
-            except Exception as error:  # noqa: BLE001 - told to the test
-                with lock:
-                    failures.append(error)
-            finally:
-                db.session.remove()
-
-    threads = [threading.Thread(target=inside, args=(work,)) for work in works]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return results, failures
 
 
 def test_transfers_at_once_spend_a_wallet_only_once(app: Flask, purses: Purses) -> None:

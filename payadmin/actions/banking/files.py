@@ -35,7 +35,7 @@ from payadmin.models.banking import (
 from payadmin.models.redeem import RedeemRequest, RedeemStatus
 from payadmin.models.system import NoticeKind
 from payadmin.models.wallets import REASON_LENGTH
-from payadmin.notices import notify
+from payadmin.notices import notify, those_who_may
 from payadmin.permissions import Permission
 from payadmin.queries.banking import claimed_paid, in_files, is_asking, lines_of, waiting_requests
 from payadmin.queries.redeem import account_of, why_not
@@ -395,7 +395,7 @@ def reject_file(
         work, file, FileStatus.REJECTED, Event.BANK_FILE_REFUSED,
         also=lines, reason_code=code, problem=None, reason=said,
     )  # fmt: skip
-    tell_makers(work, file, _("The bank rejected payment file %(file)s.", file=file.message_id))
+    tell_of_file(work, file, _("The bank rejected payment file %(file)s.", file=file.message_id))
 
 
 def reject_lines(work: Work, codes: dict[PaymentFileLine, str]) -> None:
@@ -408,9 +408,13 @@ def reject_lines(work: Work, codes: dict[PaymentFileLine, str]) -> None:
         failed(work, request, code=by_request[request.id])
 
 
-def tell_makers(work: Work, file: PaymentFile, sentence: str) -> None:
-    """Tell who made and who released a file, once for each sentence."""
-    for staff_id in {file.made_by_id, file.released_by_id}:
+def tell_of_file(work: Work, file: PaymentFile, sentence: str) -> None:
+    """Tell who made and who released a file, and who decides about its requests, once for each sentence.
+
+    One line of the bell for a file, however many of its payments it is about.
+    """
+    concerned = {file.made_by_id, file.released_by_id, *those_who_may(work.session, Permission.CASH_REDEEM_DECIDE)}
+    for staff_id in sorted(each for each in concerned if each is not None):
         key = f"bank:{file.id}:{hashlib.sha256(sentence.encode()).hexdigest()[:16]}"
         notify(work.session, staff_id, NoticeKind.ATTENTION, sentence, page=PAGE, row_id=file.id, key=key)
 

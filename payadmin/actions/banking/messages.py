@@ -14,7 +14,7 @@ from typing import Any, Final
 from sqlalchemy import select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from payadmin.actions.banking.files import reject_file, reject_lines, tell_makers
+from payadmin.actions.banking.files import reject_file, reject_lines, tell_of_file
 from payadmin.actions.redeem.requests import paid_by_bank, returned
 from payadmin.audit import Event
 from payadmin.config import current_settings
@@ -38,10 +38,12 @@ from payadmin.models.banking import (
     PaymentFileLine,
     TransferStatus,
 )
-from payadmin.models.redeem import RedeemRequest, RedeemStatus
+from payadmin.models.redeem import RedeemRequest
+from payadmin.models.system import NoticeKind
 from payadmin.models.wallets import REASON_LENGTH
+from payadmin.notices import notify, those_who_may
 from payadmin.permissions import Permission
-from payadmin.queries.banking import RETURNED_FROM, SETTLED_FROM, in_files, is_ours, lines_of
+from payadmin.queries.banking import OWED, RETURNED_FROM, SETTLED_FROM, in_files, is_ours, lines_of
 from payadmin.queries.wallets import scales_of
 from payadmin.work import Work, use_case
 
@@ -55,8 +57,13 @@ NOT_RELEASED = "It is about a file that was never released, so nothing was done.
 OTHER_COUNT = "It speaks of another number of payments, or another total, than the file has, so nothing was done."
 OTHER_PAYMENTS = "It speaks of payments that are not in the file, so nothing was done."
 PAID_BEFORE = "It rejects payments that a statement has shown as paid; these were left as they are."
+REJECTED_BEFORE = "It accepts payments that were rejected before; these were left as they are. Ask the bank."
 ONLY_DUPLICATE = "The bank had this file before; what it said about the first copy counts."
 OTHER_LINES = "It shows lines that an earlier copy of the statement showed otherwise; those were left as they are."
+TOO_MUCH = (
+    "The bank paid a request that was cancelled, or that another payment pays: this money is too much. Ask the bank for"
+    " it, then mark the line as not ours."
+)
 NOT_BALANCED = "Its lines do not add up to its balances: the bank has left something out. Ask the bank."
 
 
@@ -144,13 +151,19 @@ def _hear(work: Work, report: Report) -> tuple[PaymentFile | None, list[str]]:
     if (problem := _another_file(work, file, lines, report)) is not None:
         return file, [problem]
     heard = _sorted(report, lines)
-    problems = [PAID_BEFORE] if heard.too_late else []
+    _do_what_was_heard(work, file, lines, heard)
+    for problem in heard.contradictions:
+        _contradicted(work, file, problem)
+    return file, heard.contradictions
+
+
+def _do_what_was_heard(work: Work, file: PaymentFile, lines: Sequence[PaymentFileLine], heard: "_Heard") -> None:
     gone = len(heard.rejected) + sum(line.status is TransferStatus.REJECTED for line in lines)
     waits = sum(line.status is TransferStatus.WAITING for line in lines) > len(heard.accepted)
     codes = set(heard.rejected.values())
     if gone == len(lines) and len(codes) == 1:
         reject_file(work, file, lines, code=codes.pop())
-        return file, problems
+        return
     for line in heard.accepted:
         work.change(PaymentFileLine, line.id, status=TransferStatus.ACCEPTED)
     reject_lines(work, heard.rejected)
@@ -162,19 +175,33 @@ def _hear(work: Work, report: Report) -> tuple[PaymentFile | None, list[str]]:
     if heard.rejected:
         sentence = _(
             "The bank rejected %(number)s of %(all)s payments of file %(file)s.",
-            number=len(heard.rejected), all=len(lines), file=file.message_id,
+            number=gone, all=len(lines), file=file.message_id,
         )  # fmt: skip
-        tell_makers(work, file, sentence)
-    return file, problems
+        tell_of_file(work, file, sentence)
+
+
+def _contradicted(work: Work, file: PaymentFile, problem: str) -> None:
+    """The bank says the opposite of what it said: nothing is done by itself, and the file says so until it moves on."""
+    before = file.problem
+    work.change(PaymentFile, file.id, problem=problem)
+    work.record(
+        Event.BANK_FILE_ANSWERED, file, before={"problem": before}, after={"problem": problem},
+        message_id=file.message_id,
+    )  # fmt: skip
+    tell_of_file(work, file, f"{file.message_id}: {problem}")
 
 
 @dataclass
 class _Heard:
-    """What a report changes: payments that are accepted now, and those that failed with their codes."""
+    """What a report changes: payments that are accepted now, and those that failed with their codes.
+
+    Attributes:
+        contradictions: what it says that cannot be, after what the bank said before; nothing is changed by that.
+    """
 
     accepted: list[PaymentFileLine] = field(default_factory=list)
     rejected: dict[PaymentFileLine, str] = field(default_factory=dict)
-    too_late: bool = False
+    contradictions: list[str] = field(default_factory=list)
 
 
 def _another_file(work: Work, file: PaymentFile, lines: Sequence[PaymentFileLine], report: Report) -> str | None:
@@ -197,9 +224,12 @@ def _sorted(report: Report, lines: Sequence[PaymentFileLine]) -> _Heard:
         if status == REJECTED and line.status in SETTLED_FROM:
             heard.rejected[line] = code or report.code or NO_REASON
         elif status == REJECTED and line.status is not TransferStatus.REJECTED:
-            heard.too_late = True
+            heard.contradictions.append(PAID_BEFORE)
         elif status in ACCEPTED and line.status is TransferStatus.WAITING:
             heard.accepted.append(line)
+        elif status in ACCEPTED and line.status is TransferStatus.REJECTED:
+            heard.contradictions.append(REJECTED_BEFORE)
+    heard.contradictions = list(dict.fromkeys(heard.contradictions))
     return heard
 
 
@@ -291,7 +321,8 @@ def settle_line(work: Work, line_id: int) -> Mismatch | None:
         return line.mismatch
     payment, mismatch = _payment_of(work, line)
     if payment is None or mismatch is not None:
-        _keep_for_a_person(work, line, mismatch or Mismatch.NOTHING, None)
+        problem = _why_too_much(work, line, payment) if mismatch is Mismatch.AFTER_REJECTION else None
+        _keep_for_a_person(work, line, mismatch or Mismatch.NOTHING, problem)
         return mismatch
     _book(work, line, payment)
     return None
@@ -347,8 +378,22 @@ def _mismatch(line: BankLine, file: PaymentFile, payment: PaymentFileLine) -> Mi
 def _is_paid_after_all(work: Work, line: BankLine, payment: PaymentFileLine) -> bool:
     """Whether a rejected payment may be what the bank made all the same: nothing else has paid its request, or will."""
     request = work.get(RedeemRequest, payment.redeem_request_id, lock=True)
-    is_free = request.status in {RedeemStatus.FAILED, RedeemStatus.APPROVED}
-    return not line.is_credit and is_free and not in_files(work.session, [request.id])
+    return not line.is_credit and request.status in OWED and not in_files(work.session, [request.id])
+
+
+def _why_too_much(work: Work, line: BankLine, payment: PaymentFileLine | None) -> str | None:
+    """What is wrong with a debit of a rejected payment whose request needs no payment any more; None: it may need it.
+
+    Whoever decides about lines is told by the bell: the customer may have the money twice.
+    """
+    if payment is None or line.is_credit:
+        return None
+    if work.get(RedeemRequest, payment.redeem_request_id, lock=True).status in OWED:
+        return None
+    told: dict[str, Any] = {"page": "bank_statements", "row_id": line.id, "key": f"bank_line:{line.id}"}
+    for staff_id in those_who_may(work.session, DECIDE_LINES):
+        notify(work.session, staff_id, NoticeKind.ATTENTION, TOO_MUCH, **told)
+    return TOO_MUCH
 
 
 def _book(work: Work, line: BankLine, payment: PaymentFileLine, **decided: Any) -> None:

@@ -21,7 +21,9 @@ from payadmin.kernel.text import _
 from payadmin.ledger import recipes
 from payadmin.ledger.posting import Posting, post
 from payadmin.models.redeem import RedeemChannel, RedeemRequest, RedeemStatus
+from payadmin.models.system import NoticeKind
 from payadmin.models.wallets import KEY_LENGTH, NOTE_LENGTH, REASON_LENGTH, Wallet
+from payadmin.notices import notify, those_who_may
 from payadmin.permissions import Permission
 from payadmin.queries.banking import claimed_paid
 from payadmin.queries.redeem import (
@@ -44,6 +46,7 @@ BUSINESS: Final = RedeemRequest.__tablename__
 LONGEST_CODE: Final = 10
 OWN = "You entered this request, with this account or another of yours. Somebody else has to approve it."
 STALE = "Somebody else changed this request meanwhile. Look at it again."
+POOR = "There is not enough money in the wallet."
 CLAIMED = "A statement shows this as paid. Decide that line of the statement first."
 USED = "This form was used for another request already. Open it again."
 
@@ -262,6 +265,7 @@ def returned(work: Work, request: RedeemRequest, *, code: str, at: dt.datetime) 
             Posting(f"{row.fact}:back", given, BUSINESS, row.id, day, memo=_code(code), ends=back),
         ],
     )
+    _tell_of_return(work, row)
     return _move(work, row, wallet, Event.REDEEM_RETURNED, RedeemStatus.RETURNED, failure_code=_code(code))
 
 
@@ -358,6 +362,14 @@ def _move(
     return after
 
 
+def _tell_of_return(work: Work, row: RedeemRequest) -> None:
+    """Tell those who decide about requests, once, that the money of one came back."""
+    title = f"{row}: {_('The bank sent it back, and the wallet has its money again.')}"
+    told: dict[str, Any] = {"page": "redeem_requests", "row_id": row.id, "key": f"{row.fact}:returned"}
+    for staff_id in those_who_may(work.session, DECIDE):
+        notify(work.session, staff_id, NoticeKind.ATTENTION, title, **told)
+
+
 def _held(work: Work, request: RedeemRequest) -> tuple[RedeemRequest, Wallet]:
     """A request and its wallet, held and fresh, whatever the caller has read of it before somebody else changed it."""
     request_id = request.id
@@ -383,10 +395,15 @@ def _refuse_claimed(work: Work, row: RedeemRequest) -> None:
 
 
 def _refuse_poor(work: Work, wallet: Wallet, needed_minor: int) -> None:
-    """Say what is missing; the books refuse it again, whatever happens between (I3)."""
+    """Say what is missing, to whoever may see it; the books refuse it again, whatever happens between (I3).
+
+    A cashier can enter a request for any wallet, whoever stands at the desk, so a cashier is not told what is in one.
+    """
     available = amounts_of(work.session, [wallet])[wallet.id].available_minor
     if available >= needed_minor:
         return
+    if not work.actor.may(DECIDE):
+        raise Conflict(POOR, field="amount")
     scale = scales_of(work.session, [wallet.unit])[wallet.unit]
     raise Conflict(
         _(

@@ -13,21 +13,19 @@ from payadmin.kernel.errors import Conflict, Forbidden, Invalid, NotFound
 from payadmin.kernel.masks import mask_pan_in_text
 from payadmin.kernel.money import Money
 from payadmin.kernel.text import _
-from payadmin.models.access import StaffRole, StaffStatus, StaffUser
+from payadmin.models.access import StaffUser
 from payadmin.models.parties import Organization, OrganizationStatus
 from payadmin.models.payments import Unit
 from payadmin.models.system import NoticeKind
 from payadmin.models.treasury import CashDesk, CashDeskAssignment, CashDeskDay, DayStatus, DeskStatus
 from payadmin.models.wallets import NOTE_LENGTH, REASON_LENGTH
-from payadmin.notices import notify
-from payadmin.permissions import GRANTS, Permission
+from payadmin.notices import notify, those_who_may
+from payadmin.permissions import Permission
 from payadmin.queries.treasury import assignment_of, balances, unclosed_day
 from payadmin.work import Work
 
 STALE: Final = _("Somebody else changed this cash day meanwhile. Look at what changed, then try again.")
 NOT_HERE: Final = _("You are not assigned to this desk.")
-_LOOKED_AT: Final = 100
-_MOST_TOLD: Final = 25
 
 
 def hold_desk(work: Work, desk_id: int) -> CashDesk:
@@ -155,16 +153,8 @@ def tell(work: Work, staff_id: int, day: CashDeskDay, title: str, *, key: str, k
 def tell_those_who(
     work: Work, permission: Permission, day: CashDeskDay, title: str, *, key: str, kind: NoticeKind
 ) -> None:
-    """Tell the active members of staff with `permission` by the bell, at most 25, each once for a key.
-
-    In the order of their ids, so that two transactions never wait for each other in a circle.
-    """
-    roles = [role for role, granted in GRANTS.items() if permission in granted]
-    holders = select(StaffRole.staff_id).where(StaffRole.role.in_(roles))
-    asked = select(StaffUser).where(StaffUser.status == StaffStatus.ACTIVE, StaffUser.id.in_(holders))
-    newest = asked.order_by(StaffUser.last_login_at.desc().nulls_last(), StaffUser.id).limit(_LOOKED_AT)
-    able = [staff.id for staff in work.session.scalars(newest) if permission in staff.permissions]
-    for staff_id in sorted(able[:_MOST_TOLD]):
+    """Tell the active members of staff with `permission` by the bell, at most 25, each once for a key."""
+    for staff_id in those_who_may(work.session, permission):
         tell(work, staff_id, day, title, key=key, kind=kind)
 
 

@@ -121,7 +121,7 @@ def _told(shown: Plan) -> dict[str, Any]:
     unit = shown.payer.unit
     return {
         "title": _("Confirm the sale"),
-        "plan": shown,
+        "seen": {"seen_paid": shown.paid_minor, "seen_received": shown.received_minor},
         "payer": titles[shown.payer.id],
         "payee": titles[shown.payee.id],
         "paid": money_text(shown.paid_minor, unit),

@@ -10,7 +10,7 @@ from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response
 
 from payadmin.actions import redeem
-from payadmin.actions.redeem.requests import OWN
+from payadmin.actions.redeem.requests import OWN, POOR
 from payadmin.db import db, utcnow
 from payadmin.kernel import iban
 from payadmin.kernel.errors import Conflict, Forbidden, Invalid, NotFound, Refusal
@@ -272,13 +272,15 @@ class RedeemRequestsPage(PayAdminModelView):
         warning = why_not_customer(customer)
         return {
             "title": Text("Confirm the redeem request"),
-            "plan": plan,
+            "seen": {"seen_whole": plan.whole_minor, "seen_amount": plan.amount_minor},
             "wallet": wallet_titles({wallet.id})[wallet.id],
             "channel": say(label_of(form.way)),
             "paid": money_text(plan.amount_minor, wallet.unit),
             "whole": money_text(plan.whole_minor, wallet.unit),
-            "available": money_text(available, wallet.unit),
+            # Nobody but whoever decides sees what is in a wallet: the picker finds those of every customer.
+            "available": money_text(available, wallet.unit) if current_actor().may(DECIDE) else None,
             "is_poor": available < plan.whole_minor,
+            "poor": Text(POOR),
             "to": (to[0], iban.grouped(to[1]), to[2]) if to is not None else None,
             "warning": say(warning) if warning is not None else None,
             "why": [say(step) for step in plan.why],

@@ -232,7 +232,7 @@ class WalletTransactionsPage(PayAdminModelView):
             "title": Text("Confirm the transfer")
             if shown.kind is WalletKind.TRANSFER
             else Text("Confirm the exchange"),
-            "plan": shown,
+            "seen": {"seen_paid": shown.paid_minor, "seen_received": shown.received_minor},
             "payer": titles[shown.payer.id],
             "payee": titles[shown.payee.id],
             "paid": money_text(shown.paid_minor, shown.payer.unit),
