@@ -217,11 +217,19 @@ def return_day(work: Work, day_id: int, *, reason: str, version: int) -> CashDes
 
 
 @use_case(DECIDE, about=CashDeskDay)
-def force_close(work: Work, day_id: int, *, counts: Mapping[str, int], reason: str, version: int) -> CashDeskDay:
+def force_close(
+    work: Work,
+    day_id: int,
+    *,
+    counts: Mapping[str, int],
+    reason: str,
+    version: int,
+    denominations: Denominations | None = None,
+) -> CashDeskDay:
     """Count and close a day at once, because its cashier did not: it was left open, or nobody is there any more.
 
     Args:
-        counts: as in `request_close`.
+        counts, denominations: as in `request_close`.
         reason: why; it stands beside the day for good.
 
     Raises:
@@ -238,8 +246,8 @@ def force_close(work: Work, day_id: int, *, counts: Mapping[str, int], reason: s
         raise Conflict("This day is closed already.")
     _refuse_stale(day, version)
     _refuse_own(work, day)
-    expected = _checked(work, desk, day, counts, None)
-    day = _count(work, desk, day, counts, expected, None, note=None)
+    expected = _checked(work, desk, day, counts, denominations)
+    day = _count(work, desk, day, counts, expected, denominations, note=None)
     return _close(work, desk, day, words, is_forced=True)
 
 
