@@ -419,6 +419,10 @@ def test_a_receipt_is_found_by_its_name_and_printed_again_as_a_copy(
     row_id = row.id
     name = f"A-1-{office.day(day).business_date:%Y%m%d}-0001"
     assert name in books.get(f"/cash-operations/?search={name}").text
+    shown = books.get(f"/cash-operations/{row_id}/").text  # with what the books say, which cashiers do not see
+    assert name in shown
+    assert "1110:desk:A-1" in shown
+    assert "1110:desk:A-1" not in till.get(f"/cash-operations/{row_id}/").text
     assert "Nothing found" in books.get("/cash-operations/?search=A-1-20200101-0001").text
     original, copy = (post(till, f"/cash-operations/{row_id}/receipt/").data for _twice in range(2))
     assert original != copy

@@ -20,7 +20,7 @@ from payadmin.models.wallets import Wallet
 from payadmin.permissions import Permission
 from payadmin.queries.treasury.days import customers_behind
 from payadmin.views.base import PayAdminModelView
-from payadmin.views.columns import EMPTY, Column, Kind, zone
+from payadmin.views.columns import EMPTY, Column, Kind, unit_scale, zone
 from payadmin.views.filters import MOST_OPTIONS, Active, Choice, Filter
 from payadmin.views.language import say, speech
 from payadmin.views.ledger.words import journals_about
@@ -172,6 +172,7 @@ class CashOperationsPage(PayAdminModelView):
         return super().details_context(row) | {
             "related": [],
             "journals": journals_about("cash_operation", row.id),
+            "scales": {row.unit: unit_scale(row.unit) or 0},
             "person": known(people[row.wallet_id]) if row.wallet_id in people else None,
             "cash": money_said(row.cash_minor, row.unit),
             "moved": money_said(row.wallet_minor, row.unit),
