@@ -171,7 +171,8 @@ class CashDeskDay(Row, Audited, Base):
 
     Attributes:
         business_date: the date in business time at which it was opened; it does not change at midnight.
-        last_receipt: the number of its last receipt; operations are numbered from 1 within it.
+        last_receipt: the number of its last receipt. The first day of a desk on a date numbers from 1, the next one
+            goes on: no two receipts have one name.
         rounds: how often it was counted.
         note: what the cashier says about a difference.
         decision: why the accountant returned it, or closed it as it is.

@@ -1,4 +1,5 @@
-"""A day of a cash desk in a real browser: the cashier opens, serves and counts, the accountant returns and closes."""
+"""A day of a cash desk in a real browser: the cashier opens, serves and counts, the accountant returns and closes, and
+the CFO reads the report."""
 
 import re
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from playwright.sync_api import Page, expect
 from sqlalchemy import select, text
 
 from payadmin import create_worker_app
-from payadmin.actions import access, treasury, wallets
+from payadmin.actions import access, redeem, treasury, wallets
 from payadmin.config import Settings
 from payadmin.db import db
 from payadmin.embedded import Home
@@ -17,6 +18,7 @@ from payadmin.kernel import codewords
 from payadmin.models import load_models
 from payadmin.models.access import StaffUser
 from payadmin.models.parties import Customer, CustomerStatus, Organization
+from payadmin.models.redeem import RedeemChannel
 from payadmin.models.treasury import CashSource, SystemKind
 from payadmin.models.wallets import Wallet, WalletStatus
 from payadmin.permissions import Role, permissions_of
@@ -32,7 +34,7 @@ WORD = "green lantern 42"
 
 @dataclass
 class Scene:
-    """What the day is about.
+    """What the day is about. The customer has an approved request for 30.00 EUR in cash.
 
     Attributes:
         strange: an operation at a desk that is not the cashier's.
@@ -64,6 +66,10 @@ def scene(demo: Demo) -> Iterator[Scene]:
         day = treasury.open_day(stranger, other).id
         external_id, name, wallet_id = _customer(settings)
         operation = treasury.top_up(stranger, wallet_id, amount_minor=77_77, key="browser:strange").id
+        asked = redeem.submit(
+            stranger, wallet_id, amount_minor=30_00, channel=RedeemChannel.CASH_DESK, key="browser:redeem"
+        )
+        redeem.approve(_actor("accountant"), asked.id, version=asked.version)
         yield Scene(external_id, name, operation, day)
         ours = assignment_of(db.session(), cashier.staff_id)
         assert ours is not None
@@ -119,7 +125,7 @@ def _customer(settings: Settings) -> tuple[str, str, int]:
     db.session.rollback()
     digest = codewords.digests(settings.totp_keys, WORD)[0]
     with db.engine.begin() as connection:
-        named = text("UPDATE customer SET codeword_digest = :digest WHERE id = :row")
+        named = text("UPDATE customer SET codeword_digest = :digest, identification = 'IDENTIFIED' WHERE id = :row")
         connection.execute(named, {"digest": digest, "row": row.id})
     return row.external_id, row.name, wallet_id
 
@@ -148,6 +154,16 @@ def confirm(page: Page) -> None:
     page.get_by_role("button", name="Confirm").focus()
     page.keyboard.press("Enter")
     expect(page.get_by_role("button", name="Print the receipt")).to_be_focused()
+
+
+def pay_out(page: Page, customer: str, amount: str) -> None:
+    """What an accountant approved, from the desk to the question whether it is right."""
+    page.goto("cash-register-day/own/")
+    page.get_by_role("link", name="Pay a redeem request").click()
+    page.get_by_role("textbox", name="Phone, e-mail or Customer ID").fill(customer)
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name=re.compile(f"^Pay {re.escape(amount)}")).click()
+    expect(page.get_by_text("Give to the customer")).to_be_visible()
 
 
 def test_a_day_of_a_cash_desk(desk: Desk, scene: Scene) -> None:
@@ -180,9 +196,13 @@ def test_a_day_of_a_cash_desk(desk: Desk, scene: Scene) -> None:
     serve(page, "Withdraw", "20.00", who=scene.customer)
     confirm(page)
     serve(page, "Withdraw", "5000.00", who=scene.customer)
-    expect(page.get_by_text("Only 177.77 EUR are available.")).to_be_visible()
+    expect(page.get_by_text("Only 147.77 EUR are available.")).to_be_visible()
     expect(page.get_by_role("button", name="Confirm")).to_have_count(0)
     look("refused")
+
+    pay_out(page, scene.customer, "30.00")
+    look("pay out")
+    confirm(page)
 
     page.goto("cash-register-day/own/count/")
     page.locator("summary").first.click()
@@ -194,7 +214,7 @@ def test_a_day_of_a_cash_desk(desk: Desk, scene: Scene) -> None:
     page.get_by_role("button", name="Send the count").click()
     note = page.get_by_label("What do you know about the difference?")
     expect(note).to_be_visible()
-    assert "600.00" not in page.locator("#main").inner_text()
+    assert "570.00" not in page.locator("#main").inner_text()
     look("differs")
     note.fill("Perhaps below the tray")
     page.get_by_role("button", name="Send the count").click()
@@ -218,7 +238,7 @@ def test_a_day_of_a_cash_desk(desk: Desk, scene: Scene) -> None:
     expect(page.get_by_text("Look below the tray").first).to_be_visible()
     look("returned")
     page.get_by_role("link", name="Count again").click()
-    page.get_by_label("Counted, EUR").fill("600.00")
+    page.get_by_label("Counted, EUR").fill("570.00")
     page.get_by_role("button", name="Send the count").click()
     expect(page.get_by_text("The count is with the accountant").first).to_be_visible()
 
@@ -228,11 +248,21 @@ def test_a_day_of_a_cash_desk(desk: Desk, scene: Scene) -> None:
     expect(books.get_by_text("The day is closed.").first).to_be_visible()
     expect(books.get_by_text("Agrees")).to_be_visible()
     books.goto("cash-desks/?search=BROWSER-1")
-    expect(books.get_by_role("row", name=re.compile("BROWSER-1"))).to_contain_text("600.00")
+    expect(books.get_by_role("row", name=re.compile("BROWSER-1"))).to_contain_text("570.00")
     look("desks", books)
     books.get_by_role("row", name=re.compile("BROWSER-1")).get_by_role("link").first.click()
     expect(books.get_by_role("heading", name="Browser desk")).to_be_visible()
     look("desk", books)
+    books.get_by_role("link", name=re.compile(r"^BROWSER-1-\d{8}-0003$")).click()
+    expect(books.get_by_role("link", name=re.compile("^J20"))).to_be_visible()
+    look("operation with its journal", books)
+
+    head = desk.page("cfo", "cash-desks/?search=BROWSER-1")
+    head.get_by_role("row", name=re.compile("BROWSER-1")).get_by_role("link").first.click()
+    head.locator("#main").get_by_role("link", name="Cash report").click()
+    head.get_by_role("link", name="Last 7 days").first.click()
+    paid = head.get_by_role("row", name=re.compile("^Redeem paid"))
+    expect(paid).to_contain_text("-30.00")
     assert {name: found for name, found in faults.items() if found} == {}
 
     page.goto("cash-operations/")

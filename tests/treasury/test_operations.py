@@ -1,5 +1,6 @@
 """Over the counter: cash in, cash out, redeem requests paid; every refusal leaves everything as it was."""
 
+import datetime as dt
 from collections.abc import Callable
 from typing import Any
 
@@ -71,6 +72,25 @@ def test_cash_comes_and_goes_with_the_commission_of_the_contract(office: CashOff
     assert office.amounts(wallet).available_minor == 146_50
     assert office.day(day).last_receipt == 2
     assert office.unsound() == []
+
+
+def test_no_two_receipts_of_a_desk_and_date_have_one_number(
+    office: CashOffice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wallet = office.wallet()
+    clerk = office.person(Role.CASHIER)
+    desk, other = office.desk(office.cashier), office.desk(clerk)
+    noon = dt.datetime(2026, 3, 2, 12, tzinfo=dt.UTC)
+    found = []
+    for days in (0, 0, 1):  # two days of the desk on one date, then one on the next
+        monkeypatch.setattr("payadmin.work.utcnow", lambda days=days: noon + dt.timedelta(days=days))
+        day = office.open(desk)
+        found.append([office.top_up(wallet, 1_00).receipt for _each in range(2)])
+        office.count(day)
+        office.close(day)
+    assert found == [[1, 2], [3, 4], [1, 2]]
+    office.open(other, clerk)
+    assert office.top_up(wallet, 1_00, clerk).receipt == 1
 
 
 def test_a_top_up_whose_commission_the_payer_pays_takes_more_cash(office: CashOffice) -> None:

@@ -121,6 +121,9 @@ def test_a_day_at_the_own_desk(office: CashOffice, till: FlaskClient, books: Fla
     decide = books.get(f"/cash-register-day/{day}/").text
     assert "90.00" in decide
     assert "short" in decide
+    assert re.findall(r'below num">(\d+) . ([\d.]+)<', decide) == [("1", "50.00"), ("1", "20.00"), ("1", "10.00")]
+    assert f'href="/cash-report/?desk={desk}&amp;day={day}"' in decide
+    assert f'href="/cash-report/?desk={desk}"' in books.get(f"/cash-desks/{desk}/").text
     assert "EUR: 8000" not in decide  # the history too says amounts, not minor units
     assert "Counts: 80.00 EUR" in re.sub(r"<[^>]+>", "", decide)
     back = hidden(books.get(f"/cash-register-day/{day}/return/").text)
@@ -355,10 +358,13 @@ def test_a_day_that_was_left_open_is_counted_and_closed_by_force(office: CashOff
     day = office.open(desk)
     form = hidden(books.get(f"/cash-register-day/{day}/force/").text)
     assert post(books, f"/cash-register-day/{day}/force/", **form, count_EUR="9.00").status_code == 422
-    done = post(books, f"/cash-register-day/{day}/force/", **form, count_EUR="9.00", reason="Went home ill")
+    counted = {"count_EUR": "9.00", "pieces_EUR_500": "1", "pieces_EUR_200": "2"}
+    done = post(books, f"/cash-register-day/{day}/force/", **form, **counted, reason="Went home ill")
     assert done.status_code == 303
     assert office.in_desk(desk) == {"EUR": 9_00}
-    assert "Went home ill" in books.get(f"/cash-register-day/{day}/").text
+    closed = books.get(f"/cash-register-day/{day}/").text
+    assert "Went home ill" in closed
+    assert re.findall(r'below num">(\d+) . ([\d.]+)<', closed) == [("1", "5.00"), ("2", "2.00")]
 
 
 def test_desks_are_set_up_assigned_locked_and_closed(office: CashOffice, books: FlaskClient) -> None:
@@ -413,6 +419,10 @@ def test_a_receipt_is_found_by_its_name_and_printed_again_as_a_copy(
     row_id = row.id
     name = f"A-1-{office.day(day).business_date:%Y%m%d}-0001"
     assert name in books.get(f"/cash-operations/?search={name}").text
+    shown = books.get(f"/cash-operations/{row_id}/").text  # with what the books say, which cashiers do not see
+    assert name in shown
+    assert "1110:desk:A-1" in shown
+    assert "1110:desk:A-1" not in till.get(f"/cash-operations/{row_id}/").text
     assert "Nothing found" in books.get("/cash-operations/?search=A-1-20200101-0001").text
     assert 'id="h-ledger"' in books.get(f"/cash-operations/{row_id}/").text
     assert 'id="h-ledger"' not in till.get(f"/cash-operations/{row_id}/").text

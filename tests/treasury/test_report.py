@@ -122,6 +122,19 @@ def test_a_period_adds_days_and_what_moved_between_them(office: Treasury, browse
     db.session.rollback()
 
 
+def test_a_period_without_a_day_says_what_moved_and_not_what_lay_there(office: Treasury, browse: SignIn) -> None:
+    desk = office.desk(office.cashier)
+    office.moved(INPUT, 500_00)
+    office.moved(INVESTMENT, 300_00, desk)
+    office.moved(COLLECTION, 100_00, desk)
+    today = utcnow().astimezone(current_settings().zone).date()
+    page = browse(Role.CFO).get(f"/cash-report/?desk={desk}&from={today}&to={today}").text
+    found = {key: cells[0] for key, cells in figures(page).items()}
+    assert (found["Opening"], found["System in"], found["System out"], found["Closing"]) == (
+        "–", "300.00 EUR", "-100.00 EUR", "–",
+    )  # fmt: skip
+
+
 def test_files_say_what_the_page_says(office: Treasury, browse: SignIn) -> None:
     worked(office)
     accountant = browse(Role.ACCOUNTANT)

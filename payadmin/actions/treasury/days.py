@@ -7,7 +7,7 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from payadmin.actions.treasury.holding import (
     NOT_HERE,
@@ -59,7 +59,8 @@ Denominations = Mapping[str, Mapping[str, int]]
 def open_day(work: Work, desk_id: int) -> CashDeskDay:
     """Open the day of a desk: cash may be taken and given from now on. It begins with what the books say (CA1).
 
-    Its date is that of the moment in business time; it stays so over midnight and whatever clocks do.
+    Its date is that of the moment in business time; it stays so over midnight and whatever clocks do. Of two days of a
+    desk on one date the second numbers its receipts on: a receipt is called by its desk, date and number (CA7).
 
     Raises:
         Conflict: the actor does not work at this desk, the desk or its organization cannot be used, or its day before
@@ -80,7 +81,14 @@ def open_day(work: Work, desk_id: int) -> CashDeskDay:
             else _("The day of %(day)s is not closed yet: the accountant has to close it first.", **facts),
             there=before.id,
         )
-    day = work.add(CashDeskDay(desk_id=desk.id, business_date=_today(work), opened_at=work.now, opened_by_id=staff.id))
+    today = _today(work)
+    numbered = select(func.max(CashDeskDay.last_receipt)).where(
+        CashDeskDay.desk_id == desk.id, CashDeskDay.business_date == today
+    )
+    last = work.one(numbered) or 0
+    day = work.add(
+        CashDeskDay(desk_id=desk.id, business_date=today, opened_at=work.now, opened_by_id=staff.id, last_receipt=last)
+    )
     opening = lying_in(work, desk)
     rows = [work.add(CashDayUnit(day_id=day.id, unit=unit, opening_minor=opening[unit])) for unit in sorted(opening)]
     facts = {"desk_id": desk.id, "business_date": day.business_date, "opening": opening}
@@ -209,11 +217,19 @@ def return_day(work: Work, day_id: int, *, reason: str, version: int) -> CashDes
 
 
 @use_case(DECIDE, about=CashDeskDay)
-def force_close(work: Work, day_id: int, *, counts: Mapping[str, int], reason: str, version: int) -> CashDeskDay:
+def force_close(
+    work: Work,
+    day_id: int,
+    *,
+    counts: Mapping[str, int],
+    reason: str,
+    version: int,
+    denominations: Denominations | None = None,
+) -> CashDeskDay:
     """Count and close a day at once, because its cashier did not: it was left open, or nobody is there any more.
 
     Args:
-        counts: as in `request_close`.
+        counts, denominations: as in `request_close`.
         reason: why; it stands beside the day for good.
 
     Raises:
@@ -230,8 +246,8 @@ def force_close(work: Work, day_id: int, *, counts: Mapping[str, int], reason: s
         raise Conflict("This day is closed already.")
     _refuse_stale(day, version)
     _refuse_own(work, day)
-    expected = _checked(work, desk, day, counts, None)
-    day = _count(work, desk, day, counts, expected, None, note=None)
+    expected = _checked(work, desk, day, counts, denominations)
+    day = _count(work, desk, day, counts, expected, denominations, note=None)
     return _close(work, desk, day, words, is_forced=True)
 
 

@@ -32,6 +32,7 @@ class UnitFigures:
         in_minor, out_minor: cash that customers brought and took.
         expected_minor: what the books say: when it was counted, or now while it was not.
         counted_minor: None: not counted yet.
+        pieces: how many of each note and coin, the largest first, by minor units; empty where only a sum was counted.
     """
 
     unit: str
@@ -40,6 +41,7 @@ class UnitFigures:
     out_minor: int
     expected_minor: int
     counted_minor: int | None
+    pieces: tuple[tuple[int, int], ...] = ()
 
     @property
     def moved_minor(self) -> int:
@@ -80,9 +82,15 @@ def figures_of(session: Session, day: CashDeskDay, lies: dict[str, int]) -> list
                 took.get(unit, 0),
                 expected or 0,
                 row.counted_minor if row is not None else None,
+                _pieces(row) if row is not None else (),
             )
         )
     return found
+
+
+def _pieces(row: CashDayUnit) -> tuple[tuple[int, int], ...]:
+    found = {int(minor): number for minor, number in (row.denominations or {}).items()}
+    return tuple(sorted(found.items(), reverse=True))
 
 
 def cashiers_at(session: Session, desk_ids: Iterable[int]) -> dict[int, list[str]]:

@@ -144,6 +144,7 @@ class CountPages(OrderPages):
                         current_actor(),
                         row_id,
                         counts=count.counts,
+                        denominations=count.denominations,
                         reason=count.words,
                         version=row_id_of(request.form.get("version", "")) or 0,
                     )

@@ -345,7 +345,8 @@ def _figures(asked: Asked, report: Report) -> list[tuple[str, list[tuple[int | N
     def plain(label: str, minors: list[int | None], *, strong: bool = False) -> Any:
         return label, [(None, minor) for minor in minors], strong
 
-    found = [plain(_("Opening"), [line.opening_minor for line in lines])]
+    # Without a day nobody counted or looked into the books: what moved is known, what lay there is not.
+    found = [plain(_("Opening"), [line.opening_minor if report.days else None for line in lines])]
     for kind, label in _FLOWS.items():
         sign = 1 if kind is CashKind.TOP_UP else -1
         found.append((label, [(line.flows[kind].number, sign * line.flows[kind].cash_minor) for line in lines], False))
@@ -362,7 +363,7 @@ def _figures(asked: Asked, report: Report) -> list[tuple[str, list[tuple[int | N
             plain(_("Difference"), [each[2] for each in seen], strong=True),
         ]
     else:
-        knows = asked.knows or report.is_settled
+        knows = report.days and (asked.knows or report.is_settled)
         found += [
             plain(_("Short"), [-line.short_minor for line in lines]),
             plain(_("Over"), [line.over_minor for line in lines]),
@@ -438,7 +439,7 @@ def _printed(cell: Any) -> str:
 
 def _closing(asked: Asked, report: Report) -> str:
     """What lay there at the end of a period, for whoever may know it."""
-    if asked.day is not None or not (asked.knows or report.is_settled):
+    if asked.day is not None or not report.days or not (asked.knows or report.is_settled):
         return ""
     closing = ((report.totals[unit].closing_minor, unit) for unit in report.units)
     return ", ".join(f"{format_minor(minor, unit_scale(unit) or 0)} {unit}" for minor, unit in closing)
@@ -457,9 +458,9 @@ def _total_lines(asked: Asked, report: Report) -> Iterator[list[str]]:
             line.commission_minor,
         ]
         difference = line.over_minor - line.short_minor
+        opening, *moved = (format_minor(each, scale) for each in amounts)
         yield [
-            "All", "", unit, *(format_minor(each, scale) for each in amounts),
-            "", "", format_minor(difference, scale),
+            "All", "", unit, opening if report.days else "", *moved, "", "", format_minor(difference, scale),
         ]  # fmt: skip
 
 
