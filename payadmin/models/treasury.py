@@ -171,7 +171,7 @@ class CashDeskDay(Row, Audited, Base):
 
     Attributes:
         business_date: the date in business time at which it was opened; it does not change at midnight.
-        last_receipt: the number of its last receipt; operations are numbered from 1 within it.
+        last_receipt: the number of its last receipt; operations are numbered from 1 within the date of a desk.
         rounds: how often it was counted.
         note: what the cashier says about a difference.
         decision: why the accountant returned it, or closed it as it is.

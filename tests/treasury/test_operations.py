@@ -1,5 +1,6 @@
 """Over the counter: cash in, cash out, redeem requests paid; every refusal leaves everything as it was."""
 
+import datetime as dt
 from collections.abc import Callable
 from typing import Any
 
@@ -274,6 +275,28 @@ def test_customers_are_found_by_what_they_say_and_by_nothing_less(office: CashOf
     for said in ("", "blue", "+44 7700", "ann@", "%", "Customer 1", "x" * 300):
         assert found(said) == []
     assert find_customers(db.session(), "blue lighthouse", []) == []
+
+
+def test_no_two_receipts_of_a_desk_and_a_date_have_one_number(
+    office: CashOffice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second day of one date goes on with the numbers of the first; another date, and another desk, begin anew."""
+    monkeypatch.setattr("payadmin.work.utcnow", lambda: dt.datetime(2026, 10, 20, 12, tzinfo=dt.UTC))
+    desk, wallet = office.desk(office.cashier), office.wallet()
+
+    def a_day() -> list[int]:
+        day = office.open(desk)
+        found = [office.top_up(wallet, 1_00).receipt for _each in range(2)]
+        office.count(day)
+        office.close(day)
+        return found
+
+    assert (a_day(), a_day()) == ([1, 2], [3, 4])
+    teller = office.person(Role.CASHIER)
+    office.open(office.desk(teller), teller)
+    assert office.top_up(wallet, 1_00, teller).receipt == 1
+    monkeypatch.setattr("payadmin.work.utcnow", lambda: dt.datetime(2026, 10, 21, 12, tzinfo=dt.UTC))
+    assert a_day() == [1, 2]
 
 
 def test_an_assignment_is_the_only_way_to_a_desk(office: CashOffice) -> None:

@@ -7,7 +7,7 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from payadmin.actions.treasury.holding import (
     NOT_HERE,
@@ -59,7 +59,8 @@ Denominations = Mapping[str, Mapping[str, int]]
 def open_day(work: Work, desk_id: int) -> CashDeskDay:
     """Open the day of a desk: cash may be taken and given from now on. It begins with what the books say (CA1).
 
-    Its date is that of the moment in business time; it stays so over midnight and whatever clocks do.
+    Its date is that of the moment in business time; it stays so over midnight and whatever clocks do. A receipt says
+    desk, date and number: a second day of one date goes on with the numbers of the first (CA7).
 
     Raises:
         Conflict: the actor does not work at this desk, the desk or its organization cannot be used, or its day before
@@ -80,7 +81,19 @@ def open_day(work: Work, desk_id: int) -> CashDeskDay:
             else _("The day of %(day)s is not closed yet: the accountant has to close it first.", **facts),
             there=before.id,
         )
-    day = work.add(CashDeskDay(desk_id=desk.id, business_date=_today(work), opened_at=work.now, opened_by_id=staff.id))
+    today = _today(work)
+    numbered = select(func.max(CashDeskDay.last_receipt)).where(
+        CashDeskDay.desk_id == desk.id, CashDeskDay.business_date == today
+    )
+    day = work.add(
+        CashDeskDay(
+            desk_id=desk.id,
+            business_date=today,
+            opened_at=work.now,
+            opened_by_id=staff.id,
+            last_receipt=work.session.scalar(numbered) or 0,
+        )
+    )
     opening = lying_in(work, desk)
     rows = [work.add(CashDayUnit(day_id=day.id, unit=unit, opening_minor=opening[unit])) for unit in sorted(opening)]
     facts = {"desk_id": desk.id, "business_date": day.business_date, "opening": opening}
