@@ -1,7 +1,11 @@
-"""The operational report as a PDF: facts in, pages out; a row for each period, with its numbers beside each other."""
+"""The operational report as a PDF: facts in, pages out; a row for each period, with its numbers beside each other.
+
+More numbers than can be read beside each other stand in tables below each other.
+"""
 
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import pairwise
 from typing import Final
 
 from payadmin.kernel.pdf import (
@@ -32,6 +36,8 @@ _RIGHT = _WIDTH - _MARGIN
 _FIRST: Final = 132.0  # how wide the column of names is
 _GAP: Final = 8.0
 _ROW: Final = 28.0
+_BETWEEN: Final = 30.0  # two tables
+_MOST: Final = 8  # numbers beside each other: heads keep their words whole, and millions their size
 
 _TITLE = Style(BOLD, 15, INK)
 _NUMBER = Style(REGULAR, 9, INK)
@@ -87,10 +93,23 @@ class _Layout:
     facts: ReportFacts
     pages: list[list[Mark]] = field(default_factory=list)
     y: float = 0
+    places: range = range(0)  # of the numbers in the table that is drawn
 
     def __post_init__(self) -> None:
         self._new_page()
         self._top()
+        numbers = len(self.facts.heads) - 1
+        tables = max(1, -(-numbers // _MOST))
+        for first, last in pairwise(numbers * each // tables for each in range(tables + 1)):
+            self.places = range(first, last)
+            self._table()
+
+    def _table(self) -> None:
+        if self.places.start:
+            self.y -= _BETWEEN
+            # What does not fit below the table before begins on a page of its own.
+            if self.y - _BETWEEN - _ROW * len(self.facts.rows) < _FLOOR:
+                self._new_page()
         self._head()
         for row in self.facts.rows:
             if self.y - _ROW < _FLOOR:
@@ -118,7 +137,7 @@ class _Layout:
 
     def _head(self) -> None:
         name, *numbers = self.facts.heads
-        wrapped = [wrap(head, LABEL, self._wide) for head in numbers]
+        wrapped = [wrap(numbers[place], LABEL, self._wide) for place in self.places]
         height = max((len(lines) for lines in wrapped), default=1)
         self._text(_MARGIN, self.y - 10 * (height - 1), name, LABEL)
         for place, lines in enumerate(wrapped):
@@ -132,7 +151,7 @@ class _Layout:
         if row.current:
             self.pages[-1].append(Box(_MARGIN - 6, self.y - _ROW + 1, _RIGHT - _MARGIN + 12, _ROW - 1, PANEL))
         cells = [(_MARGIN, row.name, False)]
-        cells += [(self._end(place), cell, True) for place, cell in enumerate(row.numbers)]
+        cells += [(self._end(place - self.places.start), row.numbers[place], True) for place in self.places]
         for x, cell, right in cells:
             width = self._wide if right else _FIRST - _GAP
             # In the middle of the row, unless something stands below it.
@@ -147,7 +166,7 @@ class _Layout:
 
     @property
     def _step(self) -> float:
-        return (_RIGHT - _MARGIN - _FIRST) / max(1, len(self.facts.heads) - 1)
+        return (_RIGHT - _MARGIN - _FIRST) / max(1, len(self.places))
 
     def _end(self, place: int) -> float:
         return _MARGIN + _FIRST + self._step * (place + 1)

@@ -15,7 +15,7 @@ from payadmin.kernel.text import _
 from payadmin.ledger.chart import CHART
 from payadmin.models.ledger import LedgerAccount, LedgerBalance
 from payadmin.models.parties import Organization
-from payadmin.models.payments import Unit, UnitStatus
+from payadmin.models.payments import Unit, UnitKind, UnitStatus
 from payadmin.models.tariffs import (
     CashbackProfile,
     Contract,
@@ -209,9 +209,11 @@ def tariff_of_payment(session: Session, payment_id: int) -> PaidBy | None:
 # --- units ------------------------------------------------------------------------------------------------------------
 
 
-def active_units(session: Session) -> dict[str, int]:
-    """The units that can be used, with their decimals, by code."""
+def active_units(session: Session, kind: UnitKind | None = None) -> dict[str, int]:
+    """The units that can be used, of all kinds unless one is named, with their decimals, by code."""
     wanted = select(Unit.code, Unit.scale).where(Unit.status == UnitStatus.ACTIVE).order_by(Unit.code)
+    if kind is not None:
+        wanted = wanted.where(Unit.kind == kind)
     return dict(session.execute(wanted).all())
 
 

@@ -4,6 +4,8 @@ import dataclasses
 
 import pytest
 
+from payadmin.kernel import report_pdf
+from payadmin.kernel.pdf import TextMark
 from payadmin.kernel.report_pdf import Cell, ReportFacts, ReportRow, render_report
 
 pytestmark = pytest.mark.once
@@ -32,3 +34,17 @@ def test_many_periods_flow_over_pages_and_endless_numbers_stay_in_their_column()
     assert pages(render_report(FACTS)) == 1
     assert pages(render_report(dataclasses.replace(FACTS, rows=(ROW, *(endless,) * 40)))) > 2
     assert pages(render_report(dataclasses.replace(FACTS, rows=(), notes=(), heads=("Period",)))) == 1
+
+
+def test_many_numbers_stand_below_each_other_in_a_size_that_can_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    laid = []
+    monkeypatch.setattr(report_pdf, "render", lambda _document, lay_out, _footer: laid.extend(lay_out()) or b"")
+    heads = tuple(f"Number{place:02} subscriptions" for place in range(15))
+    row = ReportRow(Cell("2017"), (Cell("4,086,412.91", "nothing to compare"),) * len(heads), current=True)
+    render_report(dataclasses.replace(FACTS, heads=("Period", *heads), rows=(row,) * 7))
+    assert len(laid) == 2
+    texts = [mark for page in laid for mark in page if isinstance(mark, TextMark)]
+    said = [mark.text for mark in texts]
+    assert [word for head in heads for word in head.split() if word not in said] == []
+    assert (said.count("2017"), said.count("4,086,412.91")) == (2 * 7, len(heads) * 7)
+    assert min(mark.style.size for mark in texts) > 6

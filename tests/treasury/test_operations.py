@@ -74,25 +74,6 @@ def test_cash_comes_and_goes_with_the_commission_of_the_contract(office: CashOff
     assert office.unsound() == []
 
 
-def test_no_two_receipts_of_a_desk_and_date_have_one_number(
-    office: CashOffice, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    wallet = office.wallet()
-    clerk = office.person(Role.CASHIER)
-    desk, other = office.desk(office.cashier), office.desk(clerk)
-    noon = dt.datetime(2026, 3, 2, 12, tzinfo=dt.UTC)
-    found = []
-    for days in (0, 0, 1):  # two days of the desk on one date, then one on the next
-        monkeypatch.setattr("payadmin.work.utcnow", lambda days=days: noon + dt.timedelta(days=days))
-        day = office.open(desk)
-        found.append([office.top_up(wallet, 1_00).receipt for _each in range(2)])
-        office.count(day)
-        office.close(day)
-    assert found == [[1, 2], [3, 4], [1, 2]]
-    office.open(other, clerk)
-    assert office.top_up(wallet, 1_00, clerk).receipt == 1
-
-
 def test_a_top_up_whose_commission_the_payer_pays_takes_more_cash(office: CashOffice) -> None:
     shop = office.contracted("Alpha", Term(IN, "EUR", fixed_minor=1_00, charged_to=ChargedTo.PAYER))
     wallet = office.wallet(owner=shop)
@@ -294,6 +275,28 @@ def test_customers_are_found_by_what_they_say_and_by_nothing_less(office: CashOf
     for said in ("", "blue", "+44 7700", "ann@", "%", "Customer 1", "x" * 300):
         assert found(said) == []
     assert find_customers(db.session(), "blue lighthouse", []) == []
+
+
+def test_no_two_receipts_of_a_desk_and_a_date_have_one_number(
+    office: CashOffice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second day of one date goes on with the numbers of the first; another date, and another desk, begin anew."""
+    monkeypatch.setattr("payadmin.work.utcnow", lambda: dt.datetime(2026, 10, 20, 12, tzinfo=dt.UTC))
+    desk, wallet = office.desk(office.cashier), office.wallet()
+
+    def a_day() -> list[int]:
+        day = office.open(desk)
+        found = [office.top_up(wallet, 1_00).receipt for _each in range(2)]
+        office.count(day)
+        office.close(day)
+        return found
+
+    assert (a_day(), a_day()) == ([1, 2], [3, 4])
+    teller = office.person(Role.CASHIER)
+    office.open(office.desk(teller), teller)
+    assert office.top_up(wallet, 1_00, teller).receipt == 1
+    monkeypatch.setattr("payadmin.work.utcnow", lambda: dt.datetime(2026, 10, 21, 12, tzinfo=dt.UTC))
+    assert a_day() == [1, 2]
 
 
 def test_an_assignment_is_the_only_way_to_a_desk(office: CashOffice) -> None:

@@ -114,6 +114,7 @@ def test_150_days_with_two_cashiers_who_post_while_it_closes(app: Flask, office:
     assert [row for row in rows if len(set(row)) > 1] == []
     closed = select(func.count()).where(CashDeskDay.status == DayStatus.CLOSED)
     assert db.session.scalar(closed) == DAYS
+    # Days of one date go on with its numbers: no two receipts are called the same.
     last = select(func.max(CashDeskDay.last_receipt)).group_by(CashDeskDay.business_date)
     assert sum(db.session.scalars(last)) == said["posted"] == office.count_of(CashOperation)
     assert said["refused"] > 0, "nobody was ever caught by the closing: the test shows nothing"

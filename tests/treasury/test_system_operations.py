@@ -11,7 +11,7 @@ from payadmin.actions import treasury
 from payadmin.db import db, utcnow
 from payadmin.kernel.errors import Conflict, Forbidden, Invalid, Refusal
 from payadmin.models.audit import AuditEvent
-from payadmin.models.payments import Unit, UnitStatus
+from payadmin.models.payments import Unit, UnitKind, UnitStatus
 from payadmin.models.system import StaffNotice
 from payadmin.models.treasury import (
     CashDesk,
@@ -308,6 +308,15 @@ def test_locked_and_closed_desks_and_retired_units(office: Treasury) -> None:
     silently(update(Unit).where(Unit.code == "EUR").values(status=UnitStatus.RETIRED))
     with pytest.raises(Conflict, match="no currency that can be used"):
         office.initiate(INPUT, 1_00)
+
+
+def test_there_is_no_cash_of_what_is_no_currency(office: Treasury) -> None:
+    waits = office.initiate(INPUT, 1_00)
+    silently(update(Unit).where(Unit.code == "EUR").values(kind=UnitKind.BONUS))
+    with pytest.raises(Conflict, match="there is no cash of it"):
+        office.initiate(INPUT, 1_00)
+    with pytest.raises(Conflict, match="there is no cash of it"):
+        office.confirm(waits)
 
 
 # ---- taken back ------------------------------------------------------------------------------------------------------

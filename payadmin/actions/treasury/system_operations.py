@@ -23,7 +23,7 @@ from payadmin.ledger.chart import Account, cash_desk
 from payadmin.ledger.posting import Posting, available, post
 from payadmin.ledger.recipes import Recipe
 from payadmin.models.access import StaffRole, StaffStatus, StaffUser
-from payadmin.models.payments import Unit, UnitStatus
+from payadmin.models.payments import Unit, UnitKind, UnitStatus
 from payadmin.models.system import NoticeKind
 from payadmin.models.treasury import (
     CashDesk,
@@ -82,8 +82,8 @@ def initiate(
 
     Raises:
         Invalid: no amount, no desk, no source, or a note that is too long; at its field.
-        Conflict: the desk is closed, or locked for an investment; the unit was retired; less is there than is asked
-            for; or the key stands for another order.
+        Conflict: the desk is closed, or locked for an investment; the unit was retired or is no currency; less is
+            there than is asked for; or the key stands for another order.
     """
     words = note_of(note)
     _check(kind, amount_minor, key, desk_id, source)
@@ -396,10 +396,12 @@ def _refuse_desk(row: SystemOperation, desk: CashDesk | None, *, is_reversal: bo
 
 
 def _refuse_unit(work: Work, unit: str) -> None:
-    """The unit is used, and stays so until the end of the transaction."""
+    """The unit is a currency that is used, and stays so until the end of the transaction."""
     found = work.session.scalars(select(Unit).where(Unit.code == unit).with_for_update(read=True)).first()
     if found is None or found.status is not UnitStatus.ACTIVE:
         raise Conflict(_("%(unit)s is no currency that can be used.", unit=unit), field="unit")
+    if found.kind is not UnitKind.FIAT:
+        raise Conflict(_("%(unit)s is no currency: there is no cash of it.", unit=unit), field="unit")
 
 
 def _recipe(row: SystemOperation, desk: CashDesk | None, target: SystemOperation | None) -> Recipe:

@@ -280,7 +280,7 @@ class PaymentFilesPage(PayAdminModelView):
             "form": form,
             "problem": problem,
             "total": money_text(row.amount_minor, row.unit),
-            "made_by": db.session.get_one(type(row).made_by.property.mapper.class_, row.made_by_id).full_name,
+            "made_by": db.session.get_one(type(row).made_by.property.mapper.class_, row.made_by_id).username,
             "is_draft": row.status is FileStatus.DRAFT,
             "by_hand": not current_settings().bank_url,
             "back": f"{self.address}{row_id}/",

@@ -15,6 +15,7 @@ from payadmin.kernel.errors import Invalid
 from payadmin.kernel.tariffs import PERCENT_DECIMALS, parse_percent, percent_text
 from payadmin.kernel.text import _
 from payadmin.models.parties import Customer, CustomerStatus, Organization, OrganizationKind, OrganizationStatus
+from payadmin.models.payments import UnitKind
 from payadmin.queries.tariffs import active_units
 from payadmin.views.fields import LinkField
 from payadmin.views.filters import begins_with, moment_of, row_id_of
@@ -58,10 +59,10 @@ def percent_cell(row: Any) -> str:
     return percent_text(row.rate_ppm)
 
 
-def unit_choices(*, blank: str | None = None) -> list[SelectChoice]:
-    """The units that can be chosen."""
+def unit_choices(*, blank: str | None = None, kind: UnitKind | None = None) -> list[SelectChoice]:
+    """The units that can be chosen, of all kinds unless one is named."""
     empty = [SelectChoice(value="", label=blank)] if blank is not None else []
-    return empty + [SelectChoice(value=code, label=code) for code in active_units(db.session())]
+    return empty + [SelectChoice(value=code, label=code) for code in active_units(db.session(), kind)]
 
 
 def office_choices() -> list[SelectChoice]:

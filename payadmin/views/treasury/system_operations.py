@@ -15,6 +15,7 @@ from payadmin.kernel.errors import Conflict, Forbidden, Invalid, NotFound
 from payadmin.kernel.money import MAX_SCALE
 from payadmin.kernel.text import Text, _
 from payadmin.models.access import StaffUser
+from payadmin.models.payments import UnitKind
 from payadmin.models.treasury import (
     CashDesk,
     CashDeskAssignment,
@@ -99,7 +100,7 @@ class OperationForm(Form):
             self._fields.pop("source", None)
             choices = [SelectChoice(value=str(desk.id), label=str(desk)) for desk in _desks(self.kind)]
             self.desk.choices = [SelectChoice(value="", label=_("Choose one")), *choices]
-        self.unit.choices = unit_choices(blank=_("Choose one"))
+        self.unit.choices = unit_choices(blank=_("Choose one"), kind=UnitKind.FIAT)
         self.amount.scale = self._scale  # type: ignore[assignment]
         super().process(*args, **kwargs)
 
