@@ -175,8 +175,10 @@ def words(text: str) -> str:
 
 
 def senders(headers: Message) -> list[str]:
-    """Every address of the From headers: more than one is no answer of one customer."""
-    given = [str(value)[:LONGEST_HEADER] for value in headers.get_all("from", [])]
+    """Every address of the From headers: more than one is no answer of one customer. None of what is cut off."""
+    given = [str(value) for value in headers.get_all("from", [])]
+    if any(len(value) > LONGEST_HEADER for value in given):
+        return []
     return [address.strip() for _name, address in getaddresses(given) if address.strip()][:5]
 
 

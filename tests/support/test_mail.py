@@ -200,6 +200,7 @@ def test_only_the_customer_is_believed(care: Care, talk: Talk, port: int) -> Non
     assert send(port, mail(talk, From="Eve <eve@example.com>"), talk.address)[0] == 550
     two = mail(talk, From=f"{talk.customer}, eve@example.com")
     assert send(port, two, talk.address)[0] == 550
+    assert not read_mail(f"From: {talk.customer}{' ' * 2_000}, eve@example.com\r\n\r\nhi".encode()).senders
     assert len(care.messages(talk.ticket)) == 2
 
 
@@ -214,6 +215,13 @@ def test_what_a_program_wrote_changes_nothing_and_is_not_answered(
     assert (care.row(talk.ticket).status, len(care.messages(talk.ticket))) == (S.RESOLVED, 2)
     left = select(func.count()).where(AuditEvent.event == "support.mail.left_out")
     assert db.session.scalar(left) == 1
+
+
+def test_what_has_no_sender_to_answer_was_written_by_a_program(care: Care, talk: Talk, port: int) -> None:
+    """An absence notice names no sender in the envelope (RFC 3834), and often that is all that tells it."""
+    care.move(talk.boss, talk.ticket, S.RESOLVED)
+    assert send(port, mail(talk, "I am away."), talk.address, sender="")[0] == 250
+    assert (care.row(talk.ticket).status, len(care.messages(talk.ticket))) == (S.RESOLVED, 2)
 
 
 def test_too_large_a_mail_is_refused(talk: Talk, port: int) -> None:
