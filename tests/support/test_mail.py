@@ -289,6 +289,13 @@ def test_odd_mails_are_read_as_well_as_they_can_be(raw: bytes) -> None:
 
 
 @pytest.mark.once
+def test_a_mail_that_is_attached_is_not_taken_and_that_is_said() -> None:
+    parts = b"--b\n\nSee below\n--b\nContent-Type: message/rfc822\n\nFrom: z@example.com\n\nhidden\n--b--\n"
+    found = read_mail(b"From: ann@example.com\nContent-Type: multipart/mixed; boundary=b\n\n" + parts)
+    assert (found.text, found.files, found.left_out) == ("See below", (), 1)
+
+
+@pytest.mark.once
 def test_the_reader_that_hangs_is_stopped() -> None:
     with pytest.raises(Unreadable):
         read_mail(b"From: a@b.c\n\nhi", seconds=0.001)
