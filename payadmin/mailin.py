@@ -35,6 +35,7 @@ NOT_OURS: Final = "550 5.7.1 This mail does not come from the customer of this r
 SAYS_NOTHING: Final = "550 5.6.0 This mail cannot be read"
 LATER: Final = "451 4.3.0 Not now; please try again"
 TAKEN: Final = "250 2.0.0 Taken"
+NO_SENDERS: Final = (None, "", "<>")  # the last is how aiosmtpd says it
 
 
 class Door:
@@ -105,7 +106,7 @@ class Door:
         except Unreadable as error:
             log.warning("a mail about ticket %s cannot be read: %s", ticket_id, error)
             return SAYS_NOTHING
-        if not sender:  # nobody is to be answered: a bounce or an absence notice (RFC 3834)
+        if sender in NO_SENDERS:  # nobody is to be answered: a bounce or an absence notice (RFC 3834)
             mail = replace(mail, is_automatic=True)
         try:
             is_new = take_mail(SYSTEM, ticket_id, mail)
