@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Final
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
@@ -34,6 +35,7 @@ NOT_OURS: Final = "550 5.7.1 This mail does not come from the customer of this r
 SAYS_NOTHING: Final = "550 5.6.0 This mail cannot be read"
 LATER: Final = "451 4.3.0 Not now; please try again"
 TAKEN: Final = "250 2.0.0 Taken"
+NO_SENDERS: Final = (None, "", "<>")  # the last is how aiosmtpd says it
 
 
 class Door:
@@ -65,7 +67,7 @@ class Door:
         ticket_id = self._ticket_of(envelope.rcpt_tos[0])
         if ticket_id is None or not isinstance(content, bytes):
             return UNKNOWN
-        return await self._aside(lambda: self._take(ticket_id, content)) or TAKEN
+        return await self._aside(lambda: self._take(ticket_id, content, envelope.mail_from)) or TAKEN
 
     async def handle_exception(self, error: Exception) -> str:
         """Whatever goes wrong here, the mail stays where it is and comes again."""
@@ -95,7 +97,7 @@ class Door:
             return UNKNOWN
         return CLOSED if ticket.status is TicketStatus.CLOSED else None
 
-    def _take(self, ticket_id: int, content: bytes) -> str:
+    def _take(self, ticket_id: int, content: bytes, sender: str | None) -> str:
         try:
             mail = read_mail(content)
         except Slow:
@@ -104,6 +106,8 @@ class Door:
         except Unreadable as error:
             log.warning("a mail about ticket %s cannot be read: %s", ticket_id, error)
             return SAYS_NOTHING
+        if sender in NO_SENDERS:  # nobody is to be answered: a bounce or an absence notice (RFC 3834)
+            mail = replace(mail, is_automatic=True)
         try:
             is_new = take_mail(SYSTEM, ticket_id, mail)
         except Conflict as conflict:

@@ -84,7 +84,8 @@ def taken_apart(raw: bytes) -> dict[str, object]:
     plain = [text_of(part) for part in parts if part.get_content_type() == "text/plain" and not is_file(part)]
     pages = [text_of(part) for part in parts if part.get_content_type() == "text/html" and not is_file(part)]
     body = "\n\n".join(text for text in plain if text.strip()) or "\n\n".join(words_of(page) for page in pages)
-    files = [file for part in parts if is_file(part) and (file := file_of(part)) is not None]
+    attached = [part for part in parts if is_file(part)]
+    files = [file for part in attached if (file := file_of(part)) is not None]
     body = body.replace("\r\n", "\n").replace("\r", "\n")
     return {
         "senders": senders(headers),
@@ -93,7 +94,7 @@ def taken_apart(raw: bytes) -> dict[str, object]:
         "text": _BLANK_LINES.sub("\n\n", _UNPRINTED.sub("", body)).strip()[:LONGEST_TEXT],
         "is_cut": len(body) > LONGEST_TEXT,
         "files": files[:MOST_FILES],
-        "left_out": max(0, len(files) - MOST_FILES),
+        "left_out": len(attached) - len(files[:MOST_FILES]),
     }
 
 
@@ -110,7 +111,9 @@ def leaves(message: Message) -> list[Message]:
             raise ValueError(msg)
         payload = part.get_payload()
         if part.is_multipart() and isinstance(payload, list):
-            if part.get_content_type() != "message/rfc822":
+            if part.get_content_type() == "message/rfc822":
+                found.append(part)  # a forwarded mail is not taken; that it was there is said
+            else:
                 todo += [(child, depth + 1) for child in payload if isinstance(child, Message)]
         else:
             found.append(part)
@@ -175,8 +178,10 @@ def words(text: str) -> str:
 
 
 def senders(headers: Message) -> list[str]:
-    """Every address of the From headers: more than one is no answer of one customer."""
-    given = [str(value)[:LONGEST_HEADER] for value in headers.get_all("from", [])]
+    """Every address of the From headers: more than one is no answer of one customer. None of what is cut off."""
+    given = [str(value) for value in headers.get_all("from", [])]
+    if any(len(value) > LONGEST_HEADER for value in given):
+        return []
     return [address.strip() for _name, address in getaddresses(given) if address.strip()][:5]
 
 

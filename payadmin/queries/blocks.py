@@ -16,7 +16,8 @@ from payadmin.db import among, utcnow
 from payadmin.kernel.errors import Conflict, Refusal
 from payadmin.kernel.masks import mask_pan_in_text
 from payadmin.kernel.text import _
-from payadmin.models.parties import Customer, CustomerStatus, Organization
+from payadmin.models.access import StaffUser
+from payadmin.models.parties import Customer, CustomerStatus, Organization, folded
 from payadmin.models.risk import ACT_LENGTH, SENTENCE_LENGTH, Block, BlockScope, BlockStatus, BlockStop
 from payadmin.models.wallets import Wallet, WalletStatus
 from payadmin.work import WITNESSES
@@ -131,6 +132,19 @@ def blocked_among(
             if block.holds_at(now):
                 found["organization", int(block.organization_id or 0)] = block.id
     return found
+
+
+def oneself(session: Session, staff_id: int | None, customer_ids: Iterable[int]) -> Conflict | None:
+    """Why a member of staff may not decide about customers, or None: they are one, by the address of any account."""
+    staff = session.get(StaffUser, staff_id) if staff_id is not None else None
+    if staff is None:
+        return None
+    accounts = or_(StaffUser.id == staff.person, StaffUser.person_id == staff.person)
+    mine = {key for email in session.scalars(select(StaffUser.email).where(accounts)) if (key := folded(email))}
+    found = select(Customer.id).where(Customer.id.in_(set(customer_ids)), Customer.email_key.in_(mine))
+    if session.scalar(found.limit(1)) is None:
+        return None
+    return Conflict("This is you, by your e-mail address. Somebody else has to decide about it.")
 
 
 def _active() -> Any:

@@ -10,7 +10,7 @@ from reportlab.pdfgen.canvas import Canvas
 
 from payadmin.actions import identification
 from payadmin.config import current_settings
-from payadmin.kernel.errors import Invalid
+from payadmin.kernel.errors import Conflict, Invalid
 from payadmin.kernel.papers import MAX_BYTES
 from payadmin.models.identification import UploadLinkStatus
 from payadmin.permissions import Role
@@ -49,6 +49,19 @@ def test_why_somebody_was_rejected_stands_on_no_other_page(office: Office, role:
     page = office.make.browse(role).get(f"/customers/{customer_id}/")
     assert page.status_code == 200
     assert REASON not in page.text
+
+
+@pytest.mark.parametrize("role", [Role.SUPPORT_AGENT, Role.ANTI_FRAUD, Role.ADMIN])
+def test_what_compliance_was_refused_stands_on_no_other_page(office: Office, role: Role) -> None:
+    officer = office.officer()
+    customer_id, _documents = office.complete(officer)
+    identification.reject_customer(officer, customer_id, version=office.version(customer_id), reason=REASON)
+    with pytest.raises(Conflict) as refused:
+        identification.reject_customer(officer, customer_id, version=office.version(customer_id), reason=REASON)
+    assert "rejected" in refused.value.sentence
+    page = office.make.browse(role).get(f"/customers/{customer_id}/").text
+    assert "rejected" not in page
+    assert refused.value.sentence in office.make.browse(Role.COMPLIANCE).get(f"/customers/{customer_id}/").text
 
 
 def test_anti_fraud_learns_only_whether_somebody_is_identified(office: Office) -> None:

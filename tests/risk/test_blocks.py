@@ -13,12 +13,13 @@ from payadmin.jobs.risk import end_blocks
 from payadmin.kernel.errors import Conflict, Forbidden, Invalid, NotFound
 from payadmin.models.audit import AuditEvent
 from payadmin.models.parties import Customer, CustomerStatus, OrganizationKind
-from payadmin.models.payments import InFlight, OrderStatus, Payment, PaymentStatus, Refund
+from payadmin.models.payments import InFlight, Mode, OrderStatus, Payment, PaymentStatus, Refund
 from payadmin.models.risk import Block, BlockReason, BlockScope, BlockStatus, BlockTarget
 from payadmin.models.subscriptions import ChargeStatus
 from payadmin.models.wallets import ApplicationStatus, LimitApplication, MoveStatus, Wallet, WalletStatus
 from payadmin.permissions import Role
 from payadmin.queries.blocks import Blocked
+from payadmin.queries.risk import candidates
 from payadmin.queries.wallets import why_unusable
 from payadmin.work import SYSTEM
 from tests.risk.conftest import Watch
@@ -193,6 +194,11 @@ def test_nobody_blocks_themselves_or_the_house(watch: Watch) -> None:
     me = watch.make.customer(email=email.upper())
     with pytest.raises(Conflict, match="This is you"):
         watch.block(T.CUSTOMER, me.id)
+
+
+def test_whoever_is_to_be_blocked_is_found_by_their_address_in_other_letters(watch: Watch) -> None:
+    customer_id = watch.make.customer(email="Ann.Winter@Example.com").id
+    assert candidates(db.session(), "ann.winter@example.com", Mode.LIVE) == [(T.CUSTOMER, customer_id)]
 
 
 def test_a_block_needs_words_a_time_to_come_and_the_permission(watch: Watch) -> None:

@@ -6,10 +6,11 @@ import pytest
 
 from payadmin.actions import risk, wallets
 from payadmin.kernel.errors import Conflict
+from payadmin.kernel.tariffs import Term
 from payadmin.models.access import StaffUser
-from payadmin.models.risk import BlockReason, BlockTarget
-from payadmin.models.wallets import MoveStatus, WalletTransaction
-from tests.risk.conftest import Watch
+from payadmin.models.risk import Block, BlockReason, BlockStatus, BlockTarget
+from payadmin.models.wallets import ApplicationStatus, LimitApplication, MoveStatus, WalletTransaction
+from tests.risk.conftest import TRANSFER, Watch
 from tests.support.approvals import filed
 
 T = BlockTarget
@@ -42,3 +43,43 @@ def test_nothing_is_reversed_around_the_block_of_an_owner(watch: Watch, side: st
     with contextlib.suppress(Conflict):
         watch.approve(watch.cfo, request)
     assert watch.get(WalletTransaction, row_id).status is MoveStatus.EXECUTED
+
+
+def test_nobody_approves_that_a_block_of_themselves_is_lifted(watch: Watch) -> None:
+    watch.make.approval_policy(rule="unblock_party")
+    me_id = watch.make.customer(email=watch.get(StaffUser, watch.other.staff_id or 0).email).id
+    number = watch.block(T.CUSTOMER, me_id)
+    request = filed(lambda: watch.lift(number))
+    watch.approve(watch.other, request)
+    assert watch.get(Block, number).status is BlockStatus.ACTIVE
+
+
+def test_nobody_lifts_a_block_of_a_payment_or_transaction_of_their_own(watch: Watch) -> None:
+    me = watch.make.customer(email=watch.get(StaffUser, watch.fraud.staff_id or 0).email)
+    me_id = me.id
+    purse, other = watch.wallet(me, funds=10_00), watch.wallet("Beta", funds=10_00)
+    moves = [watch.transfer(purse, other, 1_00).id, watch.transfer(other, purse, 1_00).id]
+    paid = watch.make.payment(customer_id=me_id).id
+    for target, row_id in ((T.PAYMENT, paid), *((T.WALLET_TRANSACTION, each) for each in moves)):
+        number = risk.block(
+            watch.other, target=target, row_id=row_id, reason_code=BlockReason.TAKEN_OVER, note="Ordered"
+        )
+        with pytest.raises(Conflict, match="This is you"):
+            watch.lift(number)
+
+
+@pytest.mark.parametrize("side", ["payer", "payee"])
+def test_nobody_approves_an_application_of_their_own_wallet(watch: Watch, side: str) -> None:
+    me = watch.make.customer(
+        email=watch.get(StaffUser, watch.fraud.staff_id or 0).email,
+        organization_id=watch.make.organization("Alpha").id,
+    )
+    shop = watch.wallet("Alpha", funds=100_00)
+    mine = watch.wallet(me, funds=100_00)
+    watch.contract("Alpha", Term(TRANSFER, "EUR", limit_single_minor=10_00))
+    ends = (mine, shop) if side == "payer" else (shop, mine)
+    number = watch.application(watch.transfer(*ends, 50_00).id).id
+    with pytest.raises(Conflict, match="This is you"):
+        wallets.approve_application(watch.fraud, number)
+    assert watch.get(LimitApplication, number).status is ApplicationStatus.PENDING
+    assert wallets.approve_application(watch.other, number) is ApplicationStatus.EXECUTED

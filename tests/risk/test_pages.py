@@ -28,7 +28,7 @@ def rows(page: str) -> int:
 
 
 def test_an_application_is_found_by_number_address_and_exact_amount(watch: Watch, browse: Browse) -> None:
-    customer = watch.make.customer(email="ada@example.com", organization_id=watch.make.organization("Alpha").id)
+    customer = watch.make.customer(email="Ada@Example.com", organization_id=watch.make.organization("Alpha").id)
     payer, other = watch.wallet(customer, funds=500_00), watch.wallet("Beta")
     watch.contract("Alpha", Term(TRANSFER, "EUR", limit_single_minor=10_00))
     first = watch.application(watch.transfer(payer, other, 100_00).id).id

@@ -13,7 +13,7 @@ from payadmin.actions.risk import watching
 from payadmin.db import db, utcnow
 from payadmin.jobs.risk import keep_watch, try_watch_rule
 from payadmin.kernel.errors import Conflict, Forbidden, Invalid
-from payadmin.models.parties import Customer
+from payadmin.models.parties import Customer, IdentificationStatus
 from payadmin.models.payments import Mode, Payment, PaymentStatus
 from payadmin.models.risk import (
     Block,
@@ -175,6 +175,19 @@ def test_a_rule_blocks_only_when_a_second_person_approved_it(watch: Watch) -> No
     assert notes(watch) == [large, failed]
     [block] = db.session.scalars(select(Block)).all()
     assert (block.payment_id, block.is_by_rule) == (large, True)
+
+
+@pytest.mark.parametrize("status", [IdentificationStatus.IN_REVIEW, IdentificationStatus.REJECTED])
+def test_a_rule_learns_only_whether_somebody_is_identified(watch: Watch, status: IdentificationStatus) -> None:
+    customer_id = watch.make.customer(identification=status).id
+    payment = watch.get(Payment, watch.make.payment(customer_id=customer_id).id)
+    customer = db.session.get_one(Customer, customer_id)
+    assert facts_about(db.session(), payment, customer, ["identification"]) == {"identification": "UNIDENTIFIED"}
+    with pytest.raises(Invalid, match="cannot be read"):
+        risk.save_watch(
+            watch.fraud, name="Curious", most_a_day=5,
+            conditions=[{"key": "identification", "operator": "equal", "value": status.name}],
+        )  # fmt: skip
 
 
 def test_facts_are_those_of_the_moment_of_the_payment(watch: Watch) -> None:

@@ -454,7 +454,7 @@ def test_who_is_blocked_does_not_come_back_as_somebody_new(
 ) -> None:
     somebody = typed | {"customer": "", "email": "bad@example.com"}
     address = link_of(operator, invite(operator, somebody))
-    office.make.customer(name="Bad", email="bad@example.com", status=CustomerStatus.BLOCKED)
+    office.make.customer(name="Bad", email="Bad@example.com", status=CustomerStatus.BLOCKED)
     answer = sign(app.test_client(), address)
     assert answer.status_code == 409
     assert "can no longer be used, and nothing was registered" in answer.text

@@ -200,6 +200,7 @@ def test_only_the_customer_is_believed(care: Care, talk: Talk, port: int) -> Non
     assert send(port, mail(talk, From="Eve <eve@example.com>"), talk.address)[0] == 550
     two = mail(talk, From=f"{talk.customer}, eve@example.com")
     assert send(port, two, talk.address)[0] == 550
+    assert not read_mail(f"From: {talk.customer}{' ' * 2_000}, eve@example.com\r\n\r\nhi".encode()).senders
     assert len(care.messages(talk.ticket)) == 2
 
 
@@ -214,6 +215,13 @@ def test_what_a_program_wrote_changes_nothing_and_is_not_answered(
     assert (care.row(talk.ticket).status, len(care.messages(talk.ticket))) == (S.RESOLVED, 2)
     left = select(func.count()).where(AuditEvent.event == "support.mail.left_out")
     assert db.session.scalar(left) == 1
+
+
+def test_what_has_no_sender_to_answer_was_written_by_a_program(care: Care, talk: Talk, port: int) -> None:
+    """An absence notice names no sender in the envelope (RFC 3834), and often that is all that tells it."""
+    care.move(talk.boss, talk.ticket, S.RESOLVED)
+    assert send(port, mail(talk, "I am away."), talk.address, sender="")[0] == 250
+    assert (care.row(talk.ticket).status, len(care.messages(talk.ticket))) == (S.RESOLVED, 2)
 
 
 def test_too_large_a_mail_is_refused(talk: Talk, port: int) -> None:
@@ -278,6 +286,13 @@ def test_mails_that_are_made_to_hurt_are_given_up(_case: str, raw: bytes) -> Non
 def test_odd_mails_are_read_as_well_as_they_can_be(raw: bytes) -> None:
     found = read_mail(raw)
     assert "\x00" not in found.text
+
+
+@pytest.mark.once
+def test_a_mail_that_is_attached_is_not_taken_and_that_is_said() -> None:
+    parts = b"--b\n\nSee below\n--b\nContent-Type: message/rfc822\n\nFrom: z@example.com\n\nhidden\n--b--\n"
+    found = read_mail(b"From: ann@example.com\nContent-Type: multipart/mixed; boundary=b\n\n" + parts)
+    assert (found.text, found.files, found.left_out) == ("See below", (), 1)
 
 
 @pytest.mark.once

@@ -3,7 +3,7 @@
 import datetime as dt
 from typing import Any, Final
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.exc import IntegrityError
 
 from payadmin import audit
@@ -26,6 +26,7 @@ from payadmin.models.risk import (
 )
 from payadmin.models.wallets import MoveStatus, Wallet, WalletStatus, WalletTransaction
 from payadmin.permissions import Permission
+from payadmin.queries.blocks import oneself
 from payadmin.work import Work, use_case
 
 WRITE: Final = Permission.FRAUD_BLOCK_WRITE
@@ -207,15 +208,27 @@ def _refuse_house(work: Work, row: Any) -> None:
 
 
 def _refuse_own(work: Work, row: Any) -> None:
-    """Nobody blocks or frees themselves, or what is theirs."""
-    organization = _organization_of(work, row)
-    if organization is not None and organization.id == work.actor.organization_id:
-        raise Conflict("This is your own organization. Somebody else has to decide about it.")
-    customer_id = row.id if isinstance(row, Customer) else getattr(row, "customer_id", None)
-    if isinstance(row, Customer | Wallet) and customer_id is not None and work.actor.staff_id is not None:
-        customer, staff = work.get(Customer, customer_id), work.get(StaffUser, work.actor.staff_id)
-        if customer.email and customer.email.casefold() == (staff.email or "").casefold():
-            raise Conflict("This is you, by your e-mail address. Somebody else has to decide about it.")
+    """Nobody blocks or frees themselves, or what is theirs; nor do they agree that somebody else does."""
+    organization, people = _organization_of(work, row), _people_of(work, row)
+    decides = StaffUser.id == work.actor.staff_id
+    if work.approved is not None:
+        decides = or_(decides, StaffUser.username == work.approved.checker)
+    for staff in work.session.scalars(select(StaffUser).where(decides).order_by(StaffUser.id)).all():
+        if organization is not None and organization.id == staff.organization_id:
+            raise Conflict("This is your own organization. Somebody else has to decide about it.")
+        if (refusal := oneself(work.session, staff.id, people)) is not None:
+            raise refusal
+
+
+def _people_of(work: Work, row: Any) -> list[int]:
+    """The customers whom something belongs to: of a wallet transaction those of both sides."""
+    if isinstance(row, Customer):
+        return [row.id]
+    if isinstance(row, WalletTransaction):
+        sides = Wallet.id.in_([each for each in (row.from_wallet_id, row.to_wallet_id) if each is not None])
+        return [each for each in work.session.scalars(select(Wallet.customer_id).where(sides)) if each is not None]
+    customer_id: int | None = getattr(row, "customer_id", None)
+    return [customer_id] if customer_id is not None else []
 
 
 def _organization_of(work: Work, row: Any) -> Organization | None:

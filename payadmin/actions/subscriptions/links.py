@@ -18,7 +18,7 @@ from payadmin.kernel.links import fingerprint_of, new_nonce, token_of
 from payadmin.kernel.money import Money
 from payadmin.kernel.schedules import Schedule, check
 from payadmin.kernel.text import Text, _, named, one_line
-from payadmin.models.parties import Customer, CustomerStatus, Organization, OrganizationKind, OrganizationStatus
+from payadmin.models.parties import Customer, CustomerStatus, Organization, OrganizationKind, OrganizationStatus, folded
 from payadmin.models.payments import Notification, Unit
 from payadmin.models.registrations import LinkStatus, RegistrationLink, kept_rule, state_of
 from payadmin.models.subscriptions import Purpose, Subscription
@@ -263,7 +263,7 @@ def check_customer(work: Work, customer_id: int | None) -> Customer | None:
 
 def check_address(work: Work, email: str | None) -> None:
     """The address of an invitation whose payer is not known yet: not that of somebody who is blocked."""
-    if email is not None and work.exists(Customer.email == email, Customer.status != CustomerStatus.ACTIVE):
+    if email is not None and work.exists(Customer.email_key == folded(email), Customer.status != CustomerStatus.ACTIVE):
         raise Invalid("A customer with this address is blocked.", field="email")
 
 

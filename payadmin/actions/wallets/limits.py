@@ -31,7 +31,7 @@ from payadmin.models.wallets import (
     WalletTransaction,
 )
 from payadmin.permissions import Permission
-from payadmin.queries.blocks import keep_stop, transaction_block
+from payadmin.queries.blocks import keep_stop, oneself, transaction_block
 from payadmin.queries.wallets import amounts_of, term_now, trouble
 from payadmin.work import Work, use_case
 
@@ -55,7 +55,7 @@ def approve_application(work: Work, application_id: int, *, reason: str | None =
 
     Raises:
         Forbidden: whoever ordered the transaction would approve it, with this account or another one.
-        Conflict: it was decided already.
+        Conflict: it was decided already, or one of the two wallets is the actor's own.
     """
     words = _reason(reason, is_needed=False)
     application, row, payer, payee = _taken(work, application_id)
@@ -154,7 +154,12 @@ def _hindrance(work: Work, row: WalletTransaction, payer: Wallet, payee: Wallet)
 
 def _refuse_own(work: Work, transaction_id: int) -> None:
     """Nobody lets an order of their own pass a limit: two accounts of one person are one person (MC1)."""
-    orderer = _orderer(work, work.get(WalletTransaction, transaction_id))
+    row = work.get(WalletTransaction, transaction_id)
+    sides = select(Wallet.customer_id).where(Wallet.id.in_([row.from_wallet_id, row.to_wallet_id]))
+    people = [each for each in work.session.scalars(sides) if each is not None]
+    if (refusal := oneself(work.session, work.actor.staff_id, people)) is not None:
+        raise refusal
+    orderer = _orderer(work, row)
     if orderer is None or work.actor.staff_id is None:
         return
     if person_of(work, work.actor.staff_id) == person_of(work, orderer):

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from payadmin.db import among
 from payadmin.models.audit import AuditEvent, AuditKey
 from payadmin.models.batches import Batch, BatchRow
-from payadmin.models.parties import Customer, Organization
+from payadmin.models.parties import Customer, Organization, folded
 from payadmin.models.payments import Mode, Payment
 from payadmin.models.risk import COLUMN_OF, Block, BlockTarget, WatchNote
 from payadmin.models.subscriptions import OPEN_ATTEMPTS, AttemptState, ChargeAttempt, ScheduledCharge, Subscription
@@ -91,7 +91,7 @@ def candidates(session: Session, typed: str, mode: Mode) -> list[tuple[BlockTarg
     add(
         BlockTarget.CUSTOMER,
         select(Customer.id)
-        .where(or_(Customer.external_id == typed, Customer.email == typed, Customer.phone == typed))
+        .where(or_(Customer.external_id == typed, Customer.email_key == folded(typed), Customer.phone == typed))
         .order_by(Customer.id),
     )
     add(BlockTarget.WALLET, select(Wallet.id).where(Wallet.number == typed.upper()))

@@ -22,6 +22,10 @@ HOUR: Final = dt.timedelta(hours=1)
 DAY: Final = dt.timedelta(days=1)
 MOST_COUNTED: Final = 1_000
 YES_NO: Final = {"YES": _("Yes"), "NO": _("No")}
+# Whether somebody is identified; what goes on in between is for compliance alone (KY1).
+IDENTIFIED: Final = {
+    status.name: Text(status.value) for status in (IdentificationStatus.IDENTIFIED, IdentificationStatus.UNIDENTIFIED)
+}
 # Declined: nothing was paid, and nobody took it back.
 DECLINED: Final = (PaymentStatus.FAILED,)
 # Country calling codes of two digits (ITU-T E.164); +1 and +7 stand alone, every other one has three.
@@ -47,7 +51,7 @@ def registry_for(scales: dict[str, int], methods: Mapping[str, str]) -> Registry
         Key("payment_type", _("Payment type"), KeyKind.CHOICE, _labels(PaymentType)),
         Key("method", _("Method"), KeyKind.CHOICE, methods),
         Key("user_type", _("User type"), KeyKind.CHOICE, _labels(CustomerKind)),
-        Key("identification", _("Identification"), KeyKind.CHOICE, _labels(IdentificationStatus)),
+        Key("identification", _("Identification"), KeyKind.CHOICE, IDENTIFIED),
         Key("days_known", _("Days since the customer was added"), KeyKind.NUMBER),
         Key("payments_hour", _("Payments of the customer in an hour"), KeyKind.NUMBER),
         Key("payments_day", _("Payments of the customer in 24 hours"), KeyKind.NUMBER),
@@ -140,7 +144,9 @@ _ANSWERS: Final[dict[str, Callable[[Session, Payment, Customer], Fact | None]]] 
     "payment_type": lambda _session, payment, _customer: payment.type.name,
     "method": lambda _session, payment, _customer: payment.method,
     "user_type": lambda _session, _payment, customer: customer.kind.name,
-    "identification": lambda _session, _payment, customer: customer.identification.name,
+    "identification": lambda _session, _payment, customer: (
+        customer.identification.name if customer.identification.name in IDENTIFIED else "UNIDENTIFIED"
+    ),
     "days_known": lambda _session, payment, customer: max((payment.created_at - customer.created_at).days, 0),
     "payments_hour": lambda session, payment, _customer: _count(session, _window(payment, HOUR)),
     "payments_day": lambda session, payment, _customer: _count(session, _window(payment, DAY)),
