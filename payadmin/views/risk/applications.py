@@ -120,7 +120,7 @@ class ApplicationsPage(PayAdminModelView):
         *(
             through(
                 LimitApplication.transaction_id,
-                through(side, through(Wallet.customer_id, exact(Customer.email, fold=str.lower))),
+                through(side, through(Wallet.customer_id, exact(Customer.email_key, fold=str.casefold))),
             )
             for side in (WalletTransaction.from_wallet_id, WalletTransaction.to_wallet_id)
         ),
