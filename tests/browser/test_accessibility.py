@@ -159,6 +159,54 @@ def stale(page: Page) -> None:
 
 
 PLACES = (
+    Place("identification", "identification/?size=20", user="compliance"),
+    Place("identification, nothing found", "identification/?search=nothinglikethis", user="compliance"),
+    Place("identification, one customer", "identification/{identified}/", user="compliance"),
+    Place("identification, in review", "identification/{in_review}/", user="compliance"),
+    Place("document", "identification/{in_review}/documents/{document}/", user="compliance"),
+    Place("document, refused", "identification/{in_review}/documents/new/", press("button", "Add"), 422, "compliance"),
+    Place(
+        "documents, request dialog", "identification/{in_review}/", dialog_of("Request documents"), user="compliance"
+    ),
+    Place("identification, reject dialog", "identification/{in_review}/", dialog_of("Reject"), user="compliance"),
+    Place("applications", "applications/", user="antifraud"),
+    Place("application", "applications/{application}/", user="antifraud"),
+    Place("application, approval", "applications/{application}/approve/", user="antifraud"),
+    Place(
+        "application, refused rejection",
+        "applications/{application}/reject/",
+        press("button", "Reject"),
+        422,
+        "antifraud",
+    ),
+    Place("blocks", "blocks/", user="antifraud"),
+    Place("block", "blocks/{block}/", user="antifraud"),
+    Place("block, found", "blocks/find/?q={email}", user="antifraud"),
+    Place("block, nothing found", "blocks/find/?q=nothinglikethis", user="antifraud"),
+    Place("block, refused", "blocks/set/?target=WALLET&row=1", press("button", "Block"), 422, "antifraud"),
+    Place("block, lift", "blocks/{block}/lift/", user="antifraud"),
+    Place("what a customer did", "blocks/activity/?customer={customer}", user="antifraud"),
+    Place("transactions summary", "transactions-summary/?from=2017-09-01&to=2017-10-10&size=20", user="antifraud"),
+    Place("transactions summary, refused", "transactions-summary/?from=2017-09-02&to=2017-09-01", user="antifraud"),
+    Place("watch rules", "watch-rules/", user="antifraud"),
+    Place("watch rule", "watch-rules/{rule}/", user="antifraud"),
+    Place("watch rule, form", "watch-rules/{rule}/edit/", user="antifraud"),
+    Place("watch rule, refused", "watch-rules/new/", press("button", "Save the draft"), 422, "antifraud"),
+    Place("watch notes", "watch-notes/?size=20", user="antifraud"),
+    Place("watch note", "watch-notes/{note}/", user="antifraud"),
+    Place("watch note, decided", "watch-notes/{note}/decide/", press("button", "Save"), 422, "antifraud"),
+    Place("clients", "clients/", user="support"),
+    Place("clients, found", "clients/?q={external}", user="support"),
+    Place("client", "clients/{customer}/", user="support"),
+    Place("client, revealed without a reason", "clients/{customer}/reveal/", user="support"),
+    Place("new codeword", "clients/{customer}/new-codeword/", user="support"),
+    Place("new ticket, refused", "clients/{customer}/new-ticket/", press("button", "Open the ticket"), 422, "support"),
+    Place("tickets", "tickets/?size=20", user="support"),
+    Place("ticket", "tickets/{ticket}/", user="support"),
+    Place("ticket, without words", "tickets/{ticket}/", press("button", "Keep as a note"), 422, "support"),
+    Place("ticket, of an SCC", "tickets/{team_ticket}/", user="agent"),
+    Place("scc", "scc/", user="support"),
+    Place("new scc, refused", "scc/new/", press("button", "Invite the SCC"), 422, "support"),
     Place("payment files", "payment-files/", user="accountant"),
     Place("payment file, nothing to make", "payment-files/make/?unit=JPY", user="accountant"),
     Place("bank statements", "bank-statements/", user="accountant"),
@@ -466,7 +514,29 @@ def _facts(demo: Demo) -> dict[str, Any]:
     ((failed,),) = demo.rows("SELECT min(id) FROM scheduled_charge WHERE status = 'FAILED'")
     ((undecided,),) = demo.rows("SELECT min(id) FROM scheduled_charge WHERE needs_staff")
     ((points,),) = demo.rows("SELECT id FROM unit WHERE code = 'POINTS'")
-    return {
+    ((identified,),) = demo.rows("SELECT min(customer_id) FROM identity_document WHERE status = 'ACCEPTED'")
+    ((in_review, document),) = demo.rows(
+        "SELECT d.customer_id, d.id FROM identity_document d JOIN customer c ON c.id = d.customer_id "
+        "WHERE c.identification = 'IN_REVIEW' ORDER BY d.id LIMIT 1"
+    )
+    first = {
+        key: demo.rows(f"SELECT min(id) FROM {table}")[0][0]
+        for key, table in {
+            "application": "limit_application WHERE status = 'PENDING'",
+            "block": "block WHERE status = 'ACTIVE'",
+            "rule": "watch_rule",
+            "note": "watch_note WHERE status = 'OPEN'",
+            "ticket": "ticket WHERE status = 'OPEN'",
+            "team_ticket": "ticket WHERE team_id IS NOT NULL",
+        }.items()
+    }
+    ((external, email),) = demo.rows("SELECT external_id, email FROM customer WHERE email IS NOT NULL LIMIT 1")
+    return first | {
+        "identified": identified,
+        "in_review": in_review,
+        "document": document,
+        "external": external,
+        "email": email,
         "points": points,
         "sub": sub,
         "number": number_of_sub,
@@ -696,6 +766,27 @@ def test_axe_finds_nothing_on_a_registration_link_and_on_what_its_payer_sees(eye
     found["payer, used"] = eyes.look(payer)
     payer.goto("/register/nothing")
     found["payer, unknown"] = eyes.look(payer)
+    assert {step: faults for step, faults in found.items() if faults} == {}
+    assert watched.unexpected() == []
+
+
+def test_axe_finds_nothing_on_a_link_for_documents_and_on_what_its_customer_sees(eyes: Eyes):
+    watched = eyes.desk.watched
+    watched.complaints.clear()
+    watched.expected = {404, 410, 422}
+    ((asked,),) = eyes.desk.demo.rows("SELECT min(customer_id) FROM upload_link WHERE status = 'OPEN'")
+    page, found = eyes.page("compliance"), {}
+    page.goto(f"/identification/{asked}/")
+    page.get_by_role("button", name="Show the link").click()
+    link = page.get_by_label("Link for documents").input_value()
+    found["link, shown"] = eyes.look(page)
+    customer = eyes.desk.page(path="send-documents/" + link.rpartition("/")[2], reduced_motion="reduce")
+    found["customer"] = eyes.look(customer)
+    customer.get_by_role("button", name="Send").click()
+    customer.locator(".err, .alert.bad").first.wait_for()
+    found["customer, refused"] = eyes.look(customer)
+    customer.goto("/send-documents/nothing")
+    found["customer, unknown"] = eyes.look(customer)
     assert {step: faults for step, faults in found.items() if faults} == {}
     assert watched.unexpected() == []
 

@@ -139,3 +139,27 @@ def test_a_compliance_specialists_whole_day(desk: Desk) -> None:
     named = {name for (name,) in desk.demo.rows("SELECT file FROM identity_document WHERE file IS NOT NULL")}
     assert {path.name for path in kept} == named
     assert not any(mark in path.read_bytes() for path in kept for mark in (b"JFIF", b"%PDF", b"SAMPLE"))
+
+
+def test_a_compliance_specialist_invites_and_locks_an_anti_fraud_specialist(desk: Desk) -> None:
+    desk.watched.expect_status(403, 404)
+    page = desk.page("compliance", "staff/new/")
+    for role, count in (("Customer support manager", 1), ("Anti-fraud specialist", 1), ("Cashier", 0)):
+        expect(page.get_by_label(role, exact=True)).to_have_count(count)
+    page.get_by_label("User name").fill("ines.browser")
+    page.get_by_role("textbox", name="Name", exact=False).nth(1).fill("Ines Browser")
+    page.get_by_label("E-mail").fill("ines.browser@example.com")
+    page.get_by_label("Anti-fraud specialist", exact=True).check()
+    page.get_by_role("button", name="Invite the user").click()
+    expect(page.locator("code.temporary")).to_be_visible()
+    page.get_by_role("link", name="I have handed it over").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("ines.browser")
+    page.get_by_role("button", name="More").click()
+    page.get_by_role("menuitem", name=re.compile("^Lock user")).click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Reason").fill("Has left.")
+    dialog.get_by_role("button", name="Lock").click()
+    expect(page.get_by_text("Locked", exact=True).first).to_be_visible()
+    [(cashier,)] = desk.demo.rows("SELECT id FROM staff_user WHERE username = 'cashier'")
+    page.goto(f"staff/{cashier}/")
+    expect(page.get_by_text("cashier", exact=True)).to_have_count(0)

@@ -76,6 +76,24 @@ def test_anti_fraud_learns_only_whether_somebody_is_identified(office: Office) -
     assert "Unidentified" in page
 
 
+def test_anti_fraud_reads_which_documents_were_accepted_of_somebody_identified_only(office: Office) -> None:
+    officer, fraud = office.officer(), office.make.browse(Role.ANTI_FRAUD)
+    customer_id, documents = office.complete(officer)
+    address = f"/blocks/activity/?customer={customer_id}"
+    assert "Passport" not in fraud.get(address).text
+    office.look(officer, customer_id, documents[0])
+    identification.identify(officer, customer_id, version=office.version(customer_id))
+    page = fraud.get(address).text
+    assert "Proof of address, Passport" in page
+    assert f"/identification/{customer_id}" not in page, "what they show compliance alone sees"
+    identification.revoke_identification(
+        officer, customer_id, version=office.version(customer_id), reason="A tip from the bank"
+    )
+    page = fraud.get(address).text
+    assert "Passport" not in page
+    assert "A tip from the bank" not in page
+
+
 def test_noise_on_every_page_does_not_fill_the_memory(office: Office) -> None:
     """A small file whose drawings are large: the same picture of noise on each of its pages."""
     out, noise = io.BytesIO(), Image.effect_noise((1_600, 1_600), 400).convert("RGB")

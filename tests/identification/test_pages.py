@@ -185,6 +185,33 @@ def test_no_other_role_and_no_stranger_opens_anything_about_a_document(office: O
     assert trail(event="identification.document.looked_at") == []
 
 
+def test_no_address_of_the_page_is_open_to_another_role(office: Office, no_csrf: None) -> None:
+    """Every rule of the address map, so that an address that is added later is tried too."""
+    customer_id, [passport, _bill] = office.complete(office.officer())
+    values = {"row_id": customer_id, "document_id": passport, "number": 1, "link_id": ask(office, customer_id),
+              "kind": "csv", "token": "x", "action": "x"}  # fmt: skip
+    adapter = office.app.url_map.bind("localhost")
+    tried = [
+        (method, adapter.build(rule.endpoint, {key: values[key] for key in rule.arguments}, method=method))
+        for rule in office.app.url_map.iter_rules()
+        if rule.rule.startswith("/identification/")
+        for method in sorted((rule.methods or set()) & {"GET", "POST"})
+    ]
+    assert set(addresses(customer_id, passport, values["link_id"])) < set(tried)  # type: ignore[arg-type]
+    before = office.version(customer_id)
+    for role in Role:
+        if role is Role.COMPLIANCE:
+            continue
+        client = office.make.browse(role)
+        for method, path in tried:
+            answer = client.open(path, method=method, data={"reason": "x", "version": str(before)})
+            assert answer.status_code in {403, 404}, (role, method, path)
+            for leak in (b"PASSPORT", b"Passport", b"\xff\xd8\xff", b"send-documents"):
+                assert leak not in answer.data, (role, path)
+    assert office.version(customer_id) == before
+    assert trail(event="identification.document.looked_at") == []
+
+
 def test_a_number_of_somebody_elses_document_opens_nothing(office: Office, no_csrf: None) -> None:
     officer, client = office.officer(), office.make.browse(Role.COMPLIANCE)
     customer_id, [passport, _bill] = office.complete(officer)

@@ -1,7 +1,9 @@
 """The pages of anti-fraud: what they show, what they ask before they act, and what they refuse to show."""
 
+import datetime as dt
 import re
 from collections.abc import Callable
+from zoneinfo import ZoneInfo
 
 import pytest
 from flask.testing import FlaskClient
@@ -12,11 +14,21 @@ from payadmin.db import db
 from payadmin.jobs.risk import keep_watch
 from payadmin.kernel.tariffs import Term
 from payadmin.models.parties import Customer
-from payadmin.models.risk import Block, BlockTarget, NoteStatus, WatchNote, WatchRule, WatchStatus, WatchVersion
+from payadmin.models.risk import (
+    Block,
+    BlockScope,
+    BlockTarget,
+    NoteStatus,
+    WatchNote,
+    WatchRule,
+    WatchStatus,
+    WatchVersion,
+)
 from payadmin.models.wallets import ApplicationStatus, LimitApplication, MoveStatus, WalletTransaction
 from payadmin.permissions import Role
 from tests.risk.conftest import TRANSFER, Watch
 from tests.risk.test_watching import on
+from tests.support.desk import told
 from tests.support.pages import post
 
 Browse = Callable[..., FlaskClient]
@@ -91,9 +103,11 @@ def test_an_approval_under_another_contract_fails_and_gives_back(watch: Watch) -
 
 
 def test_somebody_is_found_blocked_and_unblocked(watch: Watch, browse: Browse) -> None:
-    customer = watch.make.customer(name="Ada Lovelace", email="ada@example.com")
+    customer = watch.make.customer(name="Ada Lovelace", email="Ada@example.com", phone="+44 (0)7700 900-123")
     customer_id, number = customer.id, customer.external_id
     client = browse(Role.ANTI_FRAUD)
+    for term in ("0044 7700 900123", "%2B447700900123", "ADA@EXAMPLE.COM", number):
+        assert number in client.get(f"/blocks/find/?q={term}").text, term
     found = client.get("/blocks/find/?q=ada@example.com").text
     assert number in found
     assert "Ada Lovelace" not in found  # masked
@@ -113,6 +127,47 @@ def test_somebody_is_found_blocked_and_unblocked(watch: Watch, browse: Browse) -
     assert post(client, f"{answer.location}lift/", reason="Cleared").status_code == 303
     assert "not blocked by this any more" in client.get(answer.location).text
     assert watch.get(Customer, customer_id).status.name == "ACTIVE"
+
+
+def test_what_was_set_aside_stays_whatever_else_the_wallet_pays_meanwhile(watch: Watch) -> None:
+    number, payer, payee = watch.held()
+    elsewhere = watch.wallet("Gamma")
+    for _turn in range(5):  # each within the limit, until nothing else is left
+        watch.transfer(payer, elsewhere, 10_00)
+    assert (watch.amounts(payer).available_minor, watch.amounts(payer).held_minor) == (0, 50_00)
+    assert wallets.approve_application(watch.fraud, number) is ApplicationStatus.EXECUTED
+    assert (watch.amounts(payer).balance_minor, watch.amounts(payee).available_minor) == (0, 50_00)
+    assert watch.unsound() == []
+
+
+def test_an_approval_fails_where_a_block_came_meanwhile_and_the_page_said_so(watch: Watch, browse: Browse) -> None:
+    number, payer, payee = watch.held()
+    block = watch.block(BlockTarget.WALLET, payee)
+    client = browse(Role.ANTI_FRAUD)
+    assert "Approving it now would fail" in client.get(f"/applications/{number}/").text
+    answer = post(client, f"/applications/{number}/approve/", reason="")
+    assert "could not be executed" in client.get(answer.location).text
+    assert watch.get(LimitApplication, number).status is ApplicationStatus.EXECUTION_FAILED
+    assert watch.amounts(payer).available_minor == 100_00
+    assert watch.stops(block) == ["wallets.approve_application"]
+
+
+def test_how_far_and_until_when_are_chosen_in_the_form(watch: Watch, browse: Browse) -> None:
+    wallet, client = watch.wallet("Alpha"), browse(Role.ANTI_FRAUD)
+    address = f"/blocks/set/?target=WALLET&row={wallet}"
+    form = {"scope": "DEBITS", "reason_code": "OTHER", "note": "Asked for by the bank"}
+    for until in ("2020-01-01T10:00", "yesterday"):
+        refused = post(client, address, until=until, **form)
+        assert (refused.status_code, "Asked for by the bank" in refused.text) == (422, True), until
+    assert watch.count(Block) == 0
+    zone = ZoneInfo("Asia/Jakarta")
+    end = (dt.datetime.now(zone) + dt.timedelta(days=2)).replace(second=0, microsecond=0)
+    with told(watch.app, business_tz="Asia/Jakarta"):
+        done = post(client, address, until=f"{end:%Y-%m-%dT%H:%M}", **form)
+    assert done.status_code == 303
+    [block] = db.session.scalars(select(Block)).all()
+    assert (block.scope, block.until) == (BlockScope.DEBITS, end.astimezone(dt.UTC))
+    assert "nothing leaves it, but money may come in" in client.get(done.location).text
 
 
 def test_a_member_of_staff_is_locked_elsewhere(watch: Watch, browse: Browse) -> None:

@@ -2,15 +2,20 @@
 
 import datetime as dt
 import random
+import time
+from collections.abc import Callable
 from typing import Any
 
 from flask import Flask
+from flask.testing import FlaskClient
 from sqlalchemy import select, update
 
 from payadmin.actions import wallets
 from payadmin.actions.subscriptions import charging
 from payadmin.actions.subscriptions.attempts import enqueue_due
+from payadmin.actions.subscriptions.charging import Report
 from payadmin.db import db, utcnow
+from payadmin.jobs.subscriptions import ChargeCounter
 from payadmin.kernel.errors import Conflict
 from payadmin.models.risk import Block, BlockStatus, BlockTarget
 from payadmin.models.subscriptions import ChargeStatus
@@ -87,10 +92,13 @@ def test_a_transfer_is_over_before_a_block_or_sees_it(app: Flask, watch: Watch) 
         assert watch.stops(number) == ([] if was_paid else ["wallets.transfer"])
 
 
-def test_a_charge_is_in_hand_when_a_block_comes_or_never_begins(app: Flask, watch: Watch, office: Office) -> None:
-    seen = set()
+def test_a_charge_is_in_hand_when_a_block_comes_or_never_begins(
+    app: Flask, watch: Watch, office: Office, browse: Callable[..., FlaskClient]
+) -> None:
+    seen, client = set(), browse(Role.ANTI_FRAUD)
+    counter = ChargeCounter(app.extensions["payadmin.settings"])
     for _turn in range(8):
-        charge = office.due()
+        charge, paid = office.due(), [each.id for each in office.payments()]
         charge_id, subscription_id = charge.id, charge.subscription_id or 0
         customer_id = office.subscription_now(subscription_id).customer_id
         assert enqueue_due(SYSTEM, zone=office.zone) == 1
@@ -110,10 +118,21 @@ def test_a_charge_is_in_hand_when_a_block_comes_or_never_begins(app: Flask, watc
         in_hand = [each.charge_id for each in charges_in_hand(db.session(), watch.get(Block, number))]
         db.session.rollback()
         seen.add(status)
+        invoice = office.charge(charge_id).invoice_number
+        page = client.get(f"/blocks/{number}/").text
+        assert invoice in page, "the page says which charge it was, in hand or stopped"
         if claims:
             assert (status, in_hand, watch.stops(number)) == (ChargeStatus.PROCESSING, [charge_id], [])
+            assert ("they are finished" in page, "Nobody tried anything yet" in page) == (True, True)
+            # The worker that has it goes on: the block does not take it out of its hand.
+            counter.book([Report(claim, counter.call(claim, time.monotonic())) for claim in claims])
+            db.session.rollback()
+            assert office.status(charge_id) is ChargeStatus.SUCCEEDED
+            assert "Succeeded" in client.get(f"/blocks/{number}/").text
         else:
             assert (status, in_hand, len(watch.stops(number))) == (ChargeStatus.CANCELLED, [], 1)
+            assert "No charge was on its way" in page
+            assert [each.id for each in office.payments()] == paid
     assert seen <= {ChargeStatus.PROCESSING, ChargeStatus.CANCELLED}
 
 

@@ -5,9 +5,11 @@ from collections.abc import Callable
 from zoneinfo import ZoneInfo
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import event, update
 
+from payadmin.config import current_settings
 from payadmin.db import db
 from payadmin.models.payments import Mode, Payment
 from payadmin.models.wallets import WalletTransaction
@@ -16,6 +18,8 @@ from payadmin.queries.reporting import Span
 from payadmin.queries.risk import summary
 from payadmin.queries.risk.summary import Place, Source, Wanted, every_line, page_of, totals_of
 from tests.risk.conftest import Watch
+from tests.support.cash_office import CashOffice
+from tests.support.make import Make
 
 Browse = Callable[..., FlaskClient]
 ZONE = ZoneInfo("UTC")
@@ -82,6 +86,25 @@ def test_totals_are_told_by_unit(filled: list[tuple[Source, int]], monkeypatch: 
     assert (totals["EUR"].count, totals["GBP"].count) == (10, 4)
     monkeypatch.setattr(summary, "MOST_ADDED", 5)
     assert totals_of(db.session(), MAY, ["EUR"]) is None
+
+
+def test_cash_operations_stand_beside_the_rest_once(app: Flask, make: Make, browse: Browse) -> None:
+    office = CashOffice(app, make)
+    wallet = office.wallet(funds=50_00)
+    office.open(office.desk(office.cashier, money={"EUR": 100_00}))
+    ids_of_cash = [office.top_up(wallet, 10_00).id, office.withdraw(wallet, 4_00).id]
+    db.session.rollback()
+    today = Wanted(Mode.LIVE, Span(office.today(), office.today()), current_settings().zone)
+    lines = page_of(db.session(), today, size=20).lines
+    assert ids(lines) == [(Source.CASH, each) for each in reversed(ids_of_cash)], "no second line for the wallet's side"
+    [total] = totals_of(db.session(), today, ["EUR"]) or []
+    assert (total.unit, total.counts, total.minors) == ("EUR", {Source.CASH: 2}, {Source.CASH: 14_00})
+    client = browse(Role.ANTI_FRAUD)
+    page = client.get("/transactions-summary/?source=CASH").text
+    assert ("Top-up" in page, "Withdrawal" in page, "14.00 EUR" in page) == (True, True, True)
+    assert "Top-up" not in client.get("/transactions-summary/?source=WALLET").text
+    file = client.get("/transactions-summary/file/csv/?source=CASH").text.strip().splitlines()
+    assert (len(file), sum("Cash operation" in line for line in file)) == (3, 2)
 
 
 def test_test_payments_stand_alone(filled: list[tuple[Source, int]]) -> None:

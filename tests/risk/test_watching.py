@@ -216,6 +216,49 @@ def test_facts_are_those_of_the_moment_of_the_payment(watch: Watch) -> None:
     assert (facts(again)["new_card"], facts(again)["payments_hour"]) == ("NO", 3)
 
 
+def number_of(key: str, number: int) -> list[dict[str, Any]]:
+    return [{"key": key, "operator": "greater_or_equal_than", "value": number}]
+
+
+def yes_to(key: str) -> list[dict[str, Any]]:
+    return [{"key": key, "operator": "equal", "value": "YES"}]
+
+
+@pytest.mark.parametrize(
+    ("what", "conditions", "raised"),
+    [
+        ("velocity", number_of("payments_hour", 2), [3, 4]),
+        ("amount", LARGE, [4]),
+        ("new card", yes_to("new_card"), [0, 3, 4]),
+        ("country mismatch", yes_to("country_differs"), [3]),
+        ("many declines", number_of("declines_day", 2), [2, 3, 4]),
+    ],
+)
+def test_each_kind_of_rule_is_proven_by_a_replay(
+    watch: Watch, what: str, conditions: list[dict[str, Any]], raised: list[int]
+) -> None:
+    """A day of one customer: what each kind of rule finds in it, and nothing of the customer beside them."""
+    at = utcnow() - dt.timedelta(days=1)
+    someone = watch.make.customer(phone="+39 333 123 4567").id
+    day: list[tuple[int, dict[str, Any]]] = [
+        (-300, {"card_last4": "1111"}),
+        (-200, {"card_last4": "1111", "status": PaymentStatus.FAILED}),
+        (-5, {"card_last4": "1111", "status": PaymentStatus.FAILED, "card_holder_phone": "+393331234567"}),
+        (-4, {"card_last4": "2222", "card_holder_phone": "+4915112345678"}),
+        (-3, {"card_last4": "3333", "amount_minor": 100_00}),
+    ]
+    usual = {"customer_id": someone, "amount_minor": 10_00}
+    made = [
+        watch.make.payment(**(usual | {"created_at": at + dt.timedelta(minutes=minutes)} | values)).id
+        for minutes, values in day
+    ]
+    others = [watch.make.payment(created_at=at, amount_minor=10_00).id for _number in range(3)]
+    trial = tried(watch, draft(watch, conditions, name=what).id, days=3)
+    assert sorted(trial.found) == [made[place] for place in raised]
+    assert trial.rows_done == len(made) + len(others)
+    assert watch.count(WatchNote) == watch.count(Block) == 0, "a replay raises and blocks nothing"
+
+
 @pytest.mark.once
 @pytest.mark.parametrize(
     ("phone", "code"),

@@ -3,6 +3,7 @@
 import datetime as dt
 import re
 from collections.abc import Callable
+from html import unescape
 from typing import Any
 
 import pytest
@@ -99,6 +100,36 @@ def test_every_address_of_a_ticket_is_shut_to_everybody_who_does_not_see_it(
     row = db.session.get_one(Ticket, two.ticket)
     assert (row.status, row.version) == (S.OPEN, 2)
     assert db.session.scalar(select(func.count()).select_from(TicketMessage)) == 3
+
+
+def test_no_address_of_a_ticket_or_a_client_is_open_to_who_does_not_see_it(
+    two: Two, make: Make, app: Flask, no_csrf: None, enter: Any
+) -> None:
+    """Every rule of the address map that names a ticket or a client, so that one that is added later is tried too."""
+    values = {"row_id": two.ticket, "file_id": two.file, "customer_id": two.customer, "action": "x"}
+    adapter, tried = app.url_map.bind("localhost"), set[tuple[str, str]]()
+    for rule in app.url_map.iter_rules():
+        of_ticket = rule.rule.startswith("/tickets/<int:row_id>/")
+        if of_ticket or rule.rule.startswith("/clients/<int:customer_id>/"):
+            path = adapter.build(rule.endpoint, {key: values[key] for key in rule.arguments})
+            tried |= {(method, path) for method in (rule.methods or set()) & {"GET", "POST"}}
+    assert {(method, path) for method, path, _form in addresses(two)} < tried
+    people = [(role.value, make.browse(role)) for role in OUTSIDERS]
+    of_tickets = {each for each in tried if each[1].startswith("/tickets/")}
+    wrong = [(who, client, tried) for who, client in people]
+    wrong += [("another team", enter(two.stranger), of_tickets), ("no team", enter(two.alone), of_tickets)]
+    word = f"/clients/{two.customer}/new-codeword/"  # administrators keep codewords, and see nobody's tickets
+    for who, client, shut in wrong:
+        for method, path in sorted(shut):
+            answer = client.open(path, method=method, data={"version": "2"})
+            is_keeper = path == word and who == Role.ADMIN.value
+            assert is_keeper or answer.status_code in {403, 404}, (who, method, path)
+            assert b"Secret subject" not in answer.data
+            assert PNG not in answer.data
+            assert b"900123" not in answer.data
+    db.session.rollback()
+    assert db.session.get_one(Ticket, two.ticket).version == 2
+    assert not db.session.scalars(select(AuditEvent).where(AuditEvent.event == "support.file.fetched")).all()
 
 
 def test_the_team_and_every_manager_see_the_ticket(two: Two, no_csrf: None, enter: Any) -> None:
@@ -216,7 +247,7 @@ def test_hostile_words_stay_words(two: Two, care: Care, no_csrf: None, enter: An
 
 
 def test_a_ready_made_answer_is_in_the_customers_language_and_keeps_what_was_typed(
-    two: Two, no_csrf: None, enter: Any
+    two: Two, care: Care, no_csrf: None, enter: Any
 ) -> None:
     page = enter(two.agent).post(
         f"/tickets/{two.ticket}/say/", data={"insert": "1", "template": "more", "body": "Dear customer", "key": "k"}
@@ -225,7 +256,17 @@ def test_a_ready_made_answer_is_in_the_customers_language_and_keeps_what_was_typ
     text = page.text.partition("<textarea")[2].partition("</textarea>")[0]
     assert "Dear customer" in text
     assert "invoice number" in text
-    assert db.session.scalar(select(func.count()).select_from(TicketMessage)) == 3
+    said = {}
+    for locale in ("en", "es", "id", "it"):
+        ticket = care.ticket(two.boss, care.customer(locale=locale), team_id=two.mine)
+        form = {"insert": "1", "template": "more", "body": "", "key": "k"}
+        page = enter(two.agent).post(f"/tickets/{ticket}/say/", data=form)
+        written = page.text.partition("<textarea")[2].partition("</textarea>")[0].partition(">")[2]
+        said[locale] = unescape(written).strip()
+        assert said[locale] == support.template_text(db.session(), "more", locale)
+    assert len(set(said.values())) == 4, "each customer's own language, whatever that of the SCC"
+    db.session.rollback()
+    assert db.session.scalar(select(func.count()).select_from(TicketMessage)) == 3 + len(said)
 
 
 def test_a_day_of_a_manager_on_the_pages(two: Two, care: Care, no_csrf: None, enter: Any) -> None:

@@ -10,9 +10,11 @@ from sqlalchemy import false, func, literal, or_, select, true
 from sqlalchemy.orm import Session
 
 from payadmin.db import among
+from payadmin.kernel.phones import spellings
 from payadmin.models.audit import AuditEvent, AuditKey
 from payadmin.models.batches import Batch, BatchRow
-from payadmin.models.parties import Customer, Organization, folded
+from payadmin.models.identification import DocumentKind, DocumentStatus, IdentityDocument
+from payadmin.models.parties import Customer, IdentificationStatus, Organization, folded
 from payadmin.models.payments import Mode, Payment
 from payadmin.models.risk import COLUMN_OF, Block, BlockTarget, WatchNote
 from payadmin.models.subscriptions import OPEN_ATTEMPTS, AttemptState, ChargeAttempt, ScheduledCharge, Subscription
@@ -77,22 +79,23 @@ def names_of(session: Session, wanted: Iterable[tuple[BlockTarget, int]]) -> dic
     return found
 
 
-def candidates(session: Session, typed: str, mode: Mode) -> list[tuple[BlockTarget, int]]:
+def candidates(session: Session, typed: str, mode: Mode, *, country: str = "") -> list[tuple[BlockTarget, int]]:
     """What could be meant by an ID, e-mail address, number or the beginning of an organization's name; the exact first.
 
     Args:
+        typed: e-mail addresses in any case, phones however they are written.
         mode: payments of the other mode are not looked at.
+        country: the calling code of phone numbers that say none.
     """
     found: list[tuple[BlockTarget, int]] = []
 
     def add(target: BlockTarget, statement: Any) -> None:
         found.extend((target, row_id) for row_id in session.scalars(statement.limit(SHOWN)))
 
+    reached = or_(Customer.email_key == folded(typed), Customer.phone_key.in_(spellings(typed, country)))
     add(
         BlockTarget.CUSTOMER,
-        select(Customer.id)
-        .where(or_(Customer.external_id == typed, Customer.email_key == folded(typed), Customer.phone == typed))
-        .order_by(Customer.id),
+        select(Customer.id).where(or_(Customer.external_id == typed, reached)).order_by(Customer.id),
     )
     add(BlockTarget.WALLET, select(Wallet.id).where(Wallet.number == typed.upper()))
     add(BlockTarget.PAYMENT, select(Payment.id).where(Payment.transaction_id == typed, Payment.mode == mode))
@@ -172,10 +175,15 @@ def charges_in_hand(session: Session, block: Block) -> list[InHand]:
 
 @dataclass
 class Known:
-    """What anti-fraud sees of a customer or an organization before it decides: the latest few of everything."""
+    """What anti-fraud sees of a customer or an organization before it decides: the latest few of everything.
+
+    Attributes:
+        documents: of somebody identified, which kinds of documents compliance accepted; of anybody else nothing (KY1).
+    """
 
     customer: Customer | None = None
     organization: Organization | None = None
+    documents: Sequence[DocumentKind] = ()
     wallets: Sequence[Wallet] = ()
     payments: Sequence[Payment] = ()
     transactions: Sequence[WalletTransaction] = ()
@@ -190,6 +198,7 @@ def known_of(session: Session, *, customer_id: int | None = None, organization_i
     known = Known()
     if customer_id is not None:
         known.customer = session.get(Customer, customer_id)
+        known.documents = _accepted(session, known.customer)
         latest = select(Payment).where(Payment.customer_id == customer_id)
         known.payments = session.scalars(
             latest.order_by(Payment.created_at.desc(), Payment.id.desc()).limit(SHOWN)
@@ -226,6 +235,14 @@ def known_of(session: Session, *, customer_id: int | None = None, organization_i
     )
     known.applications = [(row[0], row[1]) for row in session.execute(applied)] if ids else []
     return known
+
+
+def _accepted(session: Session, customer: Customer | None) -> list[DocumentKind]:
+    if customer is None or customer.identification is not IdentificationStatus.IDENTIFIED:
+        return []
+    of_customer = IdentityDocument.customer_id == customer.id
+    kinds = select(IdentityDocument.kind).where(of_customer, IdentityDocument.status == DocumentStatus.ACCEPTED)
+    return list(dict.fromkeys(session.scalars(kinds.order_by(IdentityDocument.id.desc()).limit(SHOWN))))
 
 
 def events_of(session: Session, kind: str, row_id: int) -> list[AuditEvent]:

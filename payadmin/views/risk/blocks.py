@@ -11,6 +11,7 @@ from wtforms import Form, StringField
 from wtforms.validators import InputRequired, Length, Optional
 
 from payadmin.actions import risk
+from payadmin.config import current_settings
 from payadmin.db import db, utcnow
 from payadmin.kernel.errors import Conflict, Invalid, NotFound
 from payadmin.kernel.text import Text, _
@@ -156,7 +157,8 @@ class BlocksPage(PayAdminModelView):
         if len(typed) > LONGEST or not typed.isprintable():
             typed = ""
         session, now = db.session(), utcnow()
-        keys = candidates(session, typed, Mode[current_mode()]) if typed else []
+        country = current_settings().phone_country
+        keys = candidates(session, typed, Mode[current_mode()], country=country) if typed else []
         titles = titles_of(keys)
         found = [
             {

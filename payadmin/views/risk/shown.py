@@ -59,6 +59,7 @@ def known_words(known: Known) -> dict[str, Any]:
         "who": None if customer is None else show_name(customer.name),
         "mail": None if customer is None or not customer.email else show_mail(customer.email),
         "identification": None if customer is None else ui.badge(*identified_words(customer.identification)),
+        "documents": ", ".join(say(Text(kind.value)) for kind in known.documents),
         "is_blocked": any(block.holds_at(now) for block in known.blocks),
         "who_url": _owner_url(customer, organization),
         "activity_url": _activity_url(customer, organization),
