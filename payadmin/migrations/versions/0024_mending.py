@@ -1,0 +1,31 @@
+"""Who gave a customer the codeword."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0024"
+down_revision = "0023"
+branch_labels = None
+depends_on = None
+
+# SQLite gives automatic ids only to INTEGER.
+INTEGER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+# The trail knows who gave those that are there.
+GIVEN = "UPDATE customer SET codeword_by_id = (SELECT actor_id FROM audit_event WHERE event = 'support.codeword.set' AND entity = 'customer' AND entity_id = CAST(customer.id AS TEXT) ORDER BY audit_event.id DESC LIMIT 1) WHERE codeword_digest IS NOT NULL"
+
+
+def upgrade() -> None:
+    if op.get_bind().dialect.name == "sqlite":  # it takes a key only together with a column
+        key = "CONSTRAINT fk_customer_codeword_by_id REFERENCES staff_user (id)"
+        op.execute(f"ALTER TABLE customer ADD COLUMN codeword_by_id INTEGER {key}")
+    else:
+        op.add_column("customer", sa.Column("codeword_by_id", INTEGER, nullable=True))
+        op.create_foreign_key(op.f("fk_customer_codeword_by_id"), "customer", "staff_user", ["codeword_by_id"], ["id"])
+    op.create_index(op.f("ix_customer_codeword_by_id"), "customer", ["codeword_by_id"], unique=False)
+    op.execute(GIVEN)
+
+
+def downgrade() -> None:
+    op.drop_index(op.f("ix_customer_codeword_by_id"), table_name="customer")
+    op.drop_column("customer", "codeword_by_id")
