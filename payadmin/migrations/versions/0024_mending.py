@@ -1,4 +1,4 @@
-"""Who gave a customer the codeword."""
+"""Who gave a customer the codeword; since when a block keeps a payment file here."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -24,8 +24,10 @@ def upgrade() -> None:
         op.create_foreign_key(op.f("fk_customer_codeword_by_id"), "customer", "staff_user", ["codeword_by_id"], ["id"])
     op.create_index(op.f("ix_customer_codeword_by_id"), "customer", ["codeword_by_id"], unique=False)
     op.execute(GIVEN)
+    op.add_column("payment_file", sa.Column("held_at", sa.DateTime(timezone=True), nullable=True))
 
 
 def downgrade() -> None:
+    op.drop_column("payment_file", "held_at")
     op.drop_index(op.f("ix_customer_codeword_by_id"), table_name="customer")
     op.drop_column("customer", "codeword_by_id")
