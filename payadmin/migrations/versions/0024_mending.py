@@ -1,4 +1,4 @@
-"""Who gave a customer the codeword; since when a block keeps a payment file here."""
+"""Who gave a customer the codeword; what a block stopped over and over; since when a block keeps a payment file here."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -24,10 +24,16 @@ def upgrade() -> None:
         op.create_foreign_key(op.f("fk_customer_codeword_by_id"), "customer", "staff_user", ["codeword_by_id"], ["id"])
     op.create_index(op.f("ix_customer_codeword_by_id"), "customer", ["codeword_by_id"], unique=False)
     op.execute(GIVEN)
+    op.add_column("block_stop", sa.Column("slot", sa.String(length=128), nullable=True))
+    op.add_column("block_stop", sa.Column("times", INTEGER, server_default="1", nullable=False))
+    op.create_index("uq_block_stop_block_id_slot", "block_stop", ["block_id", "slot"], unique=True)
     op.add_column("payment_file", sa.Column("held_at", sa.DateTime(timezone=True), nullable=True))
 
 
 def downgrade() -> None:
     op.drop_column("payment_file", "held_at")
+    op.drop_index("uq_block_stop_block_id_slot", table_name="block_stop")
+    op.drop_column("block_stop", "times")
+    op.drop_column("block_stop", "slot")
     op.drop_index(op.f("ix_customer_codeword_by_id"), table_name="customer")
     op.drop_column("customer", "codeword_by_id")
