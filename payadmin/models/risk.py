@@ -418,12 +418,29 @@ class WatchItem(Base):
 
     It is deleted in the transaction that writes what the rules raised, so nothing is lost and nothing asked twice.
     While no rule is on, nothing is written.
+
+    Attributes:
+        failures: how often asking about it went wrong.
+        failed_at: since when it is set aside, so that the others go on; a person tries it again or leaves it out.
+        error: what went wrong the last time, in English.
     """
 
     __tablename__ = "watch_item"
+    __table_args__ = (
+        Index(
+            "ix_watch_item_failed_at_id",
+            "failed_at",
+            "id",
+            sqlite_where=text("failed_at IS NOT NULL"),
+            postgresql_where=text("failed_at IS NOT NULL"),
+        ),
+    )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     payment_id: Mapped[int] = mapped_column(BigId)
+    failures: Mapped[int] = mapped_column(default=0, server_default="0")
+    failed_at: Mapped[dt.datetime | None] = mapped_column(UtcDateTime)
+    error: Mapped[str | None] = mapped_column(String(SENTENCE_LENGTH))
 
 
 # --- the journal of what is to be asked about -------------------------------------------------------------------------

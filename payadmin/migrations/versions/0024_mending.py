@@ -1,4 +1,4 @@
-"""Who gave a customer the codeword; what a block stopped over and over; since when a block keeps a payment file here."""
+"""Who gave a customer the codeword; what a block stopped over and over; what could not be watched; since when a block keeps a payment file here."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -27,11 +27,25 @@ def upgrade() -> None:
     op.add_column("block_stop", sa.Column("slot", sa.String(length=128), nullable=True))
     op.add_column("block_stop", sa.Column("times", INTEGER, server_default="1", nullable=False))
     op.create_index("uq_block_stop_block_id_slot", "block_stop", ["block_id", "slot"], unique=True)
+    op.add_column("watch_item", sa.Column("failures", INTEGER, server_default="0", nullable=False))
+    op.add_column("watch_item", sa.Column("failed_at", sa.DateTime(timezone=True), nullable=True))
+    op.add_column("watch_item", sa.Column("error", sa.String(length=300), nullable=True))
+    op.create_index(
+        "ix_watch_item_failed_at_id",
+        "watch_item",
+        ["failed_at", "id"],
+        unique=False,
+        sqlite_where=sa.text("failed_at IS NOT NULL"),
+        postgresql_where=sa.text("failed_at IS NOT NULL"),
+    )
     op.add_column("payment_file", sa.Column("held_at", sa.DateTime(timezone=True), nullable=True))
 
 
 def downgrade() -> None:
     op.drop_column("payment_file", "held_at")
+    op.drop_index("ix_watch_item_failed_at_id", table_name="watch_item")
+    for column in ("error", "failed_at", "failures"):
+        op.drop_column("watch_item", column)
     op.drop_index("uq_block_stop_block_id_slot", table_name="block_stop")
     op.drop_column("block_stop", "times")
     op.drop_column("block_stop", "slot")
