@@ -124,7 +124,6 @@ def test_a_block_after_the_release_keeps_the_file_here(
 ) -> None:
     """Nothing of it leaves, by a worker or by hand, until the block is lifted or the file is given up."""
     file_id, requests = by_hand.out(10_00)
-    by_hand.approved(20_00)
     wallet_id = by_hand.row(requests[0]).wallet_id
     row_id = wallet_id if target is BlockTarget.WALLET else by_hand.get(Wallet, wallet_id).customer_id
     fraud = by_hand.person(Role.ANTI_FRAUD)
@@ -134,7 +133,9 @@ def test_a_block_after_the_release_keeps_the_file_here(
 
     def stops(number: int) -> list[str]:
         db.session.rollback()
-        return list(db.session.scalars(select(BlockStop.act).where(BlockStop.block_id == number)))
+        return list(
+            db.session.scalars(select(BlockStop.act).where(BlockStop.block_id == number).order_by(BlockStop.id))
+        )
 
     number = block()
     with pytest.raises(Blocked, match=str(by_hand.row(requests[0]))):

@@ -157,15 +157,15 @@ def note_key_used(work: Work, key_id: int) -> None:
 
 
 @use_case(Permission.API_KEY_USE)
-def note_blocked_call(work: Work, *, block_id: int, act: str, sentence: str) -> None:
+def note_blocked_call(work: Work, *, block_id: int | None, act: str, sentence: str) -> None:
     """Write down that a block stopped a program: a line of its block and an event an hour, with how often it tried.
 
     Args:
         act: what it asked for.
         sentence: why it was refused, for staff.
     """
-    words = {"act": act, "actor_name": work.actor.name, "sentence": sentence}
-    if count_stop(work.session, block_id, now=work.now, **words):
+    told = {"act": act, "actor_name": work.actor.name, "sentence": sentence}
+    if block_id is None or count_stop(work.session, block_id, now=work.now, **told):
         work.record(Event.API_KEY_REFUSED, outcome="refused", reason=sentence, after={"act": act}, block_id=block_id)
 
 

@@ -423,8 +423,13 @@ def _set_aside(work: Work, item_id: int, payment_id: int, failures: int, error: 
     work.session.execute(_line(item_id, **values))
     if not is_last:
         return
+    payment = work.get(Payment, payment_id)
     work.record(
-        Event.RISK_WATCH_SET_ASIDE, work.get(Payment, payment_id), outcome="failed", reason=error, payment_id=payment_id
+        Event.RISK_WATCH_SET_ASIDE,
+        payment,
+        outcome="failed",
+        reason=error,
+        transaction_id=payment.transaction_id,
     )
     today = work.now.astimezone(current_settings().zone).date().isoformat()
     for staff_id in _specialists(work):

@@ -1,6 +1,6 @@
 """Filters of tickets that no column has, or whose choices are few: what waits, whose it is, and which team's."""
 
-from sqlalchemy import and_, select
+from sqlalchemy import ColumnElement, and_, select
 
 from payadmin.db import db, utcnow
 from payadmin.kernel.text import _
@@ -82,7 +82,7 @@ class AssigneeFilter(NumbersFilter):
         """Everybody who takes tickets; for an SCC their own team and the managers."""
         own = _own_team()
         roles = (Role.SUPPORT_MANAGER, Role.SUPPORT_AGENT) if own is None else (Role.SUPPORT_MANAGER,)
-        takes = StaffUser.id.in_(select(StaffRole.staff_id).where(StaffRole.role.in_(roles)))
+        takes: ColumnElement[bool] = StaffUser.id.in_(select(StaffRole.staff_id).where(StaffRole.role.in_(roles)))
         if own is not None:
             takes |= StaffUser.id.in_(select(SupportMember.staff_id).where(SupportMember.team_id.in_(own)))
         wanted = select(StaffUser.id, StaffUser.username).where(takes).order_by(StaffUser.username)
