@@ -14,6 +14,7 @@ from payadmin.kernel.errors import Conflict, NeedsApproval
 from payadmin.models.approvals import ApprovalStatus
 from payadmin.models.batches import BatchRow, RowStatus
 from payadmin.models.risk import BlockScope, BlockStop, BlockTarget
+from payadmin.models.wallets import Wallet
 from payadmin.permissions import ApiScope
 from payadmin.queries.blocks import Blocked
 from payadmin.work import SYSTEM
@@ -121,7 +122,7 @@ def test_nothing_is_adjusted_or_opened_for_who_is_blocked(watch: Watch) -> None:
     # What was asked for before the block is stopped when it is approved; that stands with the block too.
     other = watch.wallet("Beta", funds=10_00)
     request = filed(lambda: wallets.adjust_wallet(watch.admin, other, amount_minor=-1_00, reason="Wrong", key="b"))
-    number = watch.block(T.WALLET, other)
+    number = watch.block(T.ORGANIZATION, watch.get(Wallet, other).organization_id or 0)
     assert watch.approve(watch.cfo, request).status is ApprovalStatus.FAILED
     assert watch.stops(number) == ["wallets.adjust_wallet"]
     assert watch.amounts(other).available_minor == 10_00
