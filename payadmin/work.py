@@ -351,6 +351,12 @@ def use_case(
     return decorate
 
 
+def tell_witnesses(session: Session, refusal: Refusal, *, act: str, actor_name: str) -> None:
+    """Let whoever keeps something of an act that was undone write it, in the transaction that says so."""
+    for witness in WITNESSES:
+        witness(session, refusal, act=act, actor_name=actor_name)
+
+
 def record_refusal(actor: Actor, refusal: Refusal, *, place: str) -> None:
     """Write into the trail that a page turned somebody away before any act began (PCI DSS 10.2.1.4).
 
@@ -415,7 +421,6 @@ def _record_refusal(
     entry.entity_id = str(row_id)[:64] if isinstance(row_id, int | str) else None
     entry.keys = {"refusal": refusal.code}
     session.add(entry)
-    for witness in WITNESSES:
-        witness(session, refusal, act=name, actor_name=actor.name)
+    tell_witnesses(session, refusal, act=name, actor_name=actor.name)
     session.commit()
     refusal.is_recorded = True

@@ -1,7 +1,7 @@
 """Records of any model: created, changed and deleted through one door, with permission, version and trail."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Final
 
 from sqlalchemy import Select, inspect, select
 from sqlalchemy.exc import IntegrityError
@@ -14,6 +14,10 @@ from payadmin.permissions import Permission
 from payadmin.work import Work, use_case
 
 STALE = "Somebody else changed this record while you were editing it. Look at what changed, then save again."
+
+
+# What else changes in the same transaction when a form changed columns of a row: rooms enter theirs, by model.
+FOLLOWERS: Final[dict[type[Any], Callable[[Work, Any, Collection[str]], None]]] = {}
 
 
 @use_case(Permission.HOME_PAGE_READ)
@@ -61,6 +65,8 @@ def update_record(
     except IntegrityError as error:
         raise refusal_of(error, type(row)) from error
     work.record(Event.RECORD_UPDATED, row, before=before, after=after)
+    if (follow := FOLLOWERS.get(type(row))) is not None:
+        follow(work, row, after.keys())
 
 
 @use_case(Permission.HOME_PAGE_READ)

@@ -39,6 +39,7 @@ from payadmin.jobs.identification import destroy_documents, sweep_documents
 from payadmin.jobs.reporting import keep_rollups
 from payadmin.jobs.risk import end_blocks, keep_watch
 from payadmin.jobs.subscriptions import ChargeCounter, drain_charges, keep_plans, reconcile_days
+from payadmin.jobs.support import sweep_ticket_files
 from payadmin.jobs.system import keep_measure
 from payadmin.jobs.treasury import alert_days_left_open
 from payadmin.jobs.wallets import expire_applications
@@ -415,6 +416,7 @@ def tick(app: Flask, stop: threading.Event, *, every_seconds: float = 2.0) -> No
                 if time.monotonic() >= check_due:
                     check_due = time.monotonic() + CHECK_SECONDS
                     _went_well(sweep_documents, settings)
+                    _went_well(sweep_ticket_files, settings)
                     _went_well(check_daily, SYSTEM)
                     _went_well(check_books_daily, SYSTEM)
                 waiting = outbox.waiting(db.session()) or _charges_waiting(app)

@@ -7,6 +7,7 @@ import hashlib
 import re
 import struct
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -77,7 +78,7 @@ def check(data: bytes) -> Paper:
         raise Invalid(EMPTY)
     if len(data) > MAX_BYTES:
         raise Invalid(TOO_LARGE)
-    return Paper(_type(data), hashlib.sha256(data).hexdigest(), len(data))
+    return Paper(type_of(data), hashlib.sha256(data).hexdigest(), len(data))
 
 
 def shown_name(name: str | None) -> str:
@@ -100,12 +101,20 @@ def check_size(width: int, height: int) -> None:
         raise Invalid(TOO_SMALL)
 
 
-def _type(data: bytes) -> PaperType:
+def type_of(data: bytes, *, measure: Callable[[int, int], None] = check_size) -> PaperType:
+    """What a file is, its whole structure walked through.
+
+    Args:
+        measure: refuses a picture of a width and height that is not taken.
+
+    Raises:
+        Invalid: it is none of the three, damaged, or has more in it than it should.
+    """
     if data.startswith(b"\xff\xd8\xff"):
-        _check_jpeg(data)
+        _check_jpeg(data, measure)
         return PaperType.JPEG
     if data.startswith(_PNG):
-        _check_png(data)
+        _check_png(data, measure)
         return PaperType.PNG
     if data.startswith(b"%PDF-"):
         _check_pdf(data)
@@ -115,7 +124,7 @@ def _type(data: bytes) -> PaperType:
     raise Invalid(OFFICE if data.startswith(_OFFICE) else NEITHER)
 
 
-def _check_jpeg(data: bytes) -> None:
+def _check_jpeg(data: bytes, measure: Callable[[int, int], None]) -> None:
     """Walk the segments to the end of the picture: https://www.w3.org/Graphics/JPEG/itu-t81.pdf, annex B."""
     place, framed, scanned = 2, False, False
     while (marker := _marker(data, place))[0] != _END:
@@ -129,7 +138,7 @@ def _check_jpeg(data: bytes) -> None:
             if framed or length < 8:  # noqa: PLR2004 - one frame, whole
                 raise Invalid(BROKEN)
             height, width = struct.unpack(">HH", data[place + 3 : place + 7])
-            check_size(width, height)
+            measure(width, height)
             framed = True
         place += length
         if marker[0] == _SCAN:  # what follows is the picture itself
@@ -159,7 +168,7 @@ def _is_phones_own(rest: bytes) -> bool:
     return not rest.strip(b"\x00") or rest.startswith(b"\xff\xd8\xff") or rest.endswith(b"SEFT")
 
 
-def _check_png(data: bytes) -> None:
+def _check_png(data: bytes, measure: Callable[[int, int], None]) -> None:
     """What the chunks say, in their order; nothing behind the last."""
     names: list[bytes] = []
     place = len(_PNG)
@@ -168,7 +177,7 @@ def _check_png(data: bytes) -> None:
         if (not names) != (name == b"IHDR") or (not names and len(body) != 13):  # noqa: PLR2004 - by the standard
             raise Invalid(BROKEN)
         if name == b"IHDR":
-            check_size(*struct.unpack(">II", body[:8]))
+            measure(*struct.unpack(">II", body[:8]))
         if name == b"acTL":
             raise Invalid(MOVING)
         names.append(name)

@@ -126,6 +126,7 @@ class PaymentFile(Row, Audited, Base):
         content_sealed: the bytes (`kernel/vault.py`, owner "payment_file:<message_id>"): account numbers are in it.
         attempts: how often it was sent; after the first the bank is asked before it is sent again.
         by_hand: taken from here and given to the bank by a person.
+        held_at: since when a block keeps the released file here.
         problem: what stands in the way at the moment, in English.
         reason_code: why the bank rejected all of it (ISO 20022).
     """
@@ -173,6 +174,7 @@ class PaymentFile(Row, Audited, Base):
     sent_at: Mapped[dt.datetime | None] = mapped_column(UtcDateTime, info={"label": "At the bank", "readonly": True})
     by_hand: Mapped[bool] = mapped_column(default=False, info={"label": "By hand", "list": False, "readonly": True})
     attempts: Mapped[int] = mapped_column(default=0, info={"label": "Attempts", "list": False, "readonly": True})
+    held_at: Mapped[dt.datetime | None] = mapped_column(UtcDateTime, info={"secret": True})
     problem: Mapped[str | None] = mapped_column(
         String(PROBLEM_LENGTH), info={"label": "Problem", "list": False, "readonly": True}
     )

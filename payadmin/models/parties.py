@@ -172,6 +172,8 @@ class Customer(Row, Audited, Base):
     )
     # Keyed digest (`kernel/codewords.py`). No index makes it unique: two customers may choose the same word.
     codeword_digest: Mapped[str | None] = mapped_column(String(64), index=True, info={"secret": True})
+    # Who gave it, and could say it without the customer: it does not open the customer's data to them.
+    codeword_by_id: Mapped[int | None] = mapped_column(ForeignKey("staff_user.id"), index=True, info={"secret": True})
 
     organization: Mapped[Organization | None] = relationship(lazy="raise_on_sql")
 

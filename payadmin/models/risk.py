@@ -25,6 +25,7 @@ NOTE_LENGTH = 300
 NAME_LENGTH = 80
 ACT_LENGTH = 80
 SENTENCE_LENGTH = 300
+SLOT_LENGTH = 128
 MOST_A_DAY = 10_000
 
 
@@ -189,10 +190,18 @@ class Block(Row, Audited, Base):
 
 
 class BlockStop(Base):
-    """Something that a block stopped: which act, of whom, and what they were told. Written once, never changed."""
+    """Something that a block stopped: which act, of whom, and what they were told. Only `count_stop` changes one again.
+
+    Attributes:
+        slot: who tried within which hour, where a program tries over and over: one line for all of that.
+        times: how often; `at` is the last time.
+    """
 
     __tablename__ = "block_stop"
-    __table_args__ = (Index("ix_block_stop_block_id_id", "block_id", "id"),)
+    __table_args__ = (
+        Index("ix_block_stop_block_id_id", "block_id", "id"),
+        Index("uq_block_stop_block_id_slot", "block_id", "slot", unique=True),
+    )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     block_id: Mapped[int] = mapped_column(ForeignKey("block.id"), info={"label": "Block"})
@@ -200,6 +209,8 @@ class BlockStop(Base):
     act: Mapped[str] = mapped_column(String(ACT_LENGTH), info={"label": "Act refused"})
     actor_name: Mapped[str] = mapped_column(String(100), info={"label": "User"})
     sentence: Mapped[str] = mapped_column(String(SENTENCE_LENGTH), info={"label": "What they were told"})
+    slot: Mapped[str | None] = mapped_column(String(SLOT_LENGTH), info={"secret": True})
+    times: Mapped[int] = mapped_column(default=1, server_default="1", info={"secret": True})
 
 
 # ---- watch rules -----------------------------------------------------------------------------------------------------
@@ -407,12 +418,29 @@ class WatchItem(Base):
 
     It is deleted in the transaction that writes what the rules raised, so nothing is lost and nothing asked twice.
     While no rule is on, nothing is written.
+
+    Attributes:
+        failures: how often asking about it went wrong.
+        failed_at: since when it is set aside, so that the others go on; a person tries it again or leaves it out.
+        error: what went wrong the last time, in English.
     """
 
     __tablename__ = "watch_item"
+    __table_args__ = (
+        Index(
+            "ix_watch_item_failed_at_id",
+            "failed_at",
+            "id",
+            sqlite_where=text("failed_at IS NOT NULL"),
+            postgresql_where=text("failed_at IS NOT NULL"),
+        ),
+    )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     payment_id: Mapped[int] = mapped_column(BigId)
+    failures: Mapped[int] = mapped_column(default=0, server_default="0")
+    failed_at: Mapped[dt.datetime | None] = mapped_column(UtcDateTime)
+    error: Mapped[str | None] = mapped_column(String(SENTENCE_LENGTH))
 
 
 # --- the journal of what is to be asked about -------------------------------------------------------------------------

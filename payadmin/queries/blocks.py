@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from payadmin.db import among, utcnow
@@ -176,6 +177,25 @@ def note_stop(session: Session, block_id: int | None, *, act: str, actor_name: s
         return
     told = mask_pan_in_text(str(sentence))[:SENTENCE_LENGTH]
     session.add(BlockStop(block_id=block_id, act=act[:ACT_LENGTH], actor_name=actor_name[:100], sentence=told))
+
+
+def count_stop(session: Session, block_id: int, *, act: str, actor_name: str, sentence: str, now: dt.datetime) -> bool:
+    """Write down what a program tries over and over, in one line an hour, however often it asks; whether it is new."""
+    make = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
+    line = make(BlockStop).values(
+        block_id=block_id,
+        at=now,
+        act=act[:ACT_LENGTH],
+        actor_name=actor_name[:100],
+        sentence=mask_pan_in_text(str(sentence))[:SENTENCE_LENGTH],
+        slot=f"{actor_name[:100]} {now:%Y-%m-%dT%H}",
+        times=1,
+    )
+    again = line.on_conflict_do_update(
+        index_elements=["block_id", "slot"], set_={"times": BlockStop.times + 1, "at": now}
+    )
+    times = session.scalar(again.returning(BlockStop.times).execution_options(explained=True))
+    return times == 1
 
 
 def keep_stop(session: Session, refusal: Refusal, *, act: str, actor_name: str) -> None:

@@ -1,17 +1,24 @@
 """Payment files: made once, released by another person, and never two of them for one request."""
 
+import dataclasses
+import datetime as dt
 from typing import Any
 
 import pytest
 from flask import Flask
+from sqlalchemy import select, update
 
-from payadmin.actions import banking, redeem
-from payadmin.db import db
+from payadmin.actions import banking, redeem, risk
+from payadmin.db import db, utcnow
 from payadmin.jobs import banking as jobs
 from payadmin.kernel.errors import Conflict, Forbidden, Invalid
 from payadmin.models.banking import PaymentFile, PaymentFileLine
 from payadmin.models.parties import CustomerStatus
+from payadmin.models.risk import BlockReason, BlockStop, BlockTarget
+from payadmin.models.wallets import Wallet
 from payadmin.permissions import Role
+from payadmin.queries.blocks import Blocked
+from payadmin.work import SYSTEM
 from tests.banking.conftest import Banking
 from tests.support.crash import Crash, crash_at
 from tests.support.races import together
@@ -83,11 +90,57 @@ def test_a_request_that_was_cancelled_or_blocked_meanwhile_keeps_the_file_here(b
         by_hand.made()  # whoever cannot be paid is left out
 
 
+@pytest.mark.parametrize("target", [BlockTarget.CUSTOMER, BlockTarget.WALLET])
+def test_a_block_after_the_release_keeps_the_file_here(
+    app: Flask, by_hand: Banking, monkeypatch: pytest.MonkeyPatch, target: BlockTarget
+) -> None:
+    """Nothing of it leaves, by a worker or by hand, until the block is lifted or the file is given up."""
+    file_id, requests = by_hand.out(10_00)
+    wallet_id = by_hand.row(requests[0]).wallet_id
+    row_id = wallet_id if target is BlockTarget.WALLET else by_hand.get(Wallet, wallet_id).customer_id
+    fraud = by_hand.person(Role.ANTI_FRAUD)
+
+    def block() -> int:
+        return risk.block(fraud, target=target, row_id=row_id, reason_code=BlockReason.SANCTIONS, note="Listed")
+
+    def stops(number: int) -> list[str]:
+        db.session.rollback()
+        return list(
+            db.session.scalars(select(BlockStop.act).where(BlockStop.block_id == number).order_by(BlockStop.id))
+        )
+
+    number = block()
+    with pytest.raises(Blocked, match=str(by_hand.row(requests[0]))):
+        banking.download_file(by_hand.second, file_id)
+    assert stops(number) == ["banking.download_file"]
+    for _turn in range(3):
+        assert banking.claim_file(SYSTEM, file_id) is None
+    file = by_hand.file(file_id)
+    assert (file.status.name, file.attempts, file.by_hand) == ("RELEASED", 0, False)
+    assert str(by_hand.row(requests[0])) in (file.problem or "")
+    assert stops(number) == ["banking.download_file", "banking.claim_file"], "once, however often it is tried"
+    risk.lift_block(fraud, number, reason="It was somebody else")
+    sending = banking.claim_file(SYSTEM, file_id)
+    assert sending is not None
+    assert (sending.attempt, by_hand.file(file_id).problem, by_hand.file(file_id).held_at) == (1, None, None)
+    block()
+    assert banking.claim_file(SYSTEM, file_id) is None
+    settings = dataclasses.replace(app.extensions["payadmin.settings"], bank_url="http://127.0.0.1:9")
+    monkeypatch.setitem(app.extensions, "payadmin.settings", settings)
+    lines = by_hand.payments(file_id)
+    assert "still asking" in str(banking.why_not_given_up(by_hand.file(file_id), lines)), "it may be under way"
+    held = {"held_at": utcnow() - dt.timedelta(minutes=16)}
+    with db.engine.begin() as connection:
+        connection.execute(update(PaymentFile).where(PaymentFile.id == file_id).values(**held))
+    banking.give_up_file(
+        by_hand.cfo, file_id, reason="Blocked", **by_hand.confirm_release(file_id, by_hand.cfo, banking.GIVE_UP_ACT)
+    )
+    assert (by_hand.requests(requests), by_hand.file(file_id).status.name) == (["FAILED"], "REJECTED")
+
+
 def test_without_an_account_of_ours_no_file_is_made(
     app: Flask, by_hand: Banking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import dataclasses
-
     by_hand.approved(10_00)
     settings = dataclasses.replace(app.extensions["payadmin.settings"], bank_iban="")
     monkeypatch.setitem(app.extensions, "payadmin.settings", settings)
@@ -98,8 +151,6 @@ def test_without_an_account_of_ours_no_file_is_made(
 def test_what_was_downloaded_is_not_sent_by_a_worker_too(
     app: Flask, by_hand: Banking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import dataclasses
-
     file_id, requests = by_hand.out(10_00)
     name, content = banking.download_file(by_hand.second, file_id)
     assert (name, content[:5]) == (f"{by_hand.file(file_id).message_id}.xml", b"<?xml")

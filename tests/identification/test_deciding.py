@@ -1,16 +1,18 @@
 """Who is identified: by whom, with which documents, and what it takes to take it back (KY1, KY2)."""
 
 import datetime as dt
+from typing import Any
 
 import pytest
+from sqlalchemy import select
 
-from payadmin.actions import identification
+from payadmin.actions import identification, records
 from payadmin.config import current_settings
 from payadmin.db import db, utcnow
 from payadmin.kernel.errors import Conflict, Forbidden, Invalid
 from payadmin.models.identification import DocumentStatus
-from payadmin.models.parties import CustomerKind, IdentificationStatus
-from payadmin.permissions import Role
+from payadmin.models.parties import Customer, CustomerKind, IdentificationStatus
+from payadmin.permissions import Permission, Role
 from payadmin.work import SYSTEM
 from tests.identification.conftest import K, Office, picture
 from tests.support.desk import trail
@@ -63,6 +65,62 @@ def test_who_identifies_has_opened_a_document_themselves(office: Office) -> None
     assert (entry.actor_name, entry.before, entry.after) == (
         other.name, {"identification": "IN_REVIEW"}, {"identification": "IDENTIFIED"}
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("values", "after", "events"),
+    [
+        ({"name": "Somebody Else"}, S.IN_REVIEW, ["customer.revoked", "customer.in_review"]),
+        ({"kind": CustomerKind.MERCHANT}, S.IN_REVIEW, ["customer.revoked", "customer.in_review"]),
+        ({"email": "new@example.com"}, S.IDENTIFIED, []),
+    ],
+)
+def test_who_gets_another_name_or_kind_is_looked_at_again(
+    office: Office, values: dict[str, Any], after: IdentificationStatus, events: list[str]
+) -> None:
+    """Documents of one person must not identify another."""
+    officer, admin = office.officer(), office.officer(Role.ADMIN)
+    customer_id, documents = office.complete(officer)
+    office.look(officer, customer_id, documents[0])
+    identification.identify(officer, customer_id, version=office.version(customer_id))
+    before = len(trail())
+
+    def change(seen_version: int) -> None:
+        records.update_record(
+            admin,
+            customer_id,
+            permission=Permission.PARTIES_CUSTOMER_WRITE,
+            scope=select(Customer),
+            seen_version=seen_version,
+            values=values,
+        )
+
+    with pytest.raises(Conflict):
+        change(office.version(customer_id) - 1)
+    assert office.state(customer_id) is S.IDENTIFIED
+    change(office.version(customer_id))
+    assert office.state(customer_id) is after
+    said = [entry.event.removeprefix("identification.") for entry in trail()[before:]]
+    assert [event for event in said if event.startswith("customer.")] == events
+    if after is S.IN_REVIEW and "name" in values:
+        with pytest.raises(Conflict, match="Open at least one"):
+            identification.identify(officer, customer_id, version=office.version(customer_id))
+        office.look(officer, customer_id, documents[0])
+        identification.identify(officer, customer_id, version=office.version(customer_id))
+        assert office.state(customer_id) is S.IDENTIFIED
+
+
+def test_who_is_identified_without_documents_and_renamed_is_unidentified(office: Office) -> None:
+    customer_id = office.customer(identification=S.IDENTIFIED)
+    records.update_record(
+        office.officer(Role.ADMIN),
+        customer_id,
+        permission=Permission.PARTIES_CUSTOMER_WRITE,
+        scope=select(Customer),
+        seen_version=office.version(customer_id),
+        values={"name": "Somebody Else"},
+    )
+    assert office.state(customer_id) is S.UNIDENTIFIED
 
 
 def test_a_look_at_what_was_replaced_or_erased_does_not_count(office: Office) -> None:

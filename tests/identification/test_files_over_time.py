@@ -16,7 +16,8 @@ from payadmin.actions.identification import documents as acts
 from payadmin.actions.identification import files
 from payadmin.config import current_settings
 from payadmin.db import db, utcnow
-from payadmin.jobs.identification import FORGET_FILES_SECONDS, destroy_documents, sweep_documents
+from payadmin.jobs.identification import destroy_documents, sweep_documents
+from payadmin.jobs.sweeping import FORGET_FILES_SECONDS
 from payadmin.kernel.errors import Conflict, Forbidden, Invalid
 from payadmin.models.identification import DocumentStatus, IdentityDocument
 from payadmin.permissions import Permission

@@ -5,20 +5,24 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from payadmin.actions import wallets
 from payadmin.actions.subscriptions import register_subscription
 from payadmin.db import db
 from payadmin.kernel.errors import Conflict, NeedsApproval
+from payadmin.models.approvals import ApprovalStatus
 from payadmin.models.batches import BatchRow, RowStatus
-from payadmin.models.risk import BlockScope, BlockTarget
+from payadmin.models.risk import BlockScope, BlockStop, BlockTarget
+from payadmin.models.wallets import Wallet
 from payadmin.permissions import ApiScope
 from payadmin.queries.blocks import Blocked
 from payadmin.work import SYSTEM
 from tests.risk.conftest import Watch
+from tests.support.approvals import filed
 from tests.support.batches import BatchRoom
 from tests.support.billing import DAILY, Office
+from tests.support.desk import trail
 from tests.support.make import Make
 from tests.support.payroll import Payroll
 from tests.support.programs import make_program
@@ -89,6 +93,16 @@ def test_the_keys_of_a_blocked_organization_open_nothing(app: Flask, make: Make,
     answer = program.ask("/key")
     assert (answer.status_code, "blocked" in answer.text) == (401, True)
     assert len(watch.stops(number)) == 1
+    for _turn in range(3):
+        assert program.ask("/key").status_code == 401
+    assert len(watch.stops(number)) == 1, "a program that goes on asking fills no table"
+    assert db.session.scalars(select(BlockStop.times).where(BlockStop.block_id == number)).all() == [4]
+    [entry] = trail(event="api.key.refused")
+    assert (entry.outcome, entry.keys["block_id"]) == ("refused", number)
+    with db.engine.begin() as connection:  # an hour goes by
+        connection.execute(update(BlockStop).values(slot="before"))
+    program.ask("/key")
+    assert len(watch.stops(number)) == 2
     watch.lift(number)
     assert program.ask("/key").status_code == 200
 
@@ -105,6 +119,13 @@ def test_nothing_is_adjusted_or_opened_for_who_is_blocked(watch: Watch) -> None:
     with pytest.raises(NeedsApproval):
         adjust(1_00)()
     assert watch.stops(number) == ["wallets.adjust_wallet"]
+    # What was asked for before the block is stopped when it is approved; that stands with the block too.
+    other = watch.wallet("Beta", funds=10_00)
+    request = filed(lambda: wallets.adjust_wallet(watch.admin, other, amount_minor=-1_00, reason="Wrong", key="b"))
+    number = watch.block(T.ORGANIZATION, watch.get(Wallet, other).organization_id or 0)
+    assert watch.approve(watch.cfo, request).status is ApprovalStatus.FAILED
+    assert watch.stops(number) == ["wallets.adjust_wallet"]
+    assert watch.amounts(other).available_minor == 10_00
     shop = watch.make.organization("Shop").id
     watch.block(T.ORGANIZATION, shop)
     with pytest.raises(Blocked):

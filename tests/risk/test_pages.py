@@ -7,10 +7,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from payadmin.actions import wallets
-from payadmin.db import db
+from payadmin.db import db, utcnow
 from payadmin.jobs.risk import keep_watch
 from payadmin.kernel.tariffs import Term
 from payadmin.models.parties import Customer
@@ -19,6 +19,7 @@ from payadmin.models.risk import (
     BlockScope,
     BlockTarget,
     NoteStatus,
+    WatchItem,
     WatchNote,
     WatchRule,
     WatchStatus,
@@ -272,3 +273,22 @@ def test_the_menu_and_the_pages_are_anti_frauds_alone(watch: Watch, browse: Brow
     for role, status in ((Role.ANTI_FRAUD, 200), (Role.PAYMENTS_OPERATOR, 403), (Role.COMPLIANCE, 403)):
         client = browse(role)
         assert {client.get(address).status_code for address in addresses} == {status}, role
+
+
+def test_what_could_not_be_watched_is_shown_until_somebody_decides(watch: Watch, browse: Browse) -> None:
+    on(watch)
+    first, second = (watch.make.payment(amount_minor=200_00).transaction_id for _ in range(2))
+    with db.engine.begin() as connection:
+        connection.execute(update(WatchItem).values(failed_at=utcnow(), failures=3, error="RuntimeError: <b>odd</b>"))
+    client, at = browse(Role.ANTI_FRAUD), "/watch-rules/not-watched/"
+    assert at in client.get("/watch-rules/").text
+    page = client.get(at).text
+    assert first in page
+    assert second in page
+    assert "&lt;b&gt;odd&lt;/b&gt;" in page
+    one, two = (int(each) for each in re.findall(rf"{at}(\d+)/again/", page))
+    assert post(client, f"{at}{one}/leave/", reason="").status_code == 422
+    assert post(client, f"{at}{one}/leave/", reason="Looked at by hand").status_code == 303
+    assert post(client, f"{at}{two}/again/").status_code == 303
+    assert (client.get(at).text.count("/again/"), watch.count(WatchItem), keep_watch()) == (0, 1, 1)
+    assert browse(Role.CASHIER).get(at).status_code in {403, 404}

@@ -6,13 +6,13 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from flask import Flask
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 
 from payadmin.actions import risk
 from payadmin.actions.risk import watching
 from payadmin.db import db, utcnow
 from payadmin.jobs.risk import keep_watch, try_watch_rule
-from payadmin.kernel.errors import Conflict, Forbidden, Invalid
+from payadmin.kernel.errors import Conflict, Forbidden, Invalid, NotFound
 from payadmin.models.parties import Customer, IdentificationStatus
 from payadmin.models.payments import Mode, Payment, PaymentStatus
 from payadmin.models.risk import (
@@ -27,10 +27,12 @@ from payadmin.models.risk import (
     WatchVersion,
 )
 from payadmin.models.system import StaffNotice
-from payadmin.queries.risk.watching import calling_code, facts_about
+from payadmin.queries.risk.watching import calling_code, facts_about, set_aside
 from payadmin.work import SYSTEM
 from tests.risk.conftest import Watch
 from tests.support.approvals import filed
+from tests.support.crash import Crash
+from tests.support.desk import trail
 from tests.support.races import together
 
 ZONE = ZoneInfo("UTC")
@@ -98,15 +100,60 @@ def test_what_dies_in_the_middle_is_asked_again_whole(watch: Watch, monkeypatch:
     def dies(*args: Any) -> Any:
         calls.append(args)
         if len(calls) == 2:
-            raise RuntimeError("gone")
+            raise Crash
         return real(*args)
 
     monkeypatch.setattr(watching, "_note", dies)
-    with pytest.raises(RuntimeError):
+    with pytest.raises(Crash):
         risk.watch_some(SYSTEM)
     assert (notes(watch), watch.count(WatchItem)) == ([], 3)
     assert keep_watch() == 3
     assert notes(watch) == wanted
+
+
+@pytest.mark.parametrize("place", ["facts_about", "_note"])
+def test_a_payment_that_cannot_be_asked_about_is_set_aside_and_the_others_go_on(
+    watch: Watch, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """Whatever raises, in Python or in the database; nothing of it is lost, and a person decides."""
+    on(watch)
+    on(watch, name="Any amount", conditions=[{"key": "channel", "operator": "not_equal", "value": "CALL_CENTRE"}])
+    wanted = [watch.make.payment(amount_minor=200_00).id for _ in range(4)]
+    bad, worse = wanted[1:3]
+    real = getattr(watching, place)
+
+    def fails(first: Any, second: Any, *args: Any) -> Any:
+        payment = second if place == "facts_about" else args[0]
+        if payment.id == bad:
+            raise RuntimeError("card 4111111111111111 is odd")
+        if payment.id == worse:
+            db.session.execute(text("SELECT no_such_column FROM payment"))
+        return real(first, second, *args)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(watching, place, fails)
+        patched.setattr(watching, "OperationalError", Crash)  # which SQLite calls a column that is not there
+        assert keep_watch() == 4 + 2 + 2
+    good = [wanted[0], wanted[3]]
+    assert sorted(notes(watch)) == sorted(good * 2)
+    aside = set_aside(db.session(), 10)
+    assert [(item.payment_id, item.failures) for item, _payment in aside] == [(bad, 3), (worse, 3)]
+    assert aside[0][0].error == "RuntimeError: card 411111******1111 is odd"
+    assert [entry.outcome for entry in trail(event="risk.watch_item.set_aside")] == ["failed"] * 2
+    assert watch.count(StaffNotice) == 2, "two specialists, once a day"
+    first, second = (item.id for item, _payment in aside)
+    assert keep_watch() == 0, "they are not tried for ever"
+    with pytest.raises(Invalid):
+        risk.leave_unwatched(watch.fraud, second, reason=" ")
+    with pytest.raises(Forbidden):
+        risk.watch_again(watch.cfo, first)
+    risk.leave_unwatched(watch.fraud, second, reason="Looked at by hand")
+    risk.watch_again(watch.fraud, first)
+    with pytest.raises(NotFound):
+        risk.watch_again(watch.fraud, second)
+    assert keep_watch() == 1
+    assert sorted(notes(watch)) == sorted([*good, bad] * 2)
+    assert watch.count(WatchItem) == 0
 
 
 def test_many_workers_raise_each_payment_once(app: Flask, watch: Watch) -> None:

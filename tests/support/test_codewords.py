@@ -11,6 +11,7 @@ from payadmin.actions import support
 from payadmin.db import db, utcnow
 from payadmin.kernel import codewords
 from payadmin.kernel.errors import Conflict, Invalid
+from payadmin.models.access import StaffUser
 from payadmin.models.audit import AuditEvent
 from payadmin.models.parties import Customer
 from payadmin.models.support import CodewordTry
@@ -154,6 +155,30 @@ def test_a_codeword_is_renewed_only_after_it_was_said(care: Care) -> None:
     support.set_codeword(boss, first, codeword=support.new_codeword(), reason="Showed a passport.")
     admin = care.person(Role.ADMIN)
     support.set_codeword(admin, customer_id, codeword="Red Panda 9", reason="Letter of the customer.")
+
+
+def test_whoever_gave_the_codeword_sees_nothing_by_saying_it(care: Care) -> None:
+    """It would open a customer to a member of staff whom the customer never spoke to."""
+    boss, other = care.manager(), care.manager()
+    human = db.session.get_one(StaffUser, boss.staff_id).person
+    second = care.person(Role.SUPPORT_MANAGER, person_id=human)
+    customer = care.customer(word=None)
+    customer_id = customer.id
+    support.set_codeword(boss, customer_id, codeword="Green Otter", reason="Showed a passport.")
+    for own in (boss, second):
+        verdict = support.compare_codeword(own, customer_id, codeword="Green Otter")
+        assert (verdict.is_right, verdict.until) == (True, None)
+        assert verified_until(db.session(), own.staff_id, customer_id, utcnow()) is None
+    assert not care.row(care.ticket(boss, db.session.get_one(Customer, customer_id))).codeword_verified
+    with pytest.raises(Conflict, match="present codeword first"):
+        support.set_codeword(boss, customer_id, codeword="Purple Walrus", reason="They asked.")
+    assert support.compare_codeword(other, customer_id, codeword="Green Otter").until is not None
+    support.set_codeword(other, customer_id, codeword="Purple Walrus", reason="Said the old one.")
+    wait_a_quarter()
+    assert support.compare_codeword(boss, customer_id, codeword="Purple Walrus").until is not None, (
+        "not theirs any more"
+    )
+    assert support.compare_codeword(other, customer_id, codeword="Purple Walrus").until is None
 
 
 def test_made_codewords_are_usable_and_differ() -> None:

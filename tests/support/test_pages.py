@@ -203,6 +203,15 @@ def test_the_same_phone_twice_shows_both(care: Care, enter: Any) -> None:
     assert ("ONE" in page, "TWO" in page) == (True, True)
 
 
+def test_an_scc_is_told_no_names_of_other_teams(two: Two, enter: Any) -> None:
+    """Neither the teams nor the people of others are offered, whatever page offers them."""
+    own, others = {"Cards", two.agent.name, two.boss.name, two.other.name}, {"Wallets", two.stranger.name}
+    for actor, hidden in ((two.agent, others), (two.alone, others | {"Cards", two.agent.name}), (two.boss, set())):
+        pages = [enter(actor).get(at).text for at in ("/tickets/", f"/tickets/?team={two.theirs}")]
+        said = {word for word in own | others if any(re.search(rf"\b{word}\b", page) for page in pages)}
+        assert said == (own | others) - hidden
+
+
 def test_every_number_of_the_queue_is_a_list_of_that_length(two: Two, care: Care, no_csrf: None, enter: Any) -> None:
     boss = two.boss
     for number in range(3):

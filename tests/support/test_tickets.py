@@ -1,13 +1,20 @@
 """Tickets: opened once, moved as the machine says, due in time, merged for good; nothing half done."""
 
 import datetime as dt
+import os
+import struct
+import time
+import zlib
 
 import pytest
 from flask import Flask
 from sqlalchemy import func, select, update
 
 from payadmin.actions import access, support
+from payadmin.actions.support import talking
 from payadmin.db import db, utcnow
+from payadmin.jobs.support import sweep_ticket_files
+from payadmin.jobs.sweeping import FORGET_FILES_SECONDS
 from payadmin.kernel.errors import Conflict, Invalid, NotFound
 from payadmin.models.audit import AuditEvent
 from payadmin.models.payments import Notification
@@ -25,7 +32,20 @@ from tests.support.conftest import Care
 from tests.support.make import writing
 
 S = TicketStatus
-PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + b"\x00" * 17 + b"\x00\x00\x00\x00IEND\xaeB`\x82"
+
+
+def chunk(name: bytes, body: bytes) -> bytes:
+    """A part of a PNG, with its checksum."""
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+
+def png(*more: bytes) -> bytes:
+    """A picture of one pixel, with other parts in the middle of it."""
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + head + b"".join(more) + chunk(b"IDAT", zlib.compress(b"\0\0")) + chunk(b"IEND", b"")
+
+
+PNG = png()
 
 
 def shift(ticket_id: int, **by: dt.timedelta) -> None:
@@ -287,6 +307,39 @@ def test_an_answer_that_is_refused_leaves_no_file(care: Care, app: Flask) -> Non
     with pytest.raises(Invalid):
         support.answer_ticket(boss, ticket, body=" ", key="a", files=[("ok.png", PNG)])
     assert [path for path in folder.rglob("*") if path.is_file()] == before
+
+
+@pytest.mark.parametrize("is_committed", [False, True])
+def test_a_file_whose_row_never_came_is_swept_and_one_that_has_a_row_stays(
+    care: Care, app: Flask, monkeypatch: pytest.MonkeyPatch, is_committed: bool
+) -> None:
+    """The process dies in the transaction, or after a commit whose answer is lost."""
+    boss, settings = care.manager(), app.extensions["payadmin.settings"]
+    ticket = care.ticket(boss)
+    folder = settings.files_folder / "tickets"
+    before = {path for path in folder.rglob("*") if path.is_file()}
+    act = talking._note
+
+    def die(*args: object, **values: object) -> None:
+        if is_committed:
+            act(*args, **values)
+        raise RuntimeError("the power is gone")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(talking, "_note", die)
+        with pytest.raises(RuntimeError):
+            support.note_ticket(boss, ticket, body="See", key="n", files=[("a.png", PNG)])
+    db.session.rollback()
+    [left] = [path for path in folder.rglob("*") if path.is_file() and path not in before]
+    assert sweep_ticket_files(settings) == 0, "it may still be on its way"
+    old = time.time() - FORGET_FILES_SECONDS - 1
+    for path in folder.rglob("*"):
+        os.utime(path, (old, old))
+    sweep_ticket_files(settings)
+    assert left.exists() is is_committed
+    assert count(TicketFile) == int(is_committed)
+    if is_committed:
+        assert support.fetch(settings, db.session.scalars(select(TicketFile.stored)).one()) == PNG
 
 
 def test_channels_are_kept(care: Care) -> None:

@@ -15,6 +15,7 @@ from payadmin.kernel.text import _, one_line
 from payadmin.models.api import ApiKey, ApiKeyStatus
 from payadmin.models.parties import Organization, OrganizationStatus
 from payadmin.permissions import SCOPES, ApiScope, Permission
+from payadmin.queries.blocks import count_stop
 from payadmin.work import Actor, Work, use_case
 
 KEY_ACT: Final = "api.make_key"
@@ -153,6 +154,19 @@ def note_key_used(work: Work, key_id: int) -> None:
         .values(last_used_at=work.now, last_used_ip=work.actor.ip)
         .execution_options(synchronize_session=False, explained=True)
     )
+
+
+@use_case(Permission.API_KEY_USE)
+def note_blocked_call(work: Work, *, block_id: int | None, act: str, sentence: str) -> None:
+    """Write down that a block stopped a program: a line of its block and an event an hour, with how often it tried.
+
+    Args:
+        act: what it asked for.
+        sentence: why it was refused, for staff.
+    """
+    told = {"act": act, "actor_name": work.actor.name, "sentence": sentence}
+    if block_id is None or count_stop(work.session, block_id, now=work.now, **told):
+        work.record(Event.API_KEY_REFUSED, outcome="refused", reason=sentence, after={"act": act}, block_id=block_id)
 
 
 def refused_counter(ip: str | None) -> str:

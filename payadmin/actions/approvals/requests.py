@@ -19,7 +19,7 @@ from payadmin.kernel.masks import mask_pan_in_text
 from payadmin.kernel.text import _
 from payadmin.models.approvals import ApprovalRequest, ApprovalStatus
 from payadmin.permissions import Permission
-from payadmin.work import Actor, Approved, NotDone, Work, replay, use_case
+from payadmin.work import Actor, Approved, NotDone, Work, replay, tell_witnesses, use_case
 
 ACT = "approvals.approve"
 REASON_LENGTH = 500
@@ -194,6 +194,7 @@ def _approve(
     except Refusal as refusal:
         # Read again: the savepoint took back what was loaded since.
         request, target = _locked(work, request.id)
+        tell_witnesses(work.session, refusal, act=request.use_case, actor_name=request.maker_name)
         return _end(work, request, target, ApprovalStatus.FAILED, f"Not done: {refusal.sentence}", checker=checker)
     return _end(work, request, None, ApprovalStatus.APPLIED, "Approved and done.", checker=checker, run=run)
 

@@ -5,6 +5,7 @@ that left is never forgotten, and a request is never in two files. Rows are held
 their numbers, then their wallets.
 """
 
+import datetime as dt
 import hashlib
 import re
 import secrets
@@ -20,6 +21,7 @@ from payadmin.approvals import person_of
 from payadmin.audit import Event
 from payadmin.banks import Handed, Handover
 from payadmin.config import current_settings
+from payadmin.db import utcnow
 from payadmin.kernel import vault
 from payadmin.kernel.errors import Conflict, Forbidden, Invalid
 from payadmin.kernel.iso20022 import Orders, Transfer, write_orders
@@ -34,13 +36,14 @@ from payadmin.models.banking import (
 )
 from payadmin.models.redeem import RedeemRequest, RedeemStatus
 from payadmin.models.system import NoticeKind
-from payadmin.models.wallets import REASON_LENGTH
+from payadmin.models.wallets import REASON_LENGTH, Wallet
 from payadmin.notices import notify, those_who_may
 from payadmin.permissions import Permission
 from payadmin.queries.banking import claimed_paid, in_files, is_asking, lines_of, waiting_requests
+from payadmin.queries.blocks import Blocked, refuse
 from payadmin.queries.redeem import account_of, why_not
-from payadmin.queries.wallets import scales_of
-from payadmin.work import Work, use_case
+from payadmin.queries.wallets import owner_of, scales_of, stopped
+from payadmin.work import Work, tell_witnesses, use_case
 
 MAKE: Final = Permission.BANKING_FILE_MAKE
 READ_FILES: Final = Permission.BANKING_FILE_READ
@@ -51,6 +54,8 @@ PAGE: Final = "payment_files"
 # What a person writes who knows that the bank will not pay: "the reason is given in words".
 IN_WORDS: Final = "NARR"
 CANNOT_READ: Final = "FF01"
+# No attempt to give a file to the bank takes so long.
+STILL_AFTER: Final = dt.timedelta(minutes=15)
 _KEY: Final = re.compile(r"[0-9a-f]{12}")
 STALE = "Somebody else changed this payment file meanwhile. Look at it again."
 OWN = "You made this file, with this account or another of yours. Somebody else has to release it."
@@ -218,11 +223,14 @@ def download_file(work: Work, file_id: int) -> tuple[str, bytes]:
     """Its name and its bytes, for whoever gives it to the bank by hand; from then on no worker sends it.
 
     Raises:
+        Blocked: one of its payments is of somebody blocked, and it was not given to the bank yet.
         Conflict: it was not released, or payadmin sends it to the bank itself.
     """
     file = work.get(PaymentFile, file_id, lock=True)
     if file.released_at is None:
         raise Conflict("The file was not released yet, so it cannot leave.")
+    if file.status is FileStatus.RELEASED:
+        refuse(_blocked(work, file))
     if not file.by_hand:
         if current_settings().bank_url or file.status is not FileStatus.RELEASED:
             raise Conflict("payadmin gives this file to the bank itself. A second copy could be paid twice.")
@@ -287,11 +295,16 @@ def why_not_given_up(file: PaymentFile, lines: Sequence[PaymentFileLine]) -> str
     """Why nobody may say yet that the bank pays nothing of it; None: somebody may."""
     if file.status not in {FileStatus.RELEASED, FileStatus.UNKNOWN, FileStatus.SENT}:
         return _("The bank, or nobody yet, has to say what becomes of this file.")
-    if file.status is not FileStatus.SENT and not file.by_hand and current_settings().bank_url:
+    if file.status is not FileStatus.SENT and not file.by_hand and current_settings().bank_url and not _is_still(file):
         return _("payadmin is still asking the bank about this file.")
     if any(line.status is not TransferStatus.WAITING for line in lines):
         return _("The bank has said something about this file already.")
     return None
+
+
+def _is_still(file: PaymentFile) -> bool:
+    """Whether a block keeps it here and no attempt can be under way: then nobody asks the bank about it."""
+    return file.held_at is not None and (file.attempts == 0 or file.held_at < utcnow() - STILL_AFTER)
 
 
 # ---- the worker ----------------------------------------------------------------------------------------------------
@@ -310,13 +323,21 @@ class Sending:
 def claim_file(work: Work, file_id: int) -> Sending | None:
     """What to give to the bank now; None when there is nothing to give any more.
 
+    A file with a payment of somebody who was blocked after its release stays here: its bytes were released as a whole,
+    so no payment can be taken out. It leaves when the block is lifted, and asking again changes nothing till then.
+
     The attempt is kept before it is made: after a crash the next one knows that the bank may have the file.
     """
     file = work.get(PaymentFile, file_id, lock=True)
     if file.status not in {FileStatus.RELEASED, FileStatus.UNKNOWN} or file.by_hand:
         return None
+    if (blocked := _blocked(work, file)) is not None:
+        _hold_back(work, file, blocked)
+        return None
     attempt = file.attempts + 1
-    work.change(PaymentFile, file.id, attempts=attempt)
+    work.change(
+        PaymentFile, file.id, attempts=attempt, held_at=None, problem=file.problem if file.held_at is None else None
+    )
     work.record(Event.BANK_FILE_TRIED, file, after={"attempts": attempt}, message_id=file.message_id)
     return Sending(file.message_id, _content(file), attempt)
 
@@ -406,6 +427,27 @@ def reject_lines(work: Work, codes: dict[PaymentFileLine, str]) -> None:
     by_request = {line.redeem_request_id: code for line, code in codes.items()}
     for request in _held(work, list(codes)):
         failed(work, request, code=by_request[request.id])
+
+
+def _blocked(work: Work, file: PaymentFile) -> Blocked | None:
+    """Why a file may not leave: the first of its payments whose wallet or owner is blocked; None: it may."""
+    for request in _held(work, lines_of(work.session, file.id)):
+        wallet = work.get(Wallet, request.wallet_id, lock=True)
+        if (found := stopped(work.session, wallet, owner_of(work.session, wallet), pays=True)) is not None:
+            words = _("%(request)s keeps the file here. %(why)s", request=str(request), why=found.sentence)
+            return Blocked(words, found.block_id)
+    return None
+
+
+def _hold_back(work: Work, file: PaymentFile, blocked: Blocked) -> None:
+    """Write down, once for each reason, that a block keeps a file here, and tell who made and released it."""
+    problem = str(blocked.sentence)[:PROBLEM_LENGTH]
+    if file.held_at is not None and file.problem == problem:
+        return
+    work.change(PaymentFile, file.id, held_at=file.held_at or work.now, problem=problem)
+    work.record(Event.BANK_FILE_NOT_SENT, file, reason=problem, outcome="refused", message_id=file.message_id)
+    tell_witnesses(work.session, blocked, act=work.name, actor_name=work.actor.name)
+    tell_of_file(work, file, blocked.sentence)
 
 
 def tell_of_file(work: Work, file: PaymentFile, sentence: str) -> None:

@@ -1,7 +1,9 @@
 """Who is who: identified, rejected, and taken back (S3:130-138, KY1, KY2)."""
 
+from collections.abc import Collection
 from typing import Final
 
+from payadmin.actions import records
 from payadmin.actions.identification.documents import MOVED_ON, accept, given, keys_of, locked, reject, supersede
 from payadmin.audit import Event
 from payadmin.kernel.errors import Conflict, Forbidden
@@ -14,6 +16,7 @@ from payadmin.work import Work, use_case
 
 A_PERSON: Final = _("Only a person can say who somebody is.")
 LOOK_FIRST: Final = _("Open at least one of the documents yourself before you identify.")
+OTHER_NOW: Final = "The name or the kind of the customer was changed."
 _S: Final = IdentificationStatus
 
 
@@ -85,6 +88,21 @@ def revoke_identification(work: Work, customer_id: int, /, *, version: int, reas
     """
     why = given(reason)
     _move(work, locked(work, customer_id, version), _S.UNIDENTIFIED, Event.IDENTIFICATION_REVOKED, why)
+
+
+def doubt(work: Work, customer: Customer, changed: Collection[str]) -> None:
+    """Within the use case that changed a customer: whoever got another name or kind has to be looked at again.
+
+    The documents showed who they were. They are unidentified from now on, and in review where there are documents.
+    """
+    if customer.identification is not _S.IDENTIFIED or not {"name", "kind"} & set(changed):
+        return
+    _move(work, customer, _S.UNIDENTIFIED, Event.IDENTIFICATION_REVOKED, OTHER_NOW)
+    if queries.live_documents(work.session, customer.id):
+        _move(work, work.get(Customer, customer.id), _S.IN_REVIEW, Event.IDENTIFICATION_IN_REVIEW)
+
+
+records.FOLLOWERS[Customer] = doubt
 
 
 def _move(work: Work, customer: Customer, after: IdentificationStatus, event: Event, reason: str | None = None) -> None:

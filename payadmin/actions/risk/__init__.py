@@ -4,12 +4,14 @@ from payadmin.actions.risk.blocks import block, end_block, lift_block
 from payadmin.actions.risk.watching import (
     decide_note,
     discard_watch,
+    leave_unwatched,
     save_watch,
     start_trial,
     switch_off_watch,
     switch_on_blocking_watch,
     switch_on_watch,
     try_some,
+    watch_again,
     watch_some,
 )
 
@@ -18,6 +20,7 @@ __all__ = [
     "decide_note",
     "discard_watch",
     "end_block",
+    "leave_unwatched",
     "lift_block",
     "save_watch",
     "start_trial",
@@ -25,5 +28,6 @@ __all__ = [
     "switch_on_blocking_watch",
     "switch_on_watch",
     "try_some",
+    "watch_again",
     "watch_some",
 ]

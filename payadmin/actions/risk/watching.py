@@ -5,13 +5,15 @@ of it and writing what the rules raised is one transaction: whatever dies, nothi
 """
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import and_, delete, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from payadmin import audit
 from payadmin.actions.risk.approval import BLOCKING_GATE, hold_target
@@ -19,7 +21,7 @@ from payadmin.actions.risk.blocks import FINAL_PAYMENTS, set_block
 from payadmin.audit import Event
 from payadmin.config import current_settings
 from payadmin.kernel.conditions import Fact, read_conditions
-from payadmin.kernel.errors import Conflict, Invalid
+from payadmin.kernel.errors import Conflict, Invalid, NotFound
 from payadmin.kernel.masks import mask_pan_in_text
 from payadmin.kernel.text import Text, _
 from payadmin.models.access import StaffRole, StaffStatus, StaffUser
@@ -29,6 +31,7 @@ from payadmin.models.risk import (
     MOST_A_DAY,
     NAME_LENGTH,
     NOTE_LENGTH,
+    SENTENCE_LENGTH,
     BlockReason,
     BlockTarget,
     NoteStatus,
@@ -56,12 +59,16 @@ from payadmin.queries.risk.watching import (
 )
 from payadmin.work import Work, use_case
 
+log = logging.getLogger(__name__)
+
 WRITE: Final = Permission.FRAUD_WATCH_WRITE
 AT_ONCE: Final = 100
 TRIED_AT_ONCE: Final = 200
 MOST_DAYS: Final = 366
 FOUND_KEPT: Final = 50
 MOST_TOLD: Final = 25
+MOST_FAILURES: Final = 3
+SET_ASIDE: Final = _("The watch rules could not be asked about some payments. See Watch rules, Not watched.")
 STALE: Final = _("Somebody else changed this rule meanwhile. Look at what changed, then try again.")
 NO_DRAFT: Final = _("Only a draft can be changed, tried and switched on.")
 
@@ -356,13 +363,13 @@ def _write_trial(work: Work, trial: WatchTrial, **values: Any) -> None:
 
 @use_case(Permission.SYSTEM_JOB_RUN)
 def watch_some(work: Work, *, limit: int = AT_ONCE) -> int:
-    """Ask the rules that are on about the next payments of the journal; how many lines of it were dealt with.
+    """Ask the rules that are on about the next payments of the journal; how many lines of it were looked at.
 
-    Several workers may do it at once: each takes other lines.
+    Several workers may do it at once: each takes other lines. A line about which asking goes wrong keeps no other one:
+    what it wrote is undone, it is asked about twice more, and then set aside for a person with what went wrong.
     """
-    taken = work.session.execute(
-        select(WatchItem.id, WatchItem.payment_id).order_by(WatchItem.id).limit(limit).with_for_update(skip_locked=True)
-    ).all()
+    lines = select(WatchItem.id, WatchItem.payment_id, WatchItem.failures).where(WatchItem.failed_at.is_(None))
+    taken = work.session.execute(lines.order_by(WatchItem.id).limit(limit).with_for_update(skip_locked=True)).all()
     if not taken:
         return 0
     registry = watch_registry(work.session)
@@ -371,20 +378,103 @@ def watch_some(work: Work, *, limit: int = AT_ONCE) -> int:
     wanted = select(Payment, Customer).join(Customer, Customer.id == Payment.customer_id)
     ids = {row.payment_id for row in taken}
     found = work.session.execute(wanted.where(Payment.id.in_(ids)).order_by(Payment.id)).all()
-    hits: list[tuple[WatchVersion, Payment, Mapping[str, Fact | None]]] = []
+    hits: list[tuple[int, int, WatchVersion, Payment, Mapping[str, Fact | None]]] = []
+    failed: dict[int, str] = {}
     for payment, customer in found:
-        if payment.mode is Mode.LIVE and rules:
+        if payment.mode is not Mode.LIVE or not rules:
+            continue
+        payment_id = payment.id
+        with _kept_apart(work, payment_id, failed):
             facts = facts_about(work.session, payment, customer, names)
             for version, asks in rules:
                 if all_hold(asks, facts, registry):
                     seen = {name: facts[name] for name in asked_by(asks, registry)}
-                    hits.append((version, payment, seen))
+                    hits.append((version.rule_id, payment_id, version, payment, seen))
     # Rule by rule: everybody counts in the same order, so nobody waits in a circle.
-    for hit in sorted(hits, key=lambda hit: (hit[0].rule_id, hit[1].id)):
-        _raise(work, *hit)
-    done = delete(WatchItem).where(WatchItem.id.in_([row.id for row in taken]))
+    for _rule_id, payment_id, version, payment, seen in sorted(hits, key=lambda hit: hit[:2]):
+        with _kept_apart(work, payment_id, failed):
+            _raise(work, version, payment, seen)
+    done = delete(WatchItem).where(WatchItem.id.in_([row.id for row in taken if row.payment_id not in failed]))
     work.session.execute(done.execution_options(synchronize_session=False))
+    for row in taken:
+        if row.payment_id in failed:
+            _set_aside(work, row.id, row.payment_id, row.failures + 1, failed[row.payment_id])
     return len(taken)
+
+
+@contextmanager
+def _kept_apart(work: Work, payment_id: int, failed: dict[int, str]) -> Iterator[None]:
+    """What goes wrong about one payment is undone and noted, and everything else stays."""
+    try:
+        with audit.undoable(work.session):
+            yield
+    except OperationalError:
+        raise  # the database is away, or wants all of it again
+    except Exception as error:
+        log.exception("payment %s could not be watched", payment_id)
+        first = next(iter(str(error).splitlines()), "")
+        failed[payment_id] = mask_pan_in_text(f"{type(error).__name__}: {first}")[:SENTENCE_LENGTH]
+
+
+def _set_aside(work: Work, item_id: int, payment_id: int, failures: int, error: str) -> None:
+    """Count that a line went wrong; the last time it stops being asked about, which is told once a day."""
+    is_last = failures >= MOST_FAILURES
+    values = {"failures": failures, "error": error, "failed_at": work.now if is_last else None}
+    work.session.execute(_line(item_id, **values))
+    if not is_last:
+        return
+    payment = work.get(Payment, payment_id)
+    work.record(
+        Event.RISK_WATCH_SET_ASIDE,
+        payment,
+        outcome="failed",
+        reason=error,
+        transaction_id=payment.transaction_id,
+    )
+    today = work.now.astimezone(current_settings().zone).date().isoformat()
+    for staff_id in _specialists(work):
+        notify(work.session, staff_id, NoticeKind.ATTENTION, SET_ASIDE, page="watch_rules", key=f"watch:failed:{today}")
+
+
+@use_case(WRITE)
+def watch_again(work: Work, item_id: int) -> None:
+    """Have the rules asked again about a payment that was set aside; again changes nothing.
+
+    Raises:
+        NotFound: it is not set aside.
+    """
+    payment = _aside(work, item_id)
+    work.session.execute(_line(item_id, failures=0, failed_at=None))
+    work.record(Event.RISK_WATCH_AGAIN, payment, transaction_id=payment.transaction_id)
+
+
+@use_case(WRITE)
+def leave_unwatched(work: Work, item_id: int, *, reason: str) -> None:
+    """Say that no rule is to be asked about a payment that was set aside.
+
+    Raises:
+        Invalid: no reason.
+        NotFound: it is not set aside.
+    """
+    words = _words(reason)
+    payment = _aside(work, item_id)
+    gone = delete(WatchItem).where(WatchItem.id == item_id)
+    work.session.execute(gone.execution_options(synchronize_session=False))
+    work.record(Event.RISK_WATCH_LEFT_OUT, payment, reason=words, transaction_id=payment.transaction_id)
+
+
+def _aside(work: Work, item_id: int) -> Payment:
+    """The payment of a line that is set aside, the line held."""
+    held = select(WatchItem.payment_id).where(WatchItem.id == item_id, WatchItem.failed_at.is_not(None))
+    payment_id = work.session.scalar(held.with_for_update())
+    if payment_id is None:
+        raise NotFound("There is no such record.")
+    return work.get(Payment, payment_id)
+
+
+def _line(item_id: int, **values: Any) -> Any:
+    changed = update(WatchItem).where(WatchItem.id == item_id).values(**values)
+    return changed.execution_options(synchronize_session=False)
 
 
 def _raise(work: Work, version: WatchVersion, payment: Payment, facts: Mapping[str, Fact | None]) -> None:
@@ -475,18 +565,23 @@ def _beyond(work: Work, version: WatchVersion, day: WatchDay) -> None:
         name=name,
         most=version.most_a_day,
     )
-    specialists = (
+    for staff_id in _specialists(work):
+        notify(
+            work.session, staff_id, NoticeKind.ATTENTION, text, page="watch_rules", row_id=rule_id,
+            key=f"watch:{rule_id}:{today}",
+        )  # fmt: skip
+
+
+def _specialists(work: Work) -> Sequence[int]:
+    """Whom to tell what watching comes to."""
+    found = (
         select(StaffUser.id)
         .join(StaffRole, StaffRole.staff_id == StaffUser.id)
         .where(StaffRole.role == Role.ANTI_FRAUD, StaffUser.status == StaffStatus.ACTIVE)
         .order_by(StaffUser.id)
         .limit(MOST_TOLD)
     )
-    for staff_id in work.session.scalars(specialists):
-        notify(
-            work.session, staff_id, NoticeKind.ATTENTION, text, page="watch_rules", row_id=rule_id,
-            key=f"watch:{rule_id}:{today}",
-        )  # fmt: skip
+    return work.session.scalars(found).all()
 
 
 # ---- deciding ------------------------------------------------------------------------------------------------------

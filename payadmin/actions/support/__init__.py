@@ -16,6 +16,7 @@ from payadmin.actions.support.talking import (
     AFTERWARDS,
     answer_ticket,
     fetch_file,
+    files_in_use,
     note_ticket,
     take_mail,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "compare_codeword",
     "fetch",
     "fetch_file",
+    "files_in_use",
     "link_payment",
     "mail_text",
     "make_team",

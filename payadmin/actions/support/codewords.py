@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 from payadmin import outbox
 from payadmin.actions import reveals
 from payadmin.actions.support.scope import person
+from payadmin.approvals import person_of
 from payadmin.audit import Event
 from payadmin.config import current_settings
 from payadmin.kernel import codewords
@@ -34,7 +35,7 @@ class Verdict:
     """What came of one comparison.
 
     Attributes:
-        until: how long whoever asked may see who the customer is, if the word was right.
+        until: how long whoever asked may see who the customer is, if the word was right and somebody else gave it.
         left: how many more tries there are within the quarter of an hour.
     """
 
@@ -49,6 +50,7 @@ def compare_codeword(work: Work, customer_id: int, *, codeword: str) -> Verdict:
 
     Every comparison is counted in the database, while the customer is held: however many ask at once, from however many
     processes, five are compared in fifteen minutes. Each stands in the trail, right or wrong; the word stands nowhere.
+    To whoever gave the customer the word, with this account or another one, it opens nothing: they know it themselves.
 
     Raises:
         NotFound: no such customer.
@@ -76,7 +78,9 @@ def compare_codeword(work: Work, customer_id: int, *, codeword: str) -> Verdict:
             field="codeword",
         )
     is_right = codewords.matches(current_settings().totp_keys, codeword, customer.codeword_digest)
-    until = now + LASTS if is_right else None
+    given_by = customer.codeword_by_id
+    is_own = given_by is not None and person_of(work, given_by) == person_of(work, staff_id)
+    until = now + LASTS if is_right and not is_own else None
     work.add(CodewordTry(customer_id=customer_id, staff_id=staff_id, at=now, is_right=is_right, until=until))
     left = MOST_TRIES - tries - 1
     work.record(
@@ -95,7 +99,7 @@ def set_codeword(work: Work, customer_id: int, *, codeword: str, reason: str) ->
     """Give a customer a codeword, or another one; only its keyed digest is kept.
 
     Somebody who takes calls must have verified the customer by the present one just now; an administrator, who does
-    not, answers for it with the reason.
+    not, answers for it with the reason. Who gave it is kept: see `compare_codeword`.
 
     Args:
         codeword: 6 to 64 characters; case and spaces do not count.
@@ -105,7 +109,7 @@ def set_codeword(work: Work, customer_id: int, *, codeword: str, reason: str) ->
         NotFound: no such customer.
         Invalid: no usable word, or no reason, at its field.
         Conflict: the customer has a codeword and has not said it to the actor within the last minutes, or none and the
-            actor has revealed too many within an hour: the first word opens the customer to whoever gives it.
+            actor has revealed too many within an hour: a first word is given on the actor's word alone.
     """
     customer = work.get(Customer, customer_id, lock=True)
     said = " ".join(reason.split())
@@ -125,10 +129,10 @@ def set_codeword(work: Work, customer_id: int, *, codeword: str, reason: str) ->
     if had and takes_calls and verified_until(work.session, person(work), customer_id, work.now) is None:
         raise Conflict("The customer has to say the present codeword first.")
     if not had and takes_calls:
-        # Whoever gives the first word can say it too, which opens the customer to them: that is a reveal.
+        # Nobody but the actor says that this was the customer: it counts among what they reveal.
         reveals.note_reveal(work, customer, reason=reveals.REASONS[0], note=said[: reveals.LONGEST_NOTE])
     digest = codewords.digests(current_settings().totp_keys, codeword)[0]
-    work.change(Customer, customer_id, codeword_digest=digest)
+    work.change(Customer, customer_id, codeword_digest=digest, codeword_by_id=work.actor.staff_id)
     work.record(
         Event.SUPPORT_CODEWORD_SET,
         work.get(Customer, customer_id),

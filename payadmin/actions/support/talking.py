@@ -2,7 +2,7 @@
 
 import datetime as dt
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from sqlalchemy import func, select
@@ -159,6 +159,12 @@ def fetch_file(work: Work, ticket_id: int, *, file_id: int) -> tuple[str, str, s
     after: dict[str, object] = {"file": file.name, "sha256": file.sha256}
     work.record(Event.SUPPORT_FILE_FETCHED, ticket, after=after, **keys(ticket))
     return file.name, file.media_type, file.stored
+
+
+@use_case(Permission.SYSTEM_JOB_RUN)
+def files_in_use(work: Work, stored: Sequence[str], /) -> Collection[str]:
+    """Which of these kept files a row names."""
+    return set(work.session.scalars(select(TicketFile.stored).where(TicketFile.stored.in_(stored))))
 
 
 # ---- customers -----------------------------------------------------------------------------------------------------

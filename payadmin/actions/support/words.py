@@ -9,7 +9,7 @@ from typing import Final
 from payadmin.actions.support import store
 from payadmin.config import current_settings
 from payadmin.kernel.attachments import Attachment, check_attachment
-from payadmin.kernel.errors import Invalid
+from payadmin.kernel.errors import Invalid, Refusal
 from payadmin.kernel.masks import mask_pan_in_text
 from payadmin.kernel.text import NumberText, _, one_line
 from payadmin.models.payments import Notification
@@ -99,17 +99,17 @@ def looked_into(files: Sequence[tuple[str, bytes]]) -> list[tuple[Attachment, by
 
 @contextmanager
 def stored_files(files: Sequence[tuple[Attachment, bytes]]) -> Iterator[list[tuple[Attachment, bytes, str]]]:
-    """The files on disk, before the act that names them; an act that fails leaves none behind.
+    """The files on disk, before the act that names them; an act that is refused leaves none behind.
 
-    They are written before the transaction begins, because nobody should wait for a disk while rows are held; what a
-    dying process leaves is an encrypted file that nothing names.
+    They are written before the transaction begins, because nobody should wait for a disk while rows are held. After any
+    other failure they stay for the sweep: a commit whose answer was lost has named them.
     """
     told, stored = current_settings(), list[tuple[Attachment, bytes, str]]()
     try:
         for attachment, content in files:
             stored.append((attachment, content, store.put_away(told, content)))
         yield stored
-    except BaseException:
+    except Refusal:
         for _attachment, _content, name in stored:
             store.drop(told, name)
         raise

@@ -15,7 +15,7 @@ from payadmin.kernel.conditions import Amount, Condition, Fact, Key, KeyKind, Re
 from payadmin.kernel.text import Text, _
 from payadmin.models.parties import Customer, CustomerKind, IdentificationStatus
 from payadmin.models.payments import Channel, Payment, PaymentMethod, PaymentStatus, PaymentType, Unit
-from payadmin.models.risk import WatchNote, WatchRule, WatchStatus, WatchTrial, WatchVersion
+from payadmin.models.risk import WatchItem, WatchNote, WatchRule, WatchStatus, WatchTrial, WatchVersion
 from payadmin.models.subscriptions import Subscription  # noqa: F401 - Payment refers to it
 
 HOUR: Final = dt.timedelta(hours=1)
@@ -215,6 +215,13 @@ def rule_names(session: Session, rule_ids: Iterable[int]) -> dict[int, str]:
     """The names of rules."""
     rows = session.execute(select(WatchRule.id, WatchRule.name).where(WatchRule.id.in_(set(rule_ids))))
     return {row.id: row.name for row in rows}
+
+
+def set_aside(session: Session, limit: int) -> Sequence[tuple[WatchItem, Payment]]:
+    """Payments about which no rule could be asked, the oldest first, until a person decides."""
+    wanted = select(WatchItem, Payment).join(Payment, Payment.id == WatchItem.payment_id)
+    found = wanted.where(WatchItem.failed_at.is_not(None)).order_by(WatchItem.failed_at, WatchItem.id)
+    return [(item, payment) for item, payment in session.execute(found.limit(limit))]
 
 
 def notes_about(session: Session, payment_id: int) -> Sequence[WatchNote]:

@@ -99,7 +99,12 @@ def let_in(scope: ApiScope | None) -> Program:
         raise DeadKey("The organization of this key is closed.")
     if (blocked := organization_block(db.session(), key.organization_id)) is not None:
         # Why is no business of a program; that it is so, and which block it was, is written down.
-        record_refusal(keys.program_of(key, ip, request_id()), blocked, place=request.endpoint or request.path)
+        keys.note_blocked_call(
+            keys.program_of(key, ip, request_id()),
+            block_id=blocked.block_id,
+            act=request.endpoint or request.path,
+            sentence=blocked.sentence,
+        )
         raise DeadKey("The organization of this key is blocked.")
     program = Program(
         actor=keys.program_of(key, ip, request_id()),

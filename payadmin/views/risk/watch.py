@@ -33,7 +33,14 @@ from payadmin.models.risk import (
 from payadmin.permissions import Permission
 from payadmin.queries.approvals import pending_about
 from payadmin.queries.risk import block_in_force, known_of
-from payadmin.queries.risk.watching import conditions_of, latest_trial, states_of, versions_of, watch_registry
+from payadmin.queries.risk.watching import (
+    conditions_of,
+    latest_trial,
+    set_aside,
+    states_of,
+    versions_of,
+    watch_registry,
+)
 from payadmin.views import lists, periods, ui
 from payadmin.views.base import HISTORY_LENGTH, PayAdminModelView
 from payadmin.views.columns import Column, Kind, enum_cell, money_text, zone
@@ -47,6 +54,7 @@ from payadmin.views.security import current_actor
 
 WRITE = Permission.FRAUD_WATCH_WRITE
 USUAL_DAYS = 30
+MOST_ASIDE = 200
 NOTE_TONES = {NoteStatus.OPEN: "warn", NoteStatus.HARMLESS: "plain", NoteStatus.ACTED: "bad"}
 
 
@@ -105,9 +113,12 @@ class WatchRulesPage(PayAdminModelView):
     column_sortable = ("name", "created_at")
     default_sort = "name"
     phone = {"name": "m1", "state": "m2", "today": "m3"}
+    list_template = "risk/watch_rules.html"
     details_template = "risk/watch_rule.html"
     detail_sections = {}
     needs = {
+        "again_view": WRITE,
+        "leave_view": WRITE,
         "condition_view": WRITE,
         "try_view": WRITE,
         "on_view": WRITE,
@@ -173,6 +184,50 @@ class WatchRulesPage(PayAdminModelView):
             "days": USUAL_DAYS,
             "state": _state({each.status for each in versions}),
         }
+
+    # --- what could not be watched ------------------------------------------------------------------------------------
+
+    @expose("/not-watched/")
+    def aside_view(self) -> Any:
+        """Payments about which no rule could be asked, each with what went wrong."""
+        lines = [
+            {
+                "id": item.id,
+                "title": payment.transaction_id,
+                "url": address_of(BlockTarget.PAYMENT, payment.id),
+                "at": item.failed_at,
+                "error": item.error,
+            }
+            for item, payment in set_aside(db.session(), MOST_ASIDE)
+        ]
+        shown = {"lines": lines, "may_write": current_actor().may(WRITE), "back": self.list_address()}
+        return self.render("risk/not_watched.html", title=say(Text("Not watched")), **shown)
+
+    @expose("/not-watched/<int:row_id>/again/", methods=("POST",))
+    def again_view(self, row_id: int) -> Response:
+        """Have the rules asked again."""
+        risk.watch_again(current_actor(), row_id)
+        flash("Done.", "success")
+        return redirect(f"{self.address}not-watched/", 303)
+
+    @expose("/not-watched/<int:row_id>/leave/", methods=("GET", "POST"))
+    def leave_view(self, row_id: int) -> Any:
+        """Leave a payment out, with a reason."""
+        form = ReasonForm(request.form if request.method == "POST" else None)
+        sentence, status = None, 200 if request.method == "GET" else 422
+        back = f"{self.address}not-watched/"
+        if request.method == "POST" and form.validate():
+            try:
+                risk.leave_unwatched(current_actor(), row_id, reason=str(form.reason.data))
+            except Invalid as refusal:
+                status, sentence = refusal.status, put(form, refusal)
+            else:
+                flash("Done.", "success")
+                return redirect(back, 303)
+        shown = {"fields": list(form), "back": back, "sentence": sentence, "changed": []}
+        hint = _("No rule is asked about this payment. It stands in the trail.")
+        title, verb = say(Text("Leave out")), Text("Leave out")
+        return self.render("wallets/reason.html", form=form, title=title, hint=hint, verb=verb, **shown), status
 
     # --- writing ------------------------------------------------------------------------------------------------------
 

@@ -141,7 +141,10 @@ def compare(customer_id: int) -> Any:
         return _client_page(customer_id, refusal)
     if not verdict.is_right:
         return _client_page(customer_id, Conflict(_wrong(verdict), field="codeword"))
-    flash("The codeword is right. Personal data is shown to you for a quarter of an hour.", "success")
+    if verdict.until is None:
+        flash("The codeword is right, but you gave it to the customer: personal data stays masked for you.", "success")
+    else:
+        flash("The codeword is right. Personal data is shown to you for a quarter of an hour.", "success")
     return redirect(url_for("clients.show", customer_id=customer_id), 303)
 
 

@@ -1,15 +1,17 @@
 """Filters of tickets that no column has, or whose choices are few: what waits, whose it is, and which team's."""
 
-from sqlalchemy import and_, select
+from sqlalchemy import ColumnElement, and_, select
 
 from payadmin.db import db, utcnow
 from payadmin.kernel.text import _
 from payadmin.models.access import StaffRole, StaffUser
+from payadmin.models.support import SupportMember
 from payadmin.permissions import Role
-from payadmin.queries.support import QUEUES
+from payadmin.queries.support import QUEUES, team_of
 from payadmin.views.columns import Column
 from payadmin.views.filters import MOST_LINKS, Active, Choice, Filter, row_id_of
 from payadmin.views.language import say
+from payadmin.views.security import current_actor
 from payadmin.views.support.shown import team_names
 
 WORDS = {
@@ -68,18 +70,31 @@ class TeamFilter(NumbersFilter):
     """Tickets of some teams."""
 
     def choices(self) -> list[Choice]:
-        """Every team."""
-        return [Choice(str(row_id), name) for row_id, name in team_names().items()]
+        """Every team; for an SCC their own, because names of others are none of their business (T25)."""
+        own = _own_team()
+        return [Choice(str(row_id), name) for row_id, name in team_names().items() if own is None or row_id in own]
 
 
 class AssigneeFilter(NumbersFilter):
     """Tickets that some people have in hand."""
 
     def choices(self) -> list[Choice]:
-        """Everybody who takes tickets."""
-        holds = select(StaffRole.staff_id).where(StaffRole.role.in_((Role.SUPPORT_MANAGER, Role.SUPPORT_AGENT)))
-        wanted = select(StaffUser.id, StaffUser.username).where(StaffUser.id.in_(holds)).order_by(StaffUser.username)
+        """Everybody who takes tickets; for an SCC their own team and the managers."""
+        own = _own_team()
+        roles = (Role.SUPPORT_MANAGER, Role.SUPPORT_AGENT) if own is None else (Role.SUPPORT_MANAGER,)
+        takes: ColumnElement[bool] = StaffUser.id.in_(select(StaffRole.staff_id).where(StaffRole.role.in_(roles)))
+        if own is not None:
+            takes |= StaffUser.id.in_(select(SupportMember.staff_id).where(SupportMember.team_id.in_(own)))
+        wanted = select(StaffUser.id, StaffUser.username).where(takes).order_by(StaffUser.username)
         return [Choice(str(row.id), row.username) for row in db.session.execute(wanted.limit(200))]
+
+
+def _own_team() -> list[int] | None:
+    """The team of an SCC, if they are in one; None for managers, who see all."""
+    actor = current_actor()
+    if Role.SUPPORT_MANAGER in actor.roles:
+        return None
+    return list(db.session.scalars(team_of(actor.staff_id)))
 
 
 def names_of(ids: set[int]) -> dict[int, str]:
