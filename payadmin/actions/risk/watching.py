@@ -378,17 +378,17 @@ def watch_some(work: Work, *, limit: int = AT_ONCE) -> int:
     wanted = select(Payment, Customer).join(Customer, Customer.id == Payment.customer_id)
     ids = {row.payment_id for row in taken}
     found = work.session.execute(wanted.where(Payment.id.in_(ids)).order_by(Payment.id)).all()
-    hits: list[tuple[int, int, WatchVersion, Payment, Mapping[str, Fact | None]]] = []
+    hits: list[tuple[int, int, WatchVersion, Payment, dict[str, Fact | None]]] = []
     failed: dict[int, str] = {}
     for payment, customer in found:
         if payment.mode is not Mode.LIVE or not rules:
             continue
         payment_id = payment.id
         with _kept_apart(work, payment_id, failed):
-            facts = facts_about(work.session, payment, customer, names)
+            known = facts_about(work.session, payment, customer, names)
             for version, asks in rules:
-                if all_hold(asks, facts, registry):
-                    seen = {name: facts[name] for name in asked_by(asks, registry)}
+                if all_hold(asks, known, registry):
+                    seen = {name: known[name] for name in asked_by(asks, registry)}
                     hits.append((version.rule_id, payment_id, version, payment, seen))
     # Rule by rule: everybody counts in the same order, so nobody waits in a circle.
     for _rule_id, payment_id, version, payment, seen in sorted(hits, key=lambda hit: hit[:2]):
