@@ -515,11 +515,12 @@ CREATE TABLE block_stop (
 	at DATETIME NOT NULL,
 	act VARCHAR(80) NOT NULL,
 	actor_name VARCHAR(100) NOT NULL,
-	sentence VARCHAR(300) NOT NULL,
+	sentence VARCHAR(300) NOT NULL, slot VARCHAR(128), times INTEGER DEFAULT '1' NOT NULL,
 	CONSTRAINT pk_block_stop PRIMARY KEY (id),
 	CONSTRAINT fk_block_stop_block_id FOREIGN KEY(block_id) REFERENCES block (id)
 );
 CREATE INDEX ix_block_stop_block_id_id ON block_stop (block_id, id);
+CREATE UNIQUE INDEX uq_block_stop_block_id_slot ON block_stop (block_id, slot);
 CREATE TABLE cash_day_unit (
 	day_id INTEGER NOT NULL,
 	unit VARCHAR(12) NOT NULL,
@@ -962,7 +963,7 @@ CREATE TABLE customer (
 	id INTEGER NOT NULL,
 	created_at DATETIME NOT NULL,
 	updated_at DATETIME NOT NULL,
-	version INTEGER NOT NULL, identification VARCHAR(24) DEFAULT 'UNIDENTIFIED' NOT NULL CONSTRAINT ck_customer_identification_status CHECK (identification IN ('UNIDENTIFIED', 'IN_REVIEW', 'IDENTIFIED', 'REJECTED')), codeword_digest VARCHAR(64), identification_since DATETIME DEFAULT '1970-01-01 00:00:00' NOT NULL, phone_key VARCHAR(32), email_key VARCHAR(254), username_key VARCHAR(254),
+	version INTEGER NOT NULL, identification VARCHAR(24) DEFAULT 'UNIDENTIFIED' NOT NULL CONSTRAINT ck_customer_identification_status CHECK (identification IN ('UNIDENTIFIED', 'IN_REVIEW', 'IDENTIFIED', 'REJECTED')), codeword_digest VARCHAR(64), identification_since DATETIME DEFAULT '1970-01-01 00:00:00' NOT NULL, phone_key VARCHAR(32), email_key VARCHAR(254), username_key VARCHAR(254), codeword_by_id INTEGER CONSTRAINT fk_customer_codeword_by_id REFERENCES staff_user (id),
 	CONSTRAINT pk_customer PRIMARY KEY (id),
 	CONSTRAINT fk_customer_organization_id FOREIGN KEY(organization_id) REFERENCES organization (id),
 	CONSTRAINT uq_customer_external_id UNIQUE (external_id),
@@ -970,6 +971,7 @@ CREATE TABLE customer (
 	CONSTRAINT ck_customer_customer_kind CHECK (kind IN ('INDIVIDUAL', 'MERCHANT')),
 	CONSTRAINT ck_customer_customer_status CHECK (status IN ('ACTIVE', 'BLOCKED'))
 );
+CREATE INDEX ix_customer_codeword_by_id ON customer (codeword_by_id);
 CREATE INDEX ix_customer_codeword_digest ON customer (codeword_digest);
 CREATE INDEX ix_customer_created_at_id ON customer (created_at, id);
 CREATE INDEX ix_customer_email ON customer (email);
@@ -1655,7 +1657,7 @@ CREATE TABLE payment_file (
 	id INTEGER NOT NULL,
 	created_at DATETIME NOT NULL,
 	updated_at DATETIME NOT NULL,
-	version INTEGER NOT NULL,
+	version INTEGER NOT NULL, held_at DATETIME,
 	CONSTRAINT pk_payment_file PRIMARY KEY (id),
 	CONSTRAINT ck_payment_file_released_by_somebody CHECK ((status IN ('DRAFT', 'DISCARDED')) = (released_at IS NULL) AND (released_at IS NULL) = (released_by_id IS NULL)),
 	CONSTRAINT ck_payment_file_something_to_pay CHECK (amount_minor > 0 AND payments > 0),
@@ -2563,9 +2565,10 @@ CREATE TABLE watch_day (
 );
 CREATE TABLE watch_item (
 	id INTEGER NOT NULL,
-	payment_id INTEGER NOT NULL,
+	payment_id INTEGER NOT NULL, failures INTEGER DEFAULT '0' NOT NULL, failed_at DATETIME, error VARCHAR(300),
 	CONSTRAINT pk_watch_item PRIMARY KEY (id)
 );
+CREATE INDEX ix_watch_item_failed_at_id ON watch_item (failed_at, id) WHERE failed_at IS NOT NULL;
 CREATE TABLE watch_note (
 	rule_id INTEGER NOT NULL,
 	version_id INTEGER NOT NULL,

@@ -117,6 +117,7 @@ class WatchRulesPage(PayAdminModelView):
     details_template = "risk/watch_rule.html"
     detail_sections = {}
     needs = {
+        "aside_view": WRITE,
         "again_view": WRITE,
         "leave_view": WRITE,
         "condition_view": WRITE,
@@ -200,8 +201,8 @@ class WatchRulesPage(PayAdminModelView):
             }
             for item, payment in set_aside(db.session(), MOST_ASIDE)
         ]
-        shown = {"lines": lines, "may_write": current_actor().may(WRITE), "back": self.list_address()}
-        return self.render("risk/not_watched.html", title=say(Text("Not watched")), **shown)
+        title, back = say(Text("Not watched")), self.list_address()
+        return self.render("risk/not_watched.html", title=title, lines=lines, back=back)
 
     @expose("/not-watched/<int:row_id>/again/", methods=("POST",))
     def again_view(self, row_id: int) -> Response:
