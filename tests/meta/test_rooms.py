@@ -31,7 +31,7 @@ FRAME = {
         "exports", "imports", "import_layouts", "notices", "records", "reveals", "runs", "saved_views", "texts",
     },
     "models": {"base", "exports", "imports", "ledger_rules", "outbox", "registrations"},
-    "jobs": {"exports", "rings", "runner", "runs", "notifications"},
+    "jobs": {"exports", "rings", "runner", "runs", "notifications", "sweeping"},
     "queries": {"billing", "blocks", "exports", "texts", "workers"},
     "views": {
         "account", "advance", "all_report", "all_report_filters", "assets", "attention", "base", "bell", "bulk",

@@ -57,6 +57,7 @@ SILENT = {
     "saved_views.move_pin": "a person's own taste",
     "saved_views.pin_view": "a person's own taste",
     "saved_views.unpin_view": "a person's own taste",
+    "support.files_in_use": "reads which files the sweep must leave alone",
     "runs.note_item": "keeps what a row of a run said so far; the act itself is recorded",
     "runs.claim_item": "takes a row of a run; what happens to it is recorded by its own use case",
     "system.count_requests": "counts, of which Monitoring draws a line",

@@ -138,7 +138,7 @@ def test_a_payment_that_cannot_be_asked_about_is_set_aside_and_the_others_go_on(
     assert sorted(notes(watch)) == sorted(good * 2)
     aside = set_aside(db.session(), 10)
     assert [(item.payment_id, item.failures) for item, _payment in aside] == [(bad, 3), (worse, 3)]
-    assert aside[0][0].error == "RuntimeError: card 411111******1111 is odd"
+    assert aside[0][0].error == "RuntimeError: card 411111••••••1111 is odd"
     assert [entry.outcome for entry in trail(event="risk.watch_item.set_aside")] == ["failed"] * 2
     assert watch.count(StaffNotice) == 2, "two specialists, once a day"
     first, second = (item.id for item, _payment in aside)

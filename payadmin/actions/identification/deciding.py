@@ -16,7 +16,7 @@ from payadmin.work import Work, use_case
 
 A_PERSON: Final = _("Only a person can say who somebody is.")
 LOOK_FIRST: Final = _("Open at least one of the documents yourself before you identify.")
-OTHER_NOW: Final = "The name or the kind of the customer was changed."
+OTHER_NOW: Final = _("The name or the kind of the customer was changed.")
 _S: Final = IdentificationStatus
 
 
