@@ -79,7 +79,7 @@ def test_who_gets_another_name_or_kind_is_looked_at_again(
     office: Office, values: dict[str, Any], after: IdentificationStatus, events: list[str]
 ) -> None:
     """Documents of one person must not identify another."""
-    officer, admin = office.officer(), office.officer(Role.ADMIN)
+    officer, operator = office.officer(), office.officer(Role.PAYMENTS_OPERATOR)
     customer_id, documents = office.complete(officer)
     office.look(officer, customer_id, documents[0])
     identification.identify(officer, customer_id, version=office.version(customer_id))
@@ -87,7 +87,7 @@ def test_who_gets_another_name_or_kind_is_looked_at_again(
 
     def change(seen_version: int) -> None:
         records.update_record(
-            admin,
+            operator,
             customer_id,
             permission=Permission.PARTIES_CUSTOMER_WRITE,
             scope=select(Customer),
@@ -113,7 +113,7 @@ def test_who_gets_another_name_or_kind_is_looked_at_again(
 def test_who_is_identified_without_documents_and_renamed_is_unidentified(office: Office) -> None:
     customer_id = office.customer(identification=S.IDENTIFIED)
     records.update_record(
-        office.officer(Role.ADMIN),
+        office.officer(Role.PAYMENTS_OPERATOR),
         customer_id,
         permission=Permission.PARTIES_CUSTOMER_WRITE,
         scope=select(Customer),
