@@ -166,9 +166,9 @@ PLACES = (
     Place("document", "identification/{in_review}/documents/{document}/", user="compliance"),
     Place("document, refused", "identification/{in_review}/documents/new/", press("button", "Add"), 422, "compliance"),
     Place(
-        "documents, request dialog", "identification/{in_review}/", dialog_of("Request documents"), user="compliance"
+        "documents, request dialog", "identification/{in_review}/", dialog_of("Request documents…"), user="compliance"
     ),
-    Place("identification, reject dialog", "identification/{in_review}/", dialog_of("Reject"), user="compliance"),
+    Place("identification, reject dialog", "identification/{in_review}/", dialog_of("Reject…"), user="compliance"),
     Place("applications", "applications/", user="antifraud"),
     Place("application", "applications/{application}/", user="antifraud"),
     Place("application, approval", "applications/{application}/approve/", user="antifraud"),

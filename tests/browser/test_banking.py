@@ -72,11 +72,12 @@ def test_a_file_is_made_released_by_another_and_settled_by_a_statement(desk: Des
     other.get_by_role("textbox", name="Authenticator code").fill(desk.code("cfo"))
     other.get_by_role("button", name="Release", exact=True).click()
     expect(other.get_by_text("There is no connection to a bank")).to_be_visible()
+    other.get_by_role("button", name="The bank has it").click()
+    expect(other.get_by_text("Download the file first, then give it to the bank.", exact=True)).to_be_visible()
     with other.expect_download() as given:
         other.get_by_role("button", name="Download").click()
     content = Path(given.value.path()).read_text()
     assert f'<InstdAmt Ccy="{unit}">1.00</InstdAmt>' in content
-    other.reload()
     other.get_by_role("button", name="The bank has it").click()
     expect(other.get_by_text("has not said yet what it thinks of it")).to_be_visible()
 

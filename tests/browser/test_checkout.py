@@ -93,6 +93,7 @@ def test_a_rule_is_written_row_by_row_and_its_methods_are_put_in_order(desk: Des
     page.get_by_label("ID", exact=True).fill("from-the-browser")
     page.wait_for_load_state("networkidle")
     page.get_by_label("What", exact=True).select_option("amount")
+    page.get_by_label("Comparison").focus()
     page.get_by_label("Comparison").select_option("greater_or_equal_than")
     expect(page.get_by_label("Comparison")).to_be_focused()
     page.locator("#c-0-value").fill("1.234")

@@ -141,7 +141,7 @@ def test_a_compliance_specialists_whole_day(desk: Desk) -> None:
     assert not any(mark in path.read_bytes() for path in kept for mark in (b"JFIF", b"%PDF", b"SAMPLE"))
 
 
-def test_a_compliance_specialist_invites_and_locks_an_anti_fraud_specialist(desk: Desk) -> None:
+def test_a_compliance_specialist_invites_an_anti_fraud_specialist_and_takes_it_back(desk: Desk) -> None:
     desk.watched.expect_status(403, 404)
     page = desk.page("compliance", "staff/new/")
     for role, count in (("Customer support manager", 1), ("Anti-fraud specialist", 1), ("Cashier", 0)):
@@ -155,11 +155,11 @@ def test_a_compliance_specialist_invites_and_locks_an_anti_fraud_specialist(desk
     page.get_by_role("link", name="I have handed it over").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("ines.browser")
     page.get_by_role("button", name="More").click()
-    page.get_by_role("menuitem", name=re.compile("^Lock user")).click()
+    page.get_by_role("menuitem", name=re.compile("^Disable user")).click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("Reason").fill("Has left.")
-    dialog.get_by_role("button", name="Lock").click()
-    expect(page.get_by_text("Locked", exact=True).first).to_be_visible()
+    dialog.get_by_role("button", name="Disable for good").click()
+    expect(page.get_by_text("Disabled", exact=True).first).to_be_visible()
     [(cashier,)] = desk.demo.rows("SELECT id FROM staff_user WHERE username = 'cashier'")
     page.goto(f"staff/{cashier}/")
     expect(page.get_by_text("cashier", exact=True)).to_have_count(0)

@@ -249,10 +249,10 @@ def hand_over_file(work: Work, file_id: int, *, version: int) -> PaymentFile:
     file = work.get(PaymentFile, file_id, lock=True)
     if file.status is FileStatus.SENT and file.version == version + 1:
         return file
+    if file.status is FileStatus.RELEASED and not file.by_hand:
+        raise Conflict("Download the file first, then give it to the bank.")
     if file.status is not FileStatus.RELEASED or file.version != version:
         raise Conflict(STALE, now=file.version)
-    if not file.by_hand:
-        raise Conflict("Download the file first, then give it to the bank.")
     _move(work, file, FileStatus.SENT, Event.BANK_FILE_HANDED_OVER, sent_at=work.now)
     return file
 

@@ -36,6 +36,8 @@ function watch(list) {
   find("[data-condition-again]", form).hidden = true;
 }
 
+const asked = new WeakMap();
+
 async function renew(list, row, focus) {
   const data = new URLSearchParams();
   for (const field of findAll("[name]", row)) {
@@ -43,12 +45,21 @@ async function renew(list, row, focus) {
     data.append(field.name, field.value);
   }
   row.setAttribute("aria-busy", "true");
+  asked.set(row, data);
   const fresh = await ask(list, data);
+  if (asked.get(row) !== data) return; // The row was asked for again meanwhile, with what was chosen since.
   row.removeAttribute("aria-busy");
   if (!fresh) return;
   keepTyped(row, fresh, data);
+  const held = document.activeElement;
+  const isElsewhere = held !== document.body && !row.contains(held);
+  const typing = held.matches("input:not([type=checkbox]), textarea");
+  const [start, end] = [held.selectionStart, held.selectionEnd];
   row.replaceWith(fresh);
-  find(`#${CSS.escape(focus)}`, fresh)?.focus();
+  if (isElsewhere) return;
+  const next = (typing && find(`#${CSS.escape(held.id)}`, fresh)) || find(`#${CSS.escape(focus)}`, fresh);
+  next?.focus();
+  if (typing && next?.matches("input:not([type=checkbox]), textarea")) next.setSelectionRange(start, end);
 }
 
 /** What was typed while the answer was on its way stays. */

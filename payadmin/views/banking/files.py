@@ -151,7 +151,9 @@ class PaymentFilesPage(PayAdminModelView):
             "may_release": may_release and row.status is FileStatus.DRAFT and row.made_by_id != actor.staff_id,
             "is_own": row.status is FileStatus.DRAFT and row.made_by_id == actor.staff_id,
             "may_download": may_release and is_out_by_hand and row.released_at is not None,
-            "may_hand_over": may_release and row.status is FileStatus.RELEASED and row.by_hand,
+            "may_hand_over": may_release and row.status is FileStatus.RELEASED and is_out_by_hand,
+            # The page stays as it is while the browser downloads: it speaks of the file as it is after that.
+            "after_download": row.version if row.by_hand else row.version + 1,
             "may_give_up": may_release
             and row.released_by_id != actor.staff_id
             and banking.why_not_given_up(row, lines) is None,
