@@ -4,12 +4,13 @@ import datetime as dt
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from payadmin.actions import identification, records
 from payadmin.config import current_settings
 from payadmin.db import db, utcnow
 from payadmin.kernel.errors import Conflict, Forbidden, Invalid
+from payadmin.models.access import StaffUser
 from payadmin.models.identification import DocumentStatus
 from payadmin.models.parties import Customer, CustomerKind, IdentificationStatus
 from payadmin.permissions import Permission, Role
@@ -108,6 +109,20 @@ def test_who_gets_another_name_or_kind_is_looked_at_again(
         office.look(officer, customer_id, documents[0])
         identification.identify(officer, customer_id, version=office.version(customer_id))
         assert office.state(customer_id) is S.IDENTIFIED
+
+
+def test_nobody_identifies_themselves(office: Office) -> None:
+    officer = office.officer()
+    customer_id, documents = office.complete(officer)
+    office.look(officer, customer_id, documents[0])
+    email = db.session.get_one(StaffUser, officer.staff_id).email
+    change = update(Customer).where(Customer.id == customer_id).values(email=email, email_key=email)
+    with db.engine.begin() as connection:
+        connection.execute(change)
+    db.session.rollback()
+    with pytest.raises(Conflict, match="This is you"):
+        identification.identify(officer, customer_id, version=office.version(customer_id))
+    assert office.state(customer_id) is S.IN_REVIEW
 
 
 def test_who_is_identified_without_documents_and_renamed_is_unidentified(office: Office) -> None:

@@ -5,17 +5,19 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from flask.testing import FlaskClient
 from sqlalchemy import select, update
 
 from payadmin.actions import wallets
 from payadmin.actions.subscriptions import register_subscription
-from payadmin.db import db
+from payadmin.db import db, utcnow
+from payadmin.kernel import totp
 from payadmin.kernel.errors import Conflict, NeedsApproval
 from payadmin.models.approvals import ApprovalStatus
 from payadmin.models.batches import BatchRow, RowStatus
 from payadmin.models.risk import BlockScope, BlockStop, BlockTarget
 from payadmin.models.wallets import Wallet
-from payadmin.permissions import ApiScope
+from payadmin.permissions import ApiScope, Role
 from payadmin.queries.blocks import Blocked
 from payadmin.work import SYSTEM
 from tests.risk.conftest import Watch
@@ -24,8 +26,10 @@ from tests.support.batches import BatchRoom
 from tests.support.billing import DAILY, Office
 from tests.support.desk import trail
 from tests.support.make import Make
+from tests.support.pages import token_of
 from tests.support.payroll import Payroll
 from tests.support.programs import make_program
+from tests.support.signin import PASSWORD, enter_as, make_staff, secret_of
 
 T = BlockTarget
 
@@ -105,6 +109,28 @@ def test_the_keys_of_a_blocked_organization_open_nothing(app: Flask, make: Make,
     assert len(watch.stops(number)) == 2
     watch.lift(number)
     assert program.ask("/key").status_code == 200
+
+
+def test_the_staff_of_a_blocked_organization_are_let_in_nowhere(app: Flask, make: Make, watch: Watch) -> None:
+    shop = make.organization("Shop").id
+    staff_id = make_staff(Role.ISSUER, username="irene", organization_id=shop).id
+    inside, halfway, outside = enter_as(app, staff_id), app.test_client(), app.test_client()
+
+    def send(client: FlaskClient, address: str, **form: str) -> Any:
+        return client.post(address, data={"csrf_token": token_of(client, address), **form})
+
+    def knock(client: FlaskClient) -> str | None:
+        answer: str | None = send(client, "/login", username="irene", password=PASSWORD).location
+        return answer
+
+    assert (inside.get("/account/").status_code, knock(halfway)) == (200, "/login/code")
+    number = watch.block(T.ORGANIZATION, shop)
+    assert (inside.get("/account/").location, knock(outside)) == ("/login?next=/account/", None)
+    code = totp.code_at(secret_of(staff_id), utcnow())
+    assert send(halfway, "/login/code", code=code).status_code == 422
+    watch.lift(number)
+    assert knock(outside) == "/login/code"
+    assert enter_as(app, staff_id).get("/account/").status_code == 200
 
 
 def test_nothing_is_adjusted_or_opened_for_who_is_blocked(watch: Watch) -> None:

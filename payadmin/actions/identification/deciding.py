@@ -12,6 +12,7 @@ from payadmin.models.identification import DocumentStatus
 from payadmin.models.parties import IDENTIFICATION_MACHINE, Customer, IdentificationStatus
 from payadmin.permissions import Permission
 from payadmin.queries import identification as queries
+from payadmin.queries.blocks import oneself
 from payadmin.work import Work, use_case
 
 A_PERSON: Final = _("Only a person can say who somebody is.")
@@ -29,11 +30,13 @@ def identify(work: Work, customer_id: int, /, *, version: int) -> None:
 
     Raises:
         Conflict: a document that is needed is missing, the actor has opened none of them (KY2), or somebody else
-            decided meanwhile. Of two at once one wins.
+            decided meanwhile, or the customer is the actor. Of two at once one wins.
     """
     if work.actor.staff_id is None:
         raise Forbidden(A_PERSON)
     customer = locked(work, customer_id, version)
+    if (own := oneself(work.session, work.actor.staff_id, [customer_id])) is not None:
+        raise own
     live = queries.live_documents(work.session, customer_id)
     missing = [line.need.label for line in queries.checklist(customer.kind, live) if not line.is_met]
     if missing:
