@@ -106,6 +106,11 @@ def build(url: str, rows: int, say: Say) -> None:
     say("statistics")
     if engine.dialect.name == "postgresql":
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            for model in (Organization, Customer, Subscription, Batch, Payment):  # they came with their ids
+                table = model.__tablename__
+                connection.execute(
+                    text(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), max(id)) FROM {table}")
+                )
             connection.execute(text("VACUUM ANALYZE"))
             connection.execute(text("CHECKPOINT"))
     else:

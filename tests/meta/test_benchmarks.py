@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.bench.figures import DATABASES
+
 pytestmark = pytest.mark.once
 ROOT = Path(__file__).resolve().parents[2]
 CASES = {
@@ -21,10 +23,10 @@ CASES = {
 }
 
 
-def bench(name: str, *more: str) -> tuple[int, dict[str, Any], str]:
+def bench(name: str, *more: str, kind: str = "sqlite") -> tuple[int, dict[str, Any], str]:
     """Exit status, the one JSON object, and what was said meanwhile."""
     code = "from payadmin.cli import main; main()"
-    command = [sys.executable, "-c", code, "bench", name, "--rows", "2000", "--db", "sqlite", "--json", *more]
+    command = [sys.executable, "-c", code, "bench", name, "--rows", "2000", "--db", kind, "--json", *more]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
     assert done.stdout, done.stderr
     return done.returncode, json.loads(done.stdout), done.stderr
@@ -136,8 +138,9 @@ def test_the_ledger_benchmark_posts_beside_bare_inserts_and_checks_at_size():
     assert body["figures"]["size"]["transactions"] > 2_000
 
 
-def test_the_support_benchmark_searches_beside_a_unique_look_up():
-    status, body, said = bench("support")
+@pytest.mark.parametrize("kind", DATABASES)
+def test_the_support_benchmark_searches_beside_a_unique_look_up(kind: str):
+    status, body, said = bench("support", kind=kind)
     check_shape("support", status, body, said)
     assert body["ratios"].keys() >= {"phone", "email", "username", "phone_beginning", "username_beginning"}
     assert "slowest_search_over_unique" in body["goals"]
