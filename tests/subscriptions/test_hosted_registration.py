@@ -50,7 +50,7 @@ def typed(office: Office) -> dict[str, Any]:
     make = office.make
     make.unit("EUR")
     return {
-        "customer": str(make.customer(name="Ann Payer", email="ann@example.com").id),
+        "customer": str(make.customer(name="Ann Payer", email="Ann@Example.com").id),
         "merchant": str(make.organization(HOSTILE).id),
         "email": "",
         "billing_number": "HOSTED-1",
@@ -607,7 +607,7 @@ def test_a_link_by_mail_holds_the_link_only_when_it_is_sent(
         assert f"https://pay.example.com/register/{token}" in mail.get_content()
     db.session.rollback()
     notification = db.session.scalars(select(Notification)).one()
-    assert (notification.recipient, notification.state) == ("ann@example.com", NotificationState.SENT)
+    assert (notification.recipient, notification.state) == ("Ann@Example.com", NotificationState.SENT)
     assert token not in notification.body
 
 

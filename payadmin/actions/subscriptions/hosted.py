@@ -21,7 +21,7 @@ from payadmin.audit import Event
 from payadmin.kernel.errors import Conflict, Invalid, Refusal
 from payadmin.kernel.masks import mask_pan_in_text
 from payadmin.kernel.text import Text, _
-from payadmin.models.parties import Customer
+from payadmin.models.parties import Customer, folded
 from payadmin.models.registrations import LinkStatus, RegistrationLink, state_of
 from payadmin.models.subscriptions import Purpose, Subscription, SubscriptionOrigin
 from payadmin.permissions import Permission
@@ -257,7 +257,7 @@ def _counter(link_id: int) -> str:
 def _customer_by_mail(work: Work, link: RegistrationLink, name: str) -> int:
     """The customer whose address was invited: the one who has it already, or a new one."""
     known = work.session.scalars(
-        select(Customer.id).where(Customer.email == link.email).order_by(Customer.id).limit(2)
+        select(Customer.id).where(Customer.email_key == folded(link.email)).order_by(Customer.id).limit(2)
     ).all()
     if len(known) == 1:
         return known[0]
