@@ -70,7 +70,10 @@ def test_extraction_changes_nothing_when_nothing_changed(found: extract.Texts) -
     for code in LANGUAGES:
         known = texts.read_catalogue(code)
         made = extract.new_catalogue(found, code, known)
-        assert [(m.id, m.string, m.context) for m in made] == [(m.id, m.string, m.context) for m in known]
+        # Without the head, which says the minute in which it is read.
+        assert [(m.id, m.string, m.context) for m in made if m.id] == [
+            (m.id, m.string, m.context) for m in known if m.id
+        ]
 
 
 def test_no_function_takes_the_name_of_the_mark_for_something_else() -> None:
