@@ -22,6 +22,7 @@ from payadmin.models.access import (
 from payadmin.models.payments import Notification
 from payadmin.models.system import TranslationOverride
 from payadmin.permissions import Role, grantable_by
+from payadmin.queries.blocks import organization_block
 
 LETTERS = 3
 
@@ -42,7 +43,7 @@ def token_hash(token: str) -> str:
 def open_session_of(
     session: Session, token: str, rule: SessionRule, now: dt.datetime
 ) -> tuple[UserSession, int | None] | None:
-    """The session that `token` opens; None if it ended, idled out, grew too old, or its account changed.
+    """The session that `token` opens; None if it ended, idled out, grew too old, or its account may not enter now.
 
     The serial of the texts comes along (`payadmin.texts`): every page needs both, and one question is cheaper than two.
     """
@@ -54,7 +55,13 @@ def open_session_of(
     ).one_or_none()
     if row is None or not row[0].is_open(now, idle=rule.idle, absolute=rule.absolute):
         return None
-    return row[0], row[1]
+    return (row[0], row[1]) if may_enter(session, row[0].staff) else None
+
+
+def may_enter(session: Session, staff: StaffUser) -> bool:
+    """Whether the account is open, and no block keeps out the organization whose consumption it sees (LI5)."""
+    seen = staff.organization_id
+    return staff.may_sign_in and (seen is None or organization_block(session, seen) is None)
 
 
 def open_sessions(session: Session, staff_id: int, rule: SessionRule, now: dt.datetime) -> Sequence[UserSession]:

@@ -16,7 +16,6 @@ from payadmin.db import db, utcnow
 from payadmin.kernel.errors import Forbidden
 from payadmin.models.access import UserSession
 from payadmin.queries.access import SessionRule, open_session_of
-from payadmin.queries.blocks import organization_block
 from payadmin.views.security import request_id
 from payadmin.work import Actor
 
@@ -168,9 +167,6 @@ def _load(token: str) -> SignedIn | None:
     if found is None:
         return None
     row, serial = found
-    seen = row.staff.organization_id
-    if seen is not None and organization_block(db.session(), seen) is not None:  # it opens again with the block (LI5)
-        return None
     return SignedIn(token, row.id, row.last_seen_at, _actor(row), row.staff.language, serial)
 
 

@@ -71,6 +71,10 @@ def test_a_file_goes_from_maker_to_bank_to_books(by_hand: Banking, browse: Brows
     assert by_hand.file(file_id).status.name == "RELEASED", "without a bank nothing claims to be sent"
     assert "download the file" in second.get(given.location).text
 
+    version = hidden(second.get(given.location).text)["version"]
+    early = post(second, f"/payment-files/{file_id}/hand-over/", version=version)
+    assert "Download the file first" in second.get(early.location).text
+    assert by_hand.file(file_id).status.name == "RELEASED", "nobody has it who could have given it to the bank"
     file = post(second, f"/payment-files/{file_id}/download/")
     assert file.data.startswith(b"<?xml")
     assert b"pain.001.001.09" in file.data

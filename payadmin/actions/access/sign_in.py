@@ -21,7 +21,6 @@ from payadmin.kernel.text import _
 from payadmin.models.access import PasswordMemory, SecondFactor, StaffStatus, StaffUser, UserSession
 from payadmin.permissions import Permission
 from payadmin.queries import access
-from payadmin.queries.blocks import organization_block
 from payadmin.work import Actor, Work, use_case
 
 LONGEST_NAME = 64
@@ -128,7 +127,7 @@ def _reserve_password_try(work: Work, *, username: str, device: str | None) -> _
     if not guard.reserve(work, key):
         work.record(Event.ACCESS_SIGN_IN_FAILED, staff, outcome="refused", reason="Too many wrong tries.")
         return _Try(key=key, allowed=False)
-    if staff is None or not _may_enter(work, staff):
+    if staff is None or not access.may_enter(work.session, staff):
         return _Try(key=key, allowed=True, staff_id=None if staff is None else staff.id)
     if staff.password_expires_at is not None and staff.password_expires_at <= work.now:
         return _Try(key=key, allowed=True, staff_id=staff.id)
@@ -154,7 +153,7 @@ def _accept_password(
     fresh_hash: str | None,
 ) -> Ticket | None:
     staff = work.get(StaffUser, staff_id)
-    if not _may_enter(work, staff) or staff.password_hash != password_hash:
+    if not access.may_enter(work.session, staff) or staff.password_hash != password_hash:
         return None  # locked, blocked, or given another password, while the hash was computed
     guard.hand_back(work, key)
     if fresh_hash is not None and work.change(
@@ -213,7 +212,7 @@ def new_hash(staff_id: int, *, password: str) -> str:
 @use_case(Permission.ACCESS_SESSION_START)
 def _keep_first_password(work: Work, staff_id: int, *, epoch: int, password_hash: str) -> int:
     staff = work.get(StaffUser, staff_id)
-    if not _may_enter(work, staff) or not staff.must_change_password or staff.session_epoch != epoch:
+    if not access.may_enter(work.session, staff) or not staff.must_change_password or staff.session_epoch != epoch:
         raise Conflict("This sign-in is out of date. Start again.")
     return store_password(work, staff, password_hash)
 
@@ -312,15 +311,9 @@ def check_recovery_code(work: Work, staff_id: int, *, ticket: Ticket, code: str,
 
 def _in_step(work: Work, staff_id: int, ticket: Ticket) -> StaffUser | None:
     staff = work.session.get(StaffUser, staff_id, populate_existing=True)
-    if staff is None or not _may_enter(work, staff) or staff.session_epoch != ticket.epoch:
+    if staff is None or not access.may_enter(work.session, staff) or staff.session_epoch != ticket.epoch:
         return None
     return staff
-
-
-def _may_enter(work: Work, staff: StaffUser) -> bool:
-    """Whether the account is open, and no block keeps out the organization whose consumption it sees (LI5)."""
-    seen = staff.organization_id
-    return staff.may_sign_in and (seen is None or organization_block(work.session, seen) is None)
 
 
 def _wrong(work: Work, staff_id: int, reason: str) -> None:

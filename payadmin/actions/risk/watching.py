@@ -24,7 +24,6 @@ from payadmin.kernel.conditions import Fact, read_conditions
 from payadmin.kernel.errors import Conflict, Invalid, NotFound
 from payadmin.kernel.masks import mask_pan_in_text
 from payadmin.kernel.text import Text, _
-from payadmin.models.access import StaffRole, StaffStatus, StaffUser
 from payadmin.models.parties import Customer
 from payadmin.models.payments import Mode, Payment
 from payadmin.models.risk import (
@@ -45,8 +44,8 @@ from payadmin.models.risk import (
     WatchVersion,
 )
 from payadmin.models.system import NoticeKind
-from payadmin.notices import notify
-from payadmin.permissions import Permission, Role
+from payadmin.notices import notify, those_who_may
+from payadmin.permissions import Permission
 from payadmin.queries.blocks import payment_block
 from payadmin.queries.risk.watching import (
     active_versions,
@@ -66,7 +65,6 @@ AT_ONCE: Final = 100
 TRIED_AT_ONCE: Final = 200
 MOST_DAYS: Final = 366
 FOUND_KEPT: Final = 50
-MOST_TOLD: Final = 25
 MOST_FAILURES: Final = 3
 SET_ASIDE: Final = _("The watch rules could not be asked about some payments. See Watch rules, Not watched.")
 STALE: Final = _("Somebody else changed this rule meanwhile. Look at what changed, then try again.")
@@ -432,7 +430,7 @@ def _set_aside(work: Work, item_id: int, payment_id: int, failures: int, error: 
         transaction_id=payment.transaction_id,
     )
     today = work.now.astimezone(current_settings().zone).date().isoformat()
-    for staff_id in _specialists(work):
+    for staff_id in those_who_may(work.session, WRITE):
         notify(work.session, staff_id, NoticeKind.ATTENTION, SET_ASIDE, page="watch_rules", key=f"watch:failed:{today}")
 
 
@@ -565,23 +563,11 @@ def _beyond(work: Work, version: WatchVersion, day: WatchDay) -> None:
         name=name,
         most=version.most_a_day,
     )
-    for staff_id in _specialists(work):
+    for staff_id in those_who_may(work.session, WRITE):
         notify(
             work.session, staff_id, NoticeKind.ATTENTION, text, page="watch_rules", row_id=rule_id,
             key=f"watch:{rule_id}:{today}",
         )  # fmt: skip
-
-
-def _specialists(work: Work) -> Sequence[int]:
-    """Whom to tell what watching comes to."""
-    found = (
-        select(StaffUser.id)
-        .join(StaffRole, StaffRole.staff_id == StaffUser.id)
-        .where(StaffRole.role == Role.ANTI_FRAUD, StaffUser.status == StaffStatus.ACTIVE)
-        .order_by(StaffUser.id)
-        .limit(MOST_TOLD)
-    )
-    return work.session.scalars(found).all()
 
 
 # ---- deciding ------------------------------------------------------------------------------------------------------

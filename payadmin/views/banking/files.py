@@ -15,6 +15,7 @@ from payadmin.db import db
 from payadmin.kernel.errors import Conflict, Forbidden, Invalid
 from payadmin.kernel.iso20022 import reason_words
 from payadmin.kernel.text import Text, _
+from payadmin.models.access import StaffUser
 from payadmin.models.banking import FileStatus, PaymentFile
 from payadmin.queries.banking import MOST_PAYMENTS, lines_of, messages_of, waiting, waiting_requests
 from payadmin.queries.redeem import why_not
@@ -282,7 +283,7 @@ class PaymentFilesPage(PayAdminModelView):
             "form": form,
             "problem": problem,
             "total": money_text(row.amount_minor, row.unit),
-            "made_by": db.session.get_one(type(row).made_by.property.mapper.class_, row.made_by_id).username,
+            "made_by": db.session.get_one(StaffUser, row.made_by_id).username,
             "is_draft": row.status is FileStatus.DRAFT,
             "by_hand": not current_settings().bank_url,
             "back": f"{self.address}{row_id}/",
